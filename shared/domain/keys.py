@@ -1,0 +1,54 @@
+"""Where each file of a job lies in the bucket. Keys come from our ids alone, never from a name
+that somebody sent."""
+
+from uuid import UUID
+
+# The types that we keep, and the one extension each gets.
+EXTENSIONS = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/gif": "gif",
+    "audio/wav": "wav",
+    "audio/mpeg": "mp3",
+    "audio/flac": "flac",
+    "audio/ogg": "ogg",
+    "video/mp4": "mp4",
+    "text/html": "html",
+}
+
+
+def originals(job_id: UUID) -> str:
+    """The prefix under which a job's publisher puts its original."""
+    return f"jobs/{job_id}/original/"
+
+
+def generated(job_id: UUID, ordinal: int, attempt: int, index: int, content_type: str) -> str:
+    return f"jobs/{job_id}/generated/{ordinal}-{attempt}-{index}.{EXTENSIONS[content_type]}"
+
+
+def derived(
+    job_id: UUID, ordinal: int, attempt: int, index: int, variant: str, content_type: str
+) -> str:
+    ext = EXTENSIONS[content_type]
+    return f"jobs/{job_id}/derived/{ordinal}-{attempt}-{index}-{variant}.{ext}"
+
+
+def prepared(job_id: UUID, ordinal: int, variant: str, content_type: str) -> str:
+    return f"jobs/{job_id}/prepared/{ordinal}-{variant}.{EXTENSIONS[content_type]}"
+
+
+def report(job_id: UUID) -> str:
+    return f"jobs/{job_id}/report/report.html"
+
+
+def allowed_source(key: str, job_id: UUID, prefixes: tuple[str, ...] = ()) -> bool:
+    """Whether an order may name ``key`` as its original.
+
+    Only under the job's own prefix or a configured one, so that no order reads another's files;
+    dot segments are refused because stores and clients disagree on what they mean.
+    """
+    parts = key.split("/")
+    if len(key) > 1024 or not key.isprintable() or any(p in ("", ".", "..") for p in parts):
+        return False
+    return any(key.startswith(prefix) for prefix in (originals(job_id), *prefixes))

@@ -1,0 +1,40 @@
+"""What a part may say when it cannot finish. The consumer, and only the consumer, acts on it."""
+
+from datetime import timedelta
+
+
+class Transient(Exception):
+    """Try again later: a timeout, a 429 or 5xx, a lost connection.
+
+    ``retry_after`` is the earliest time the other side asked for, if it asked.
+    """
+
+    def __init__(self, reason: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Permanent(Exception):
+    """Never try again: unreadable, unknown or refused. The message is parked for an operator."""
+
+
+class BrokerUnavailable(Transient):
+    """RabbitMQ did not do what we asked within its deadline, or the link to it is gone."""
+
+
+class Unroutable(Transient):
+    """A message that somebody must hear came back from the broker: no queue takes it.
+
+    Transient, because applying the topology mends it; nothing counted as published.
+    """
+
+
+class DatabaseUnavailable(Exception):
+    """Postgres is away, or the outcome of a commit is unknown.
+
+    Consumers pause and hold what they have: nothing is parked or dead-lettered for it.
+    """
+
+
+class Misconfigured(Exception):
+    """A setting or a part of the installation is wrong; the sentence says how to mend it."""

@@ -1,0 +1,316 @@
+"""The facts our services tell each other: one frozen class per fact, its name is its routing key.
+
+Types grow by adding optional fields; a shipped field never changes its meaning. ``prediction.*``
+facts carry Replicate's body byte for byte and are read by ``shared.domain.prediction``.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from shared.domain import identity
+from shared.domain.prediction import FACT_OF_STATUS
+from shared.domain.slot import FailureCode
+from shared.envelope import Envelope
+from shared.errors import Permanent
+
+ARTIFACTS_TOLD = 200  # more than that, and an event says `truncated` instead
+
+
+def _https(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or parts.username or parts.password:
+        raise ValueError("must be an https URL without user info")
+    return url
+
+
+Ordinal = Annotated[int, Field(ge=1)]
+HttpsUrl = Annotated[str, Field(max_length=2048), AfterValidator(_https)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySource:
+    """An original that already lies in our bucket."""
+
+    key: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UrlSource:
+    """An original that is fetched under the download guard first."""
+
+    url: HttpsUrl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadReceived:
+    """Somebody ordered a job. The only fact that other teams publish."""
+
+    type: ClassVar[str] = "upload.received"
+
+    recipe: Annotated[str, Field(min_length=1, max_length=100)]
+    job_id: UUID | None = None
+    external_ref: Annotated[str, Field(max_length=200)] | None = None
+    source: KeySource | UrlSource | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    timezone: Annotated[str, Field(max_length=64)] | None = None
+    locale: Annotated[str, Field(max_length=16)] | None = None
+    deadline_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = None
+    callback_url: HttpsUrl | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobAccepted:
+    """The order is planned: its slots stand, and n will not move."""
+
+    type: ClassVar[str] = "job.accepted"
+
+    job_id: UUID
+    recipe: str
+    n: int
+    external_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionCreated:
+    """Replicate took a purchase and gave it an id."""
+
+    type: ClassVar[str] = "prediction.created"
+
+    job_id: UUID
+    ordinal: Ordinal
+    attempt: Ordinal
+    prediction_id: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file of ours, by its key (a claim check: bytes never travel)."""
+
+    id: UUID
+    kind: str
+    key: str
+    content_type: str
+    bytes: int
+    sha256: str
+    ordinal: int | None = None
+    attempt: int | None = None
+    index: int = 0
+    variant: str | None = None
+    width: int | None = None
+    height: int | None = None
+    seconds: float | None = None
+    score: float | None = None
+    seed: int | None = None
+    prediction_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """An output that could not be used beside others that could."""
+
+    index: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactsStored:
+    """Every usable file of one slot lies in our bucket: the slot is closed."""
+
+    type: ClassVar[str] = "artifacts.stored"
+
+    job_id: UUID
+    ordinal: Ordinal
+    attempt: Ordinal
+    artifacts: tuple[Artifact, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotFailed:
+    """One slot is closed without a file."""
+
+    type: ClassVar[str] = "slot.failed"
+
+    job_id: UUID
+    ordinal: Ordinal
+    attempt: int
+    code: FailureCode
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCancelRequested:
+    type: ClassVar[str] = "job.cancel_requested"
+
+    job_id: UUID
+    reason: Annotated[str, Field(max_length=500)] = "asked for"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDeadlineReached:
+    type: ClassVar[str] = "job.deadline_reached"
+
+    job_id: UUID
+    reason: str = "the job's deadline passed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEnded:
+    """What the three ends of a job tell alike."""
+
+    job_id: UUID
+    recipe: str
+    n: int
+    stored: int
+    failed: int
+    canceled: int = 0
+    external_ref: str | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    truncated: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    ended_at: datetime | None = None
+    predict_seconds: float = 0.0
+    cost: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCompleted(JobEnded):
+    type: ClassVar[str] = "job.completed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailed(JobEnded):
+    type: ClassVar[str] = "job.failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCanceled(JobEnded):
+    type: ClassVar[str] = "job.canceled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportPublished:
+    type: ClassVar[str] = "report.published"
+
+    job_id: UUID
+    key: str
+    media_type: str
+    external_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFailed:
+    type: ClassVar[str] = "report.failed"
+
+    job_id: UUID
+    reason: str
+    external_ref: str | None = None
+
+
+Fact = (
+    UploadReceived
+    | JobAccepted
+    | PredictionCreated
+    | ArtifactsStored
+    | SlotFailed
+    | JobCancelRequested
+    | JobDeadlineReached
+    | JobCompleted
+    | JobFailed
+    | JobCanceled
+    | ReportPublished
+    | ReportFailed
+)
+
+FACTS: tuple[type[Fact], ...] = (
+    UploadReceived,
+    JobAccepted,
+    PredictionCreated,
+    ArtifactsStored,
+    SlotFailed,
+    JobCancelRequested,
+    JobDeadlineReached,
+    JobCompleted,
+    JobFailed,
+    JobCanceled,
+    ReportPublished,
+    ReportFailed,
+)
+
+# Every routing key there is: ours, and Replicate's body under the name of its status.
+TYPES = (*(fact.type for fact in FACTS), *FACT_OF_STATUS.values())
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+F = TypeVar("F")
+
+
+def adapter(kind: type[F]) -> TypeAdapter[F]:
+    """The reader, writer and describer of one fact, built when first asked (it costs 1 ms)."""
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+def read(kind: type[F], envelope: Envelope) -> F:
+    """Read the fact that ``envelope`` carries.
+
+    Raises Permanent with one sentence that names each wrong field, and never its value.
+    """
+    try:
+        return adapter(kind).validate_json(envelope.body)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)[:8]
+        )
+        raise Permanent(f"{envelope.type} cannot be read: {faults}") from None
+
+
+def state(
+    fact: Fact,
+    *,
+    source: str,
+    now: datetime,
+    causation: Envelope | None = None,
+    event_id: str | None = None,
+) -> Envelope:
+    """Put a fact into its envelope. ``source`` is the service that states it.
+
+    ``causation`` is the event that led to it; its trace goes on. ``event_id`` only for facts whose
+    id the asker chooses (``upload.received``, ``job.cancel_requested``).
+    """
+    return Envelope(
+        id=event_id or id_of(fact),
+        type=fact.type,
+        source=f"darkroom/{source}",
+        time=now,
+        body=adapter(type(fact)).dump_json(fact, exclude_none=True),
+        subject=str(fact.job_id) if fact.job_id else None,
+        causation_id=causation.id if causation else None,
+        traceparent=causation.traceparent if causation else None,
+    )
+
+
+def id_of(fact: Fact) -> str:
+    """The id that depends only on the fact, so that whoever states it again states the same."""
+    match fact:
+        case UploadReceived(job_id=None):
+            raise ValueError("an order without a job id needs an event id of its own")
+        case PredictionCreated(prediction_id=prediction_id):
+            return identity.fact_id(prediction_id, fact.type)
+        case ArtifactsStored() | SlotFailed():
+            return identity.slot_closed_id(fact.job_id, fact.ordinal)
+        case JobCompleted() | JobFailed() | JobCanceled():
+            return identity.job_ended_id(fact.job_id)
+        case _:
+            return identity.fact_id(fact.job_id, fact.type)

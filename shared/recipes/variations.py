@@ -1,0 +1,67 @@
+"""One photo becomes several variations of itself, each with a seed of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.domain.identity import derived_seed
+from shared.recipes.recipe import Order, Price, Recipe, SlotInput, SourceRule
+
+# SDXL image to image. One output a slot, so that each picture has a seed that can be named.
+MODEL = "stability-ai/sdxl:39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
+
+# SDXL draws its own default seed from 16 bits; a signed 32-bit seed is taken by every version.
+SEEDS = 2**31
+
+PROMPT = "a portrait of the same person, studio light, natural skin, detailed photograph"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationsParams:
+    """``count`` pictures of the same photo; ``strength`` 0 keeps it, 1 forgets it."""
+
+    count: Annotated[int, Field(ge=1, le=10, strict=True)] = 3
+    prompt: Annotated[str, Field(min_length=1, max_length=2000)] = PROMPT
+    strength: Annotated[float, Field(ge=0, le=1)] = 0.6
+    seed: Annotated[int, Field(ge=0, lt=SEEDS - 10, strict=True)] | None = None
+
+
+def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
+    params = order.params
+    seeds = [
+        derived_seed(order.job_id, ordinal, below=SEEDS)
+        if params["seed"] is None
+        else params["seed"] + ordinal - 1
+        for ordinal in range(1, params["count"] + 1)
+    ]
+    return tuple(
+        SlotInput(
+            seed=seed,
+            input={
+                "image": {"object": order.source_key},
+                "prompt": params["prompt"],
+                "prompt_strength": params["strength"],
+                "num_outputs": 1,
+                "seed": seed,
+            },
+        )
+        for seed in seeds
+    )
+
+
+VARIATIONS = Recipe(
+    name="variations",
+    title={"en": "Variations of your photo", "ko": "사진 변주"},
+    settings={"VARIATIONS_MODEL": MODEL},
+    model=lambda config: config["VARIATIONS_MODEL"],
+    source=SourceRule.REQUIRED,
+    source_types=frozenset({"image/jpeg", "image/png", "image/webp"}),
+    params=VariationsParams,
+    inputs=inputs,
+    typical_run=timedelta(seconds=30),
+    # A list price seen for the hardware that SDXL runs on; a hint, not a bill.
+    price=Price(micro_dollars_per_second=975),
+)
