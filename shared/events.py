@@ -270,7 +270,7 @@ def read(kind: type[F], envelope: Envelope) -> F:
         return adapter(kind).validate_json(envelope.body)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {fault['msg']}"
+            f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_input=False, include_url=False)[:8]
         )
         raise Permanent(f"{envelope.type} cannot be read: {faults}") from None

@@ -28,7 +28,7 @@ def generated(job_id: UUID, ordinal: int, attempt: int, index: int, content_type
 
 
 def derived(
-    job_id: UUID, ordinal: int, attempt: int, index: int, variant: str, content_type: str
+    job_id: UUID, ordinal: int, attempt: int, index: int, *, variant: str, content_type: str
 ) -> str:
     ext = EXTENSIONS[content_type]
     return f"jobs/{job_id}/derived/{ordinal}-{attempt}-{index}-{variant}.{ext}"

@@ -61,8 +61,9 @@ class Prediction:
 
     @property
     def predict_seconds(self) -> float | None:
-        seconds = self.metrics.get("predict_time")
-        return float(seconds) if _is_number(seconds) and 0 <= seconds < 1e7 else None
+        seconds: Any = self.metrics.get("predict_time")
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        return float(seconds) if is_number and 0 <= seconds < 1e7 else None
 
 
 def read_prediction(body: bytes | Mapping[str, Any]) -> Prediction:
@@ -105,10 +106,6 @@ def read_prediction(body: bytes | Mapping[str, Any]) -> Prediction:
         completed_at=_instant(document.get("completed_at")),
         data_removed=document.get("data_removed") is True,
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -38,7 +38,7 @@ def validated(recipe: Recipe, params: Mapping[str, Any]) -> dict[str, Any]:
         return dict(known.dump_python(known.validate_python(params)))
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_input=False, include_url=False)
         )
         raise Permanent(f"wrong parameters for {recipe.name}: {faults}") from None

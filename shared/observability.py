@@ -1,0 +1,98 @@
+"""Logs as facts: one event name, key-value pairs, secrets taken out in one place."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_SECRET_KEY = re.compile(
+    r"authorization|password|secret|signature|token|cookie|dsn|api_key", re.IGNORECASE
+)
+_HARMLESS_KEY = re.compile(r"_configured$|^tokens$|tokens_left$")
+# User info in a URL, a signed link's signature, our slot token, Replicate's own tokens.
+_SECRET_TEXT = (
+    (re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+@"), "***@"),
+    (re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s\"']+"), r"\1***"),
+    (re.compile(r"([?&]slot=[0-9a-f-]{36}\.\d+\.\d+\.)[A-Za-z0-9_-]+"), r"\1***"),
+    (re.compile(r"\b(?:r8_|whsec_)[A-Za-z0-9+/=_-]{8,}"), "***"),
+)
+
+
+def redacted(text: str) -> str:
+    """``text`` without what must not be read in a log or a page."""
+    for pattern, replacement in _SECRET_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _clean(key: str, value: Any) -> Any:
+    if _SECRET_KEY.search(key) and not _HARMLESS_KEY.search(key):
+        return "***"
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, Mapping):
+        return {k: _clean(str(k), v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean("", v) for v in value]
+    return value
+
+
+def redact(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """The one redaction point: by key first, then by what a text contains."""
+    return {key: _clean(key, value) for key, value in event.items()}
+
+
+def configure_logging(
+    service: str, *, level: str, style: Literal["auto", "json", "console"] = "auto"
+) -> None:
+    """Send our events and every library's through one chain to standard error.
+
+    JSON unless standard error is a terminal. Tracebacks carry no local variables, which would
+    carry payloads.
+    """
+    as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    chain: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    ending: list[Processor] = (
+        [
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
+            redact,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
+        if as_json
+        else [
+            structlog.processors.ExceptionRenderer(),
+            redact,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ]
+    )
+    structlog.configure(
+        processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *chain],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # They tell of every reconnect attempt on their own; ours says it once, with a name.
+    for loud in ("aiormq", "aio_pika", "botocore", "aiobotocore", "httpx", "asyncio"):
+        logging.getLogger(loud).setLevel(max(logging.WARNING, root.level))
+    structlog.contextvars.bind_contextvars(service=service)

@@ -1,0 +1,125 @@
+"""Run a service: start its workers together, stop them together, leave nothing half done."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from shared.connections import Connections
+from shared.errors import Misconfigured
+from shared.health import Health, serve_health
+from shared.observability import configure_logging
+from shared.settings import CommonSettings, read_settings, summary
+
+log = structlog.get_logger()
+
+# A worker runs until `stop` is set, then finishes what it has in hand and returns.
+Worker = Callable[[asyncio.Event], Awaitable[None]]
+
+S = TypeVar("S", bound=CommonSettings)
+Wiring = Callable[[S, Connections], Awaitable[tuple[Worker, ...]]]
+
+# An orchestrator kills after 30 s by default: a drain that hangs must end by our own hand first.
+HARD_EXIT_AFTER_DRAIN_S = 4.0
+
+
+async def run(*workers: Worker, grace_s: float, stop: asyncio.Event | None = None) -> None:
+    """Run ``workers`` until SIGTERM, SIGINT or ``stop``; then let them finish for ``grace_s``.
+
+    Raises what a worker raised, after the others have been stopped. A worker that returns before
+    it was asked to is a fault too: a service that quietly does nothing is worse than one that dies.
+    """
+    stop = stop or asyncio.Event()
+    tasks = [asyncio.create_task(_until_stopped(worker, stop)) for worker in workers]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        log.info("service.draining", grace_s=grace_s)
+        _, late = await asyncio.wait(tasks, timeout=grace_s)
+    finally:
+        stopping.cancel()
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    log.info("service.stopped", abandoned=len(late))
+    failures = [o for o in outcomes if isinstance(o, Exception)]
+    if failures:
+        raise failures[0]
+
+
+async def _until_stopped(worker: Worker, stop: asyncio.Event) -> None:
+    await worker(stop)
+    if not stop.is_set():
+        raise RuntimeError(f"{worker!r} returned while its service was still running")
+
+
+def main(service: str, settings_kind: type[S], wiring: Wiring[S]) -> None:
+    """The whole of a service's ``__main__``: settings, logging, workers, health, drain.
+
+    Exits 2 with one line per wrong setting, 1 after a failure, 0 after a clean drain.
+    """
+    try:
+        settings = read_settings(settings_kind)
+    except Misconfigured as mistakes:
+        sys.exit(_say(f"{service} cannot start:\n{mistakes}", code=2))
+    configure_logging(service, level=settings.log_level, style=settings.log_format)
+    try:
+        with asyncio.Runner(loop_factory=_loop) as runner:
+            runner.run(_serve(service, settings, wiring))
+    except Misconfigured as error:
+        sys.exit(_say(f"{service} cannot run: {error}", code=2))
+    except Exception:
+        log.exception("service.failed")
+        sys.exit(1)
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # Windows has none; everything works without
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+async def _serve(service: str, settings: S, wiring: Wiring[S]) -> None:
+    stop = stop_on_signals(settings.drain_seconds)
+    log.info("service.starting", **summary(settings))
+    health = Health(service)
+    async with Connections(health) as connections:
+        workers = await wiring(settings, connections)
+        await run(
+            *workers,
+            serve_health(health, host=settings.health_host, port=settings.health_port),
+            grace_s=settings.drain_seconds,
+            stop=stop,
+        )
+
+
+def stop_on_signals(drain_s: float) -> asyncio.Event:
+    """An event that the first SIGTERM or SIGINT sets. The second one leaves at once.
+
+    From the first one on, a clock runs: a drain that hangs past its time ends the process hard,
+    which is safe, since what was not acknowledged is delivered again.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+        loop.call_later(drain_s + HARD_EXIT_AFTER_DRAIN_S, os._exit, 1)
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, on_signal)
+    return stop
+
+
+def _say(text: str, *, code: int) -> int:
+    sys.stderr.write(text + "\n")
+    return code

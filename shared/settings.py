@@ -1,0 +1,173 @@
+"""Settings from environment variables, in groups that services compose. Read once, at the start."""
+
+from ipaddress import ip_address
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.errors import Misconfigured
+
+Locale = Literal["en", "ko"]
+
+
+def is_loopback(url: str) -> bool:
+    """Whether ``url`` points at this very machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _amqp(url: SecretStr) -> SecretStr:
+    if urlsplit(url.get_secret_value()).scheme not in ("amqp", "amqps"):
+        raise ValueError("must begin with amqp:// or amqps://")
+    return url
+
+
+def _postgres(url: SecretStr) -> SecretStr:
+    if urlsplit(url.get_secret_value()).scheme not in ("postgres", "postgresql"):
+        raise ValueError("must begin with postgresql://")
+    return url
+
+
+def _http(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL")
+    if parts.username or parts.password:
+        raise ValueError("must not carry a user or a password")
+    return url.rstrip("/")
+
+
+def _public(url: str) -> str:
+    if urlsplit(_http(url)).scheme != "https" and not is_loopback(url):
+        raise ValueError("must be https, or a loopback address on a laptop")
+    return url.rstrip("/")
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no time zone; write it like Asia/Seoul or UTC") from error
+    return name
+
+
+def _listed(text: object) -> object:
+    return (
+        tuple(part.strip() for part in text.split(",") if part.strip())
+        if isinstance(text, str)
+        else text
+    )
+
+
+HttpUrl = Annotated[str, AfterValidator(_http)]
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class CommonSettings(BaseSettings):
+    """What every process has."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_file=None, str_strip_whitespace=True
+    )
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    health_host: str = "0.0.0.0"  # noqa: S104 - probes come from outside the pod
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    drain_seconds: Annotated[float, Field(gt=0, le=3600)] = 25.0
+
+
+class BrokerSettings(CommonSettings):
+    amqp_url: Annotated[SecretStr, AfterValidator(_amqp)]
+
+
+class DatabaseSettings(CommonSettings):
+    database_url: Annotated[SecretStr, AfterValidator(_postgres)]
+    database_pool_size: Annotated[int, Field(ge=2, le=100)] = 8
+
+
+class BucketSettings(CommonSettings):
+    """The bucket. Without an endpoint it is Amazon's, and credentials may come from the machine."""
+
+    s3_bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    s3_endpoint_url: HttpUrl | None = None
+    s3_public_endpoint_url: HttpUrl | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
+    aws_default_region: str = "us-east-1"
+
+
+class ReplicateSettings(CommonSettings):
+    replicate_api_token: SecretStr
+    replicate_base_url: HttpUrl = "https://api.replicate.com"
+    replicate_creates_per_minute: Annotated[int, Field(ge=1)] = 600
+    replicate_reads_per_minute: Annotated[int, Field(ge=1)] = 3000
+
+
+class WebhookUrlSettings(CommonSettings):
+    """Where Replicate finds our ingress."""
+
+    public_base_url: Annotated[str, AfterValidator(_public)] = "http://127.0.0.1:8080"
+
+
+class DownloadSettings(CommonSettings):
+    """Whom outputs may be fetched from. ``download_allowed_origin`` opens exactly one more origin,
+    for the emulator on a laptop; it stays empty in production."""
+
+    download_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = (
+        "replicate.delivery",
+    )
+    download_allowed_origin: HttpUrl | None = None
+    download_max_bytes: Annotated[int, Field(ge=1)] = 200 * 1024 * 1024
+
+
+class PeopleSettings(CommonSettings):
+    timezone: Zone = "UTC"
+    locale: Locale = "en"
+
+
+S = TypeVar("S", bound=CommonSettings)
+
+
+def read_settings(kind: type[S]) -> S:
+    """Read ``kind`` from the environment.
+
+    Raises Misconfigured with every mistake at once, each by the name of its variable and never
+    with its value.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        raise Misconfigured("\n".join(_mistakes(error))) from None
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    return [
+        f"{str(fault['loc'][0]).upper() if fault['loc'] else 'settings'}: "
+        + (
+            "is not set"
+            if fault["type"] == "missing"
+            else fault["msg"].removeprefix("Value error, ")
+        )
+        for fault in error.errors(include_input=False, include_url=False)
+    ]
+
+
+def summary(settings: CommonSettings) -> dict[str, object]:
+    """Every setting for the log at start; a secret only as whether it is there."""
+    shown: dict[str, object] = {}
+    for name, value in settings:
+        if isinstance(value, SecretStr) or name.endswith(("_secret", "_secrets", "_token")):
+            shown[f"{name}_configured"] = bool(value)
+        elif value is not None:
+            shown[name] = value
+    return shown
