@@ -1,0 +1,1 @@
+"""What production runs: one package a service, none of which imports another."""

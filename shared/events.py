@@ -17,6 +17,7 @@ from shared.domain.prediction import FACT_OF_STATUS
 from shared.domain.slot import FailureCode
 from shared.envelope import Envelope
 from shared.errors import Permanent
+from shared.validation import sentence
 
 ARTIFACTS_TOLD = 200  # more than that, and an event says `truncated` instead
 
@@ -269,11 +270,8 @@ def read(kind: type[F], envelope: Envelope) -> F:
     try:
         return adapter(kind).validate_json(envelope.body)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_input=False, include_url=False)[:8]
-        )
-        raise Permanent(f"{envelope.type} cannot be read: {faults}") from None
+        what = sentence(error, whole="the body")
+        raise Permanent(f"{envelope.type} cannot be read: {what}") from None
 
 
 def state(

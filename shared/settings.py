@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import Misconfigured
+from shared.validation import faults
 
 Locale = Literal["en", "ko"]
 
@@ -147,19 +148,11 @@ def read_settings(kind: type[S]) -> S:
     try:
         return kind()
     except ValidationError as error:
-        raise Misconfigured("\n".join(_mistakes(error))) from None
-
-
-def _mistakes(error: ValidationError) -> list[str]:
-    return [
-        f"{str(fault['loc'][0]).upper() if fault['loc'] else 'settings'}: "
-        + (
-            "is not set"
-            if fault["type"] == "missing"
-            else fault["msg"].removeprefix("Value error, ")
-        )
-        for fault in error.errors(include_input=False, include_url=False)
-    ]
+        mistakes = [
+            f"{field.upper()} {what}" if what == "is missing" else f"{field.upper()}: {what}"
+            for field, what in faults(error, whole="settings")
+        ]
+        raise Misconfigured("\n".join(mistakes)) from None
 
 
 def summary(settings: CommonSettings) -> dict[str, object]:

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from shared.errors import Permanent
 from shared.recipes.recipe import Configured, Recipe
 from shared.recipes.variations import VARIATIONS
+from shared.validation import sentence
 
 RECIPES: tuple[Recipe, ...] = (VARIATIONS,)
 
@@ -37,8 +38,5 @@ def validated(recipe: Recipe, params: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return dict(known.dump_python(known.validate_python(params)))
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_input=False, include_url=False)
-        )
-        raise Permanent(f"wrong parameters for {recipe.name}: {faults}") from None
+        what = sentence(error, whole="params")
+        raise Permanent(f"wrong parameters for {recipe.name}: {what}") from None
