@@ -1,0 +1,32 @@
+"""``darkroom``: everything that an operator types."""
+
+import typer
+
+from services.cli import doctor, jobs, local, publish, secret, setup
+
+app = typer.Typer(
+    name="darkroom",
+    help="Uploads in, finished media out: order jobs, look at them, run the system on a laptop.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+app.command("up", help=local.up.__doc__)(local.up)
+app.command("down", help=local.down.__doc__)(local.down)
+app.command("status", help=local.status.__doc__)(local.status)
+app.command("demo", help=local.demo.__doc__)(local.demo)
+app.command("migrate", help=setup.migrate.__doc__)(setup.migrate)
+app.add_typer(setup.topology, name="topology")
+app.add_typer(publish.app, name="publish")
+app.add_typer(jobs.app, name="jobs")
+app.command("secret", help=secret.secret.__doc__)(secret.secret)
+app.command("doctor", help=doctor.doctor.__doc__)(doctor.doctor)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()
