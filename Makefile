@@ -1,0 +1,97 @@
+# Darkroom: bare `make` lists what can be done. Nothing here asks a question.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+UV_VERSION := 0.13.8
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status test check unit integration contract e2e chaos bench fmt lint types imports lock deploy-check clean nuke
+
+##@ Run
+
+demo: setup ## three pictures of a photo, and a report, on real parts (PHOTO=file.jpg, EXTERNAL=1)
+	@$(BIN)/darkroom demo $(if $(PHOTO),--photo "$(PHOTO)") $(if $(EXTERNAL),--external)
+
+up: setup ## start the whole system on this machine and leave it running
+	@$(BIN)/darkroom up
+
+down: setup ## stop what `up` or `demo` started
+	@$(BIN)/darkroom down
+
+status: setup ## what runs, and where
+	@$(BIN)/darkroom status
+
+##@ Test
+
+test: setup ## every test, on a stack of its own (TESTS="-n auto" passes options on)
+	@$(BIN)/pytest $(TESTS)
+
+check: setup lint types imports unit ## what needs no stack: style, types, import contracts, rules
+
+unit: setup ## the pure rules
+	@$(BIN)/pytest tests/unit -q
+
+contract: setup ## the emulator and the library that calls it
+	@$(BIN)/pytest tests/contract -q
+
+integration: setup ## our SQL, our AMQP, our HTTP, each on the real part
+	@$(BIN)/pytest tests/integration -q
+
+e2e: setup ## the whole system as processes
+	@$(BIN)/pytest tests/e2e -q
+
+chaos: setup ## the whole system on a bad day
+	@$(BIN)/pytest tests/chaos -q
+
+bench: setup ## benchmarks, each with its named reference
+	@for bench in ingress latency fan_in weight; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
+
+##@ Keep
+
+fmt: setup ## format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: setup
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: setup
+	@$(BIN)/mypy
+
+imports: setup
+	@$(BIN)/lint-imports
+
+deploy-check: setup ## Dockerfile and compose file, as far as paper goes
+	@$(BIN)/hadolint deploy/Dockerfile
+	@POSTGRES_PASSWORD=x RABBITMQ_PASSWORD=x AWS_SECRET_ACCESS_KEY=x $(BIN)/docker-compose -f compose.yaml config -q
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+
+lock: setup ## resolve the lock files anew
+	@$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-header -q -o requirements-dev.lock
+	@$(UV) pip compile pyproject.toml --universal --generate-hashes --no-header -q -c requirements-dev.lock -o requirements.lock
+
+clean: ## remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+nuke: ## stop everything and delete its data
+	@[ ! -x $(BIN)/darkroom ] || $(BIN)/darkroom down
+	@rm -rf .darkroom
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements-dev.lock pyproject.toml
+	@echo "Preparing .venv (once)…"
+	@$(PYTHON) -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] < (3, 14)))' \
+		|| { echo "Darkroom needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12 …"; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) \
+		|| { echo "Python cannot make a virtual environment: apt-get install python3-venv"; exit 1; }
+	@[ -x $(UV) ] || $(BIN)/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@VIRTUAL_ENV=$(VENV) $(UV) pip sync -q --require-hashes requirements-dev.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+help:
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
