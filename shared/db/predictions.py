@@ -11,6 +11,7 @@ from uuid import UUID
 
 from shared.db.connection import Connection, Row
 from shared.db.slots import Slot
+from shared.domain.failure import without_links
 from shared.domain.prediction import TERMINAL, Prediction, Status
 from shared.domain.slot_ref import SlotRef
 from shared.errors import Permanent
@@ -301,7 +302,7 @@ async def advance(
     adopted: bool,
     cancel_wanted: bool,
 ) -> PredictionRow:
-    """Write news of ``row``, which the caller has locked, with the ``status`` that it now has.
+    """Write news of ``row``, which the caller has locked, with the ``status`` that it has now.
 
     What is known stays where the news says less (``data_removed``).
     """
@@ -336,7 +337,7 @@ async def advance(
         status,
         adopted,
         prediction.get_url,
-        prediction.error,
+        without_links(prediction.error),
         kept,
         prediction.predict_seconds,
         prediction.created_at,

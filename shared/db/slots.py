@@ -154,7 +154,7 @@ async def claim_due(tx: Connection, *, limit: int, lease: timedelta) -> list[Slo
     rows = await tx.fetch(
         """
         WITH due AS (
-            SELECT s.job_id, s.ordinal
+            SELECT s.job_id, s.ordinal, s.due_at
               FROM slot s
               JOIN job j ON j.id = s.job_id AND j.ended_at IS NULL
              WHERE s.state = 'pending'
@@ -162,19 +162,23 @@ async def claim_due(tx: Connection, *, limit: int, lease: timedelta) -> list[Slo
           ORDER BY s.due_at, s.ordinal
              LIMIT $1
                FOR NO KEY UPDATE OF s SKIP LOCKED
+        ), claimed AS (
+            UPDATE slot s
+               SET state = 'creating', due_at = NULL, lease_until = now() + $2::interval,
+                   fence = s.fence + 1, moved_at = now()
+              FROM due
+             WHERE s.job_id = due.job_id
+               AND s.ordinal = due.ordinal
+         RETURNING s.*, due.due_at AS was_due_at
         )
-        UPDATE slot s
-           SET state = 'creating', due_at = NULL, lease_until = now() + $2::interval,
-               fence = s.fence + 1, moved_at = now()
-          FROM due
-         WHERE s.job_id = due.job_id
-           AND s.ordinal = due.ordinal
-     RETURNING s.*
+        SELECT *
+          FROM claimed
+      ORDER BY was_due_at, ordinal
         """,
         limit,
         lease,
     )
-    return sorted(_slots(rows), key=lambda slot: (slot.created_at, slot.job_id, slot.ordinal))
+    return _slots(rows)
 
 
 async def lease_holds(tx: Connection, slot: Slot) -> bool:

@@ -22,11 +22,15 @@ def failure_code(status: Status, error: str | None) -> FailureCode:
     return FailureCode.NSFW if _NSFW.search(error or "") else FailureCode.PROVIDER
 
 
+def without_links(error: str | None) -> str | None:
+    return None if error is None else _LINK.sub("[link]", error)
+
+
 def failure_words(status: Status, error: str | None) -> str:
     """What to tell about it: the provider's words, without links (they may open our input)."""
-    if error:
-        return _LINK.sub("[link]", error)
-    return f"the provider ended the prediction as {status} and gave no reason"
+    return (
+        without_links(error) or f"the provider ended the prediction as {status} and gave no reason"
+    )
 
 
 def provider_fault_passes(code: FailureCode, error: str | None) -> bool:
