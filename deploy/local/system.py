@@ -98,7 +98,10 @@ class System:
     def up(self, report: Report = lambda _line: None) -> None:
         """Start what does not run; return when all of it is ready. Raises NotReady."""
         self.root.mkdir(parents=True, exist_ok=True)
-        _save(self.root, self.layout)
+        if load(self.root) != self.layout:
+            # What still runs was started for other parts: it would answer for the wrong system.
+            self.down()
+            _save(self.root, self.layout)
         for name in self._names:
             if not self.child(name).running():
                 self.start(name)

@@ -112,7 +112,9 @@ def demo(
     if not well:
         _fail(f"the job did not complete: `darkroom jobs show {job_id}`")
     finished = time.monotonic()
-    copy = asyncio.run(_fetch_report(chosen, keys.report(job_id), root / "demo" / f"{job_id}.html"))
+    copy = root / "demo" / f"{job_id}.html"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(asyncio.run(_report(chosen, keys.report(job_id))))
     _say(f"report     s3://{chosen.s3_bucket}/{keys.report(job_id)}")
     _say(f"a copy     {copy}")
     _say(f"took       {finished - ordered:.1f} s from the order, {finished - began:.1f} s in all")
@@ -160,14 +162,11 @@ def _external_parts() -> dict[str, str]:
     return parts
 
 
-async def _fetch_report(chosen: PublishSettings, key: str, to: Path) -> Path:
+async def _report(chosen: PublishSettings, key: str) -> bytes:
     from shared.objects import open_bucket
 
     async with open_bucket(chosen) as bucket:
-        page = await bucket.get_bytes(key, limit=100 * 1024 * 1024)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_bytes(page)
-    return to
+        return await bucket.get_bytes(key, limit=100 * 1024 * 1024)
 
 
 def _a_photo() -> bytes:
