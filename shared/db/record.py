@@ -1,0 +1,326 @@
+"""News of a prediction, taken in: journal it, find its purchase, move prediction, slot and job.
+
+Whoever hears ``prediction.*`` calls ``record``, so webhook and reconciler mean the same. Bodies
+come twice, late, out of order, and overtake our own commits; everything here may run again.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from shared import events
+from shared.db import jobs, journal, predictions, slots
+from shared.db.connection import Connection
+from shared.db.jobs import Job
+from shared.db.predictions import PredictionRow
+from shared.db.slots import Slot
+from shared.domain.failure import failure_code, failure_words
+from shared.domain.job import JobState
+from shared.domain.prediction import TERMINAL, Prediction, Status, Unreadable, read_prediction
+from shared.domain.slot import FailureCode, Move, News, SlotState, Stale, decide
+from shared.domain.slot_ref import SlotRef, read_slot_ref, slot_ref_of_url
+from shared.envelope import SLOT, Envelope
+
+# Replicate removes inputs, outputs and files of API predictions one hour after they completed
+# (its page on data retention).
+FILES_LIVE = timedelta(hours=1)
+
+# Whether another purchase for the slot is allowed, left and worth it; built from the recipe.
+AgainRule: TypeAlias = Callable[[Job, Slot, FailureCode, str | None], bool]
+
+
+class Outcome(StrEnum):
+    """What a piece of news did."""
+
+    MOVED = "moved"  # prediction and slot
+    STALE = "stale"  # the prediction moved; its slot does not depend on it, or not on this
+    NOTHING_NEW = "nothing_new"
+    LOST = "lost"  # the slot is closed, or another attempt won it
+    DATA_REMOVED = "data_removed"  # the body tells the verdict, but its files are gone
+    UNKNOWN = "unknown"  # no purchase of ours
+    AMBIGUOUS = "ambiguous"  # more than one purchase could be meant, or another is known
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What ``record`` found and did; ``slot`` and ``prediction`` as they are afterwards.
+
+    ``wins``: this prediction is its slot's winner, also when the news is a duplicate. ``news`` is
+    the body as read. Nothing moved for UNKNOWN, AMBIGUOUS and UNREADABLE: the caller raises
+    Permanent after the commit, so that the message is parked for a look.
+    """
+
+    outcome: Outcome
+    news: Prediction | None = None
+    job: Job | None = None
+    slot: Slot | None = None
+    prediction: PredictionRow | None = None
+    wins: bool = False
+
+
+async def record(
+    tx: Connection,
+    envelope: Envelope,
+    *,
+    again: AgainRule,
+    now: datetime,
+    source: str = "generator",
+) -> Recorded:
+    """Take in one ``prediction.*`` event.
+
+    ``now`` stands in for a completion time that the body lacks. ``source`` is the service that
+    states ``slot.failed``, if this news closes the slot so. Locks job, slot, prediction, in turn.
+    """
+    try:
+        news = read_prediction(envelope.body)
+    except Unreadable:
+        await journal.hear(tx, envelope, outcome=Outcome.UNREADABLE)
+        return Recorded(outcome=Outcome.UNREADABLE)
+
+    purchase = await _find(tx, news, envelope)
+    if isinstance(purchase, Outcome):
+        await journal.hear(tx, envelope, outcome=purchase)
+        return Recorded(outcome=purchase, news=news)
+
+    recorded = await _take_in(tx, envelope, news, purchase, again=again, now=now, source=source)
+    await journal.hear(
+        tx,
+        envelope,
+        outcome=recorded.outcome,
+        job_id=purchase.job_id,
+        ordinal=purchase.ordinal,
+    )
+    return recorded
+
+
+async def _take_in(
+    tx: Connection,
+    envelope: Envelope,
+    news: Prediction,
+    purchase: PredictionRow,
+    *,
+    again: AgainRule,
+    now: datetime,
+    source: str,
+) -> Recorded:
+    job = await jobs.get(tx, purchase.job_id)
+    if job is not None and job.state in (JobState.PENDING, JobState.QUEUED):
+        job = await jobs.lock(tx, purchase.job_id)
+        if job is not None and await jobs.to_running(tx, job.id):
+            job = await jobs.get(tx, job.id)
+    slot = await slots.lock(tx, purchase.job_id, purchase.ordinal)
+    row = await predictions.lock(tx, purchase.job_id, purchase.ordinal, purchase.attempt)
+    if job is None or slot is None or row is None:
+        return Recorded(outcome=Outcome.UNKNOWN, news=news)  # deleted after its retention
+    if row.prediction_id not in (None, news.id):
+        return Recorded(outcome=Outcome.AMBIGUOUS, news=news, job=job)
+
+    status = _further(row.status, news.status)
+    # A verdict that was known before has moved what it could when it came first.
+    heard = None if row.is_final else news.status
+    moved = (
+        None
+        if heard is None
+        else await _move_slot(
+            tx,
+            envelope,
+            news=news,
+            heard=heard,
+            job=job,
+            slot=slot,
+            row=row,
+            again=again,
+            now=now,
+            source=source,
+        )
+    )
+    after = moved or slot
+    lost = after.is_closed or after.state is SlotState.SUCCEEDED
+    wins = after.winner == row.attempt
+    lost = lost and not wins
+    updated = row
+    if row.prediction_id is None or not row.is_final:
+        updated = await predictions.advance(
+            tx,
+            row,
+            news,
+            status=status,
+            adopted=row.prediction_id is None,
+            cancel_wanted=lost and status not in TERMINAL,
+        )
+    if moved is not None and moved.state is SlotState.SUCCEEDED:
+        await predictions.want_cancel_losers(tx, slot.job_id, slot.ordinal, winner=row.attempt)
+    return Recorded(
+        outcome=_outcome(news, row, updated, moved, lost=lost),
+        news=news,
+        job=job,
+        slot=after,
+        prediction=updated,
+        wins=wins,
+    )
+
+
+async def _move_slot(
+    tx: Connection,
+    envelope: Envelope,
+    *,
+    news: Prediction,
+    heard: Status,
+    job: Job,
+    slot: Slot,
+    row: PredictionRow,
+    again: AgainRule,
+    now: datetime,
+    source: str,
+) -> Slot | None:
+    """Move the locked slot where the table says so; None: it stays where it is."""
+    if heard is Status.SUCCEEDED:
+        to = decide(slot.state, News.SUCCEEDED)
+        if isinstance(to, Stale):
+            return None
+        completed_at = min(news.completed_at or now, now)
+        return await slots.move(
+            tx, slot, to, winner=row.attempt, expires_at=completed_at + FILES_LIVE
+        )
+    if row.attempt != slot.attempt:
+        return None
+    if heard in (Status.STARTING, Status.PROCESSING):
+        to = decide(slot.state, News.STARTED)
+        return None if isinstance(to, Stale) else await slots.move(tx, slot, to)
+    if heard is Status.CANCELED and row.cancel_wanted_at is not None:
+        return None
+    code = failure_code(heard, news.error)
+    to = decide(
+        slot.state, _VERDICTS[heard], again=job.is_open and again(job, slot, code, news.error)
+    )
+    return (
+        None
+        if isinstance(to, Stale)
+        else await fail(
+            tx,
+            slot,
+            to,
+            attempt=row.attempt,
+            code=code,
+            detail=failure_words(heard, news.error),
+            source=source,
+            now=now,
+            causation=envelope,
+        )
+    )
+
+
+async def fail(
+    tx: Connection,
+    slot: Slot,
+    to: Move,
+    *,
+    attempt: int,
+    code: FailureCode,
+    detail: str,
+    source: str,
+    now: datetime,
+    causation: Envelope | None = None,
+) -> Slot | None:
+    """Carry out a move that ends an attempt: another one, or the end of the slot *with its fact*.
+
+    For every service that decides a slot's fate. None: somebody moved it first.
+    """
+    if to.to is not SlotState.FAILED:
+        return await slots.move(tx, slot, to)
+    moved = await slots.move(tx, slot, to, code=code, detail=detail)
+    if moved is not None:
+        fact = events.SlotFailed(
+            job_id=slot.job_id,
+            ordinal=slot.ordinal,
+            attempt=attempt,
+            code=code,
+            detail=detail[: slots.DETAIL_KEPT],
+        )
+        await journal.say(
+            tx,
+            events.state(fact, source=source, now=now, causation=causation),
+            ordinal=slot.ordinal,
+        )
+    return moved
+
+
+async def _find(tx: Connection, news: Prediction, envelope: Envelope) -> PredictionRow | Outcome:
+    known = await predictions.by_prediction_id(tx, news.id)
+    if known is not None:
+        return known
+    # The signed body speaks first; the address that the webhook came to only where it is silent.
+    ref: SlotRef | None = slot_ref_of_url(news.webhook) or read_slot_ref(
+        envelope.extensions.get(SLOT)
+    )
+    if ref is not None:
+        return await predictions.by_ref(tx, ref) or Outcome.UNKNOWN
+    return await _find_by_input(tx, news)
+
+
+async def _find_by_input(tx: Connection, news: Prediction) -> PredictionRow | Outcome:
+    """Find a purchase that carries no slot: by the job in its links, and the seed, if one fits."""
+    named = set(_job_ids(news.input))
+    if not named:
+        return Outcome.UNKNOWN
+    if len(named) > 1:
+        return Outcome.AMBIGUOUS
+    seed = news.input.get("seed")
+    if not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= 2**63:
+        seed = None
+    rows = await predictions.by_input(tx, named.pop(), seed)
+    unexplained = [row for row in rows if row.prediction_id is None and _may_be_bought(row)]
+    if len(unexplained) == 1:
+        return unexplained[0]
+    return Outcome.AMBIGUOUS if rows else Outcome.UNKNOWN
+
+
+def _may_be_bought(row: PredictionRow) -> bool:
+    return row.outcome not in (predictions.Purchase.REFUSED, predictions.Purchase.NOT_BOUGHT)
+
+
+_JOB_IN_LINK = re.compile(r"/jobs/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
+
+
+def _job_ids(value: Any) -> Iterable[UUID]:
+    if isinstance(value, str):
+        # An original may travel inside the input as data: megabytes that hold no link.
+        yield from map(UUID, _JOB_IN_LINK.findall(value[:4096]))
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _job_ids(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _job_ids(inner)
+
+
+_VERDICTS = {
+    Status.FAILED: News.FAILED,
+    Status.ABORTED: News.ABORTED,
+    Status.CANCELED: News.CANCELED,
+}
+_ORDER: dict[Status | None, int] = {
+    None: 0,
+    Status.STARTING: 1,
+    Status.PROCESSING: 2,
+    **dict.fromkeys(TERMINAL, 3),
+}
+
+
+def _further(known: Status | None, heard: Status | None) -> Status | None:
+    return heard if _ORDER[heard] > _ORDER[known] else known
+
+
+def _outcome(
+    news: Prediction, before: PredictionRow, after: PredictionRow, moved: Slot | None, *, lost: bool
+) -> Outcome:
+    if moved is not None:
+        return Outcome.DATA_REMOVED if news.data_removed else Outcome.MOVED
+    if before.prediction_id is not None and before.status == after.status:
+        return Outcome.NOTHING_NEW
+    return Outcome.LOST if lost else Outcome.STALE

@@ -1,0 +1,205 @@
+"""The whole system as a test sees it: as another team's service, as an operator, as Replicate."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid4
+
+import aio_pika
+import aiohttp
+import asyncpg
+
+from deploy.local.system import System
+from shared.domain import keys
+from shared.media.sniff import sniff
+from shared.objects import Bucket
+from tests.support.waiting import eventually
+
+Row = dict[str, Any]
+
+
+class World:
+    """Parts, emulator and services that run, with eyes of its own on each.
+
+    It reads Postgres and the bucket directly and orders jobs as plain JSON: what it sees does not
+    pass through the code under test.
+    """
+
+    def __init__(
+        self, system: System, pool: "asyncpg.Pool[asyncpg.Record]", bucket: Bucket
+    ) -> None:
+        self.system = system
+        self.bucket = bucket
+        self._pool = pool
+
+    # ---- as another team's service
+
+    async def order(self, photo: bytes | None, *, recipe: str = "variations", **fact: Any) -> UUID:
+        """Put an original into the bucket and publish the order; returns the job's id."""
+        job_id = fact.pop("job_id", None) or uuid4()
+        source = {"key": keys.originals(job_id) + "photo.jpg"}
+        if photo is not None:
+            await self.bucket.put(
+                source["key"], photo, content_type=sniff(photo[:4096]) or "application/octet-stream"
+            )
+        body = {"recipe": recipe, "job_id": str(job_id), "source": source, **fact}
+        await self.publish("upload.received", body)
+        return UUID(str(job_id))
+
+    async def publish(
+        self, routing_key: str, body: object, *, message_id: str | None = None, **headers: Any
+    ) -> None:
+        """Publish as anybody may: JSON or raw bytes, no CloudEvents headers unless given."""
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        connection = await aio_pika.connect(self.system.layout.parts["AMQP_URL"])
+        async with connection:
+            channel = await connection.channel()
+            exchange = await channel.get_exchange("darkroom", ensure=False)
+            await exchange.publish(
+                aio_pika.Message(
+                    payload,
+                    headers=headers,
+                    message_id=message_id,
+                    content_type="application/json",
+                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                ),
+                routing_key=routing_key,
+                timeout=10,
+            )
+
+    # ---- as somebody who looks
+
+    async def rows(self, sql: str, *args: object) -> list[Row]:
+        return [dict(row) for row in await self._pool.fetch(sql, *args)]
+
+    async def row(self, sql: str, *args: object) -> Row | None:
+        row = await self._pool.fetchrow(sql, *args)
+        return dict(row) if row else None
+
+    async def value(self, sql: str, *args: object) -> Any:
+        return await self._pool.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: object) -> None:
+        await self._pool.execute(sql, *args)
+
+    async def job(self, job_id: UUID) -> Row | None:
+        return await self.row("SELECT * FROM job WHERE id = $1", job_id)
+
+    async def slots(self, job_id: UUID) -> list[Row]:
+        return await self.rows("SELECT * FROM slot WHERE job_id = $1 ORDER BY ordinal", job_id)
+
+    async def purchases(self, job_id: UUID) -> list[Row]:
+        return await self.rows(
+            "SELECT * FROM prediction WHERE job_id = $1 ORDER BY ordinal, attempt", job_id
+        )
+
+    async def files(self, job_id: UUID, kind: str = "generated") -> list[Row]:
+        return await self.rows(
+            "SELECT * FROM artifact WHERE job_id = $1 AND kind = $2 ORDER BY ordinal, index",
+            job_id,
+            kind,
+        )
+
+    async def story(self, job_id: UUID) -> list[str]:
+        """The types of the job's facts in the order in which they were recorded."""
+        rows = await self.rows("SELECT type FROM journal WHERE job_id = $1 ORDER BY id", job_id)
+        return [row["type"] for row in rows]
+
+    # ---- as somebody who waits
+
+    async def ended(self, job_id: UUID, *, within: float = 60.0) -> Row:
+        """The job once it is completed, failed or canceled."""
+
+        async def look() -> Row | None:
+            return await self.job(job_id)
+
+        job = await eventually(
+            f"job {job_id} ends", look, holds=lambda j: bool(j and j["ended_at"]), within=within
+        )
+        assert job is not None
+        return job
+
+    async def reported(self, job_id: UUID, *, within: float = 60.0) -> Row:
+        """The job once its report is published or failed."""
+
+        async def look() -> Row | None:
+            return await self.job(job_id)
+
+        job = await eventually(
+            f"job {job_id} has its report",
+            look,
+            holds=lambda j: bool(j and j["report"] != "pending"),
+            within=within,
+        )
+        assert job is not None
+        return job
+
+    async def settled(self, *, within: float = 60.0) -> None:
+        """Nothing is owed any more: journal relayed, nothing parked, every queue empty."""
+
+        async def owed() -> Row:
+            journal = await self.value("SELECT count(*) FROM journal WHERE published_at IS NULL")
+            parked = await self.value(
+                "SELECT count(*) FROM parked_message WHERE due_at IS NOT NULL"
+            )
+            return {"journal": journal, "parked": parked, "queues": await self.queue_depths()}
+
+        await eventually(
+            "everything is settled",
+            owed,
+            holds=lambda o: not o["journal"] and not o["parked"] and not any(o["queues"].values()),
+            within=within,
+        )
+
+    async def queue_depths(self) -> dict[str, int]:
+        """Messages ready in each of our queues, by a passive declare, which is live."""
+        from shared.messaging.topology import QUEUES
+
+        connection = await aio_pika.connect(self.system.layout.parts["AMQP_URL"])
+        async with connection:
+            channel = await connection.channel()
+            declared = [await channel.declare_queue(queue.name, passive=True) for queue in QUEUES]
+            return {q.name: q.declaration_result.message_count or 0 for q in declared}
+
+    # ---- as Replicate
+
+    async def ledger(self, kind: str | None = None) -> list[Row]:
+        """What the emulator saw: its own log, in order."""
+        return [e for e in read_ledger(self.system) if kind is None or e["kind"] == kind]
+
+    async def misbehave(self, *faults: Mapping[str, Any]) -> None:
+        """Tell the emulator which faults to show from now on; none clears them."""
+        url = f"{self.system.layout.emulator_url}/_emulator/faults"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.put(url, json={"faults": list(faults)}) as answer,
+        ):
+            assert answer.status < 300, await answer.text()
+
+    async def webhook(
+        self, body: bytes, *, headers: Mapping[str, str], query: str = ""
+    ) -> tuple[int, str]:
+        """Post a body to the ingress as anybody may; the status and the answer."""
+        url = f"{self.system.layout.ingress_url}/webhooks/replicate{query}"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, data=body, headers=dict(headers)) as answer,
+        ):
+            return answer.status, await answer.text()
+
+
+def read_ledger(system: System) -> list[Row]:
+    path = system.root / "replicate-ledger.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+
+def a_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+async def gather(*work: Any) -> list[Any]:
+    return list(await asyncio.gather(*work))
