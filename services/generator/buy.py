@@ -50,6 +50,9 @@ FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_MISS = timedelta(seconds=60)
 
+SILENCE = timedelta(seconds=30)
+SILENCE_WITHOUT_WEBHOOKS = timedelta(seconds=2)
+
 Bought = Prediction | Refused | AccountPaused | Throttled | NeverSent | InDoubt
 
 
@@ -152,9 +155,15 @@ class Buyer:
                 slot,
                 token=self._new_token(),
                 create_deadline=self._terms.intent_within,
-                **({"ask_every": recipe.recipe.typical_run} if recipe else {}),
+                ask_every=self._silence(recipe),
             )
         return Claim(slot=slot, intent=intent, recipe=recipe, until=until)
+
+    def _silence(self, recipe: Configured | None) -> timedelta:
+        """After which Replicate is asked: soon, where it cannot call us."""
+        if self._terms.webhook_url is None:
+            return SILENCE_WITHOUT_WEBHOOKS
+        return recipe.recipe.typical_run if recipe else SILENCE
 
     async def buy(self, claim: Claim) -> None:
         """Make the create that was claimed and write its answer down. Raises nothing."""
