@@ -239,7 +239,8 @@ async def test_v6_every_picture_is_stored_with_its_real_type_and_recorded(
         assert file["key"] == f"jobs/{job_id}/generated/{ordinal}-1-0.{form}"
         assert file["content_type"] == types[form]
         assert (file["kind"], file["ordinal"], file["seed"]) == ("generated", ordinal, slot["seed"])
-        assert file["prediction_id"] and file["id"]
+        assert file["prediction_id"]
+        assert file["id"]
 
 
 @pytest.mark.system("V7")

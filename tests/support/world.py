@@ -163,7 +163,40 @@ class World:
             declared = [await channel.declare_queue(queue.name, passive=True) for queue in QUEUES]
             return {q.name: q.declaration_result.message_count or 0 for q in declared}
 
+    async def some_are_under_way(self, job_ids: list[UUID]) -> None:
+        """A part of the jobs' slots is stored, and a part is not: the middle of it."""
+
+        async def stored() -> int:
+            return int(
+                await self.value(
+                    "SELECT count(*) FROM slot WHERE job_id = ANY($1) AND state = 'stored'", job_ids
+                )
+            )
+
+        await eventually("the first files are stored", stored, holds=lambda n: n >= 3, within=60)
+
+    def logs(self) -> str:
+        """Everything that the services have said so far."""
+        return "\n".join(
+            self.system.child(name).log.read_text(errors="replace") for name in self.system.services
+        )
+
     # ---- as Replicate
+
+    async def output_of(self, prediction_id: str) -> str:
+        """The first output of a prediction, as its get answers it; waits until there is one."""
+        url = f"{self.system.layout.emulator_url}/v1/predictions/{prediction_id}"
+        headers = {"Authorization": f"Bearer {self.system.layout.api_token}"}
+
+        async def look() -> Any:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(url, headers=headers) as answer,
+            ):
+                return (await answer.json()).get("output")
+
+        output = await eventually(f"prediction {prediction_id} has an output", look)
+        return output[0] if isinstance(output, list) else output
 
     async def ledger(self, kind: str | None = None) -> list[Row]:
         """What the emulator saw: its own log, in order."""
