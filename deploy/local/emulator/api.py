@@ -54,6 +54,7 @@ class Refusal(Exception):
 class PredictionsApi:
     def __init__(
         self,
+        *,
         settings: Settings,
         clock: Clock,
         ledger: Ledger,
@@ -181,6 +182,7 @@ class PredictionsApi:
         await self._misbehave(request, faults)
         asked = self._read(request, body, model, version, deployment)
         prediction = self._make(request, asked, number, faults)
+        request["prediction"] = prediction.id
         self._ledger.write(
             "purchase",
             prediction=prediction.id,
