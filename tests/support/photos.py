@@ -3,6 +3,7 @@
 import io
 
 from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import IFDRational
 
 from deploy.local.photos import as_jpeg, landscape
 
@@ -28,8 +29,8 @@ def a_camera_photo(*, seed: int = 2, size: tuple[int, int] = (900, 1200)) -> byt
     exif[ExifTags.Base.DateTime] = "2026:05:17 18:42:05"
     details = exif.get_ifd(ExifTags.IFD.Exif)
     details[ExifTags.Base.DateTimeOriginal] = "2026:05:17 18:42:05"
-    details[ExifTags.Base.ExposureTime] = (1, 250)
-    details[ExifTags.Base.FNumber] = (40, 10)
+    details[ExifTags.Base.ExposureTime] = IFDRational(1, 250)
+    details[ExifTags.Base.FNumber] = IFDRational(40, 10)
     details[ExifTags.Base.ISOSpeedRatings] = 200
     return as_jpeg(upright.transpose(Image.Transpose.ROTATE_90), quality=92, exif=exif)
 
