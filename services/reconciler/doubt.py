@@ -104,7 +104,7 @@ class SettleDoubt:
                     async with self.database.transaction() as tx:
                         adopted = await self._adopt(tx, one, prediction)
                 except Permanent as error:
-                    log.error("purchase.conflicting", **about, reason=str(error))  # noqa: TRY400
+                    log.error("purchase.conflicting", **about, reason=str(error))
                     return "unclear"
                 log.info("purchase.adopted", **about, prediction_id=prediction.id)
                 return "adopted" if adopted else "settled_meanwhile"

@@ -123,4 +123,4 @@ async def _serve(stack: AsyncExitStack, app: web.Application, host: str, port: i
     listening = socket.create_server((host, port), backlog=1024)
     await web.SockSite(runner, listening).start()
     bound = listening.getsockname()[1]
-    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}"
+    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}"  # noqa: S104
