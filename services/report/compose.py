@@ -78,9 +78,7 @@ def to_show(material: Material) -> dict[str, int]:
     results = results_of(material)
     edge = next((edge for most, edge in EDGES if len(results) <= most), EDGES[-1][1])
     shown = {
-        file.key: edge
-        for file in results[: EDGES[-1][0]]
-        if file.content_type.startswith("image/")
+        file.key: edge for file in results[: EDGES[-1][0]] if file.content_type.startswith("image/")
     }
     original = material.original
     if original is not None and original.content_type.startswith("image/"):
