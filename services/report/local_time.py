@@ -57,12 +57,12 @@ def zone_name(zone: ZoneInfo, at: datetime) -> str:
 
 
 def size(count: int) -> str:
-    """``820 kB``: thousands, as the files of phones and computers are shown."""
+    """``820 kB``: thousands, as phones and computers show their files. It never breaks in two."""
     if count < 1_000:
-        return f"{count} B"
+        return f"{count}\N{NO-BREAK SPACE}B"
     if count < 999_500:
-        return f"{count / 1e3:.0f} kB"
-    return f"{count / 1e6:.1f} MB"
+        return f"{count / 1e3:.0f}\N{NO-BREAK SPACE}kB"
+    return f"{count / 1e6:.1f}\N{NO-BREAK SPACE}MB"
 
 
 def _english(at: datetime) -> str:

@@ -10,8 +10,8 @@ from services.report.view import Picture
 # What a page may be asked to show; other readers of the library stay closed.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
-# 100 megapixels of 4 bytes are the most that one decode may hold.
-MOST_PIXELS = 100_000_000
+# At 4 bytes each this is the most that one decode holds: 320 MB, and only for a PNG of that size.
+MOST_PIXELS = 80_000_000
 
 QUALITY = 84
 
@@ -35,7 +35,7 @@ def for_page(data: bytes, *, edge: int) -> Picture:
     # The library answers damaged files with nearly everything that Python can raise.
     except (OSError, ValueError, SyntaxError, ArithmeticError, LookupError, TypeError) as error:
         raise Undisplayable(f"{type(error).__name__} while it was opened") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Undisplayable("it unpacks to far more than it is") from error
     return _written(copy)
 

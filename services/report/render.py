@@ -2,6 +2,7 @@
 
 import hashlib
 from base64 import b64encode
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def render(view: ReportView) -> str:
         instant=lambda at: local_time.instant(at, view.zone, locale),
         machine_readable=lambda at: local_time.machine_readable(at, view.zone),
         taken=local_time.span(view.finished_at - view.ordered_at, locale),
-        seconds=lambda length: local_time.span(length, locale),
+        spoken=lambda seconds: local_time.span(timedelta(seconds=seconds), locale),
         zone=local_time.zone_name(view.zone, view.finished_at),
         size=local_time.size,
         data_url=_data_url,

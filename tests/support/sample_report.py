@@ -20,7 +20,7 @@ from services.report.pictures import for_page
 from services.report.render import render
 from services.report.view import Failure, Original, Picture, ReportView, Result
 from shared.domain.slot import FailureCode
-from shared.recipes import VARIATIONS
+from shared.recipes.variations import VARIATIONS
 from shared.settings import Locale
 
 ORDERED = datetime(2026, 11, 21, 5, 40, 12, tzinfo=UTC)
@@ -39,7 +39,7 @@ def a_landscape(seed: int, *, width: int = 1024, height: int = 1024) -> bytes:
     glow = np.exp(-((x - sun_x) ** 2 * (width / height) ** 2 + (y - sun_y) ** 2) / radius**2)
     canvas += glow[..., None] * np.array([0.5, 0.42, 0.3])
     for layer in range(6):
-        ridge = 0.42 + 0.1 * layer
+        ridge = np.full_like(x, 0.42 + 0.1 * layer)
         for wave in range(1, 6):
             tall, turn = chance.uniform(0.2, 1) * 0.05 / wave, chance.uniform(0, 6.283)
             ridge = ridge + tall * np.sin(6.283 * wave * chance.uniform(0.6, 1.4) * x + turn)
