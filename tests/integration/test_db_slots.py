@@ -403,6 +403,13 @@ async def test_slots_are_bought_in_the_order_in_which_they_became_due(database: 
     assert [(slot.job_id, slot.ordinal) for slot in claimed] == [(early, 1), (early, 2), (late, 1)]
 
 
+async def test_where_nothing_waits_nothing_is_due(database: Database) -> None:
+    await a_slot(database, S.CREATING)
+
+    async with database.connection() as connection:
+        assert await slots.next_due_in(connection) is None
+
+
 async def test_nothing_is_bought_for_a_job_that_ended(database: Database) -> None:
     await a_job(database)
     async with database.transaction() as tx:
