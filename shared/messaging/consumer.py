@@ -386,9 +386,12 @@ class QueueWorker:
     async def _park_for_later(
         self, queue: str, envelope: Envelope, error: Exception, *, attempts: int
     ) -> None:
-        asked = error.retry_after if isinstance(error, Transient) else None
+        asked, left = None, None
+        if isinstance(error, Transient):
+            asked = error.retry_after
+            left = None if error.expires_at is None else error.expires_at - utc_now()
         chance = random.random()  # noqa: S311
-        wait = wait_before(attempts, chance=chance, retry_after=asked)
+        wait = wait_before(attempts, chance=chance, retry_after=asked, left=left)
         log.warning(
             "message.parked",
             type=envelope.type,
@@ -428,6 +431,7 @@ class QueueWorker:
             trace="".join(story[-TRACE_LINES:]),
             attempts=attempts,
             due_in=due_in,
+            expires_at=error.expires_at if isinstance(error, Transient) else None,
         )
 
     async def _settle(
