@@ -175,7 +175,7 @@ class Buyer:
                 await self._write_down(claim, answer)
             except Permanent as error:
                 # Not one purchase of ours is without a row, but this one has another's id.
-                log.error("purchase.conflicting", **about, reason=str(error))  # noqa: TRY400
+                log.error("purchase.conflicting", **about, reason=str(error))
                 return
             except Exception:
                 # Its lease runs out, and what was bought, if anything, is found by its evidence.

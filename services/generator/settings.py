@@ -1,6 +1,7 @@
 """What the generator reads from the environment."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
@@ -11,6 +12,7 @@ from shared.settings import (
     DatabaseSettings,
     ReplicateSettings,
     WebhookUrlSettings,
+    is_loopback,
 )
 
 
@@ -49,3 +51,21 @@ class Settings(
     @property
     def source_folders(self) -> tuple[str, ...]:
         return _folder(self.source_prefixes)
+
+    @property
+    def webhook_url(self) -> str | None:
+        return webhook_url(self.public_base_url, self.replicate_base_url)
+
+
+def webhook_url(public_base_url: str, replicate_base_url: str) -> str | None:
+    """Where to ask for webhooks; None where nobody could reach us, and the reconciler asks instead.
+
+    The real provider cannot call a loopback address. A stand-in that is reached in plain http is on
+    this machine or in this network, and can.
+    """
+    provider_is_near = is_loopback(replicate_base_url) or (
+        urlsplit(replicate_base_url).scheme == "http"
+    )
+    if is_loopback(public_base_url) and not provider_is_near:
+        return None
+    return f"{public_base_url}/webhooks/replicate"

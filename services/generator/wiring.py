@@ -4,7 +4,6 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from services.generator.buy import Buyer, Terms
 from services.generator.follow import ENDS, CloseEndedJobs, FollowPredictions
@@ -22,7 +21,7 @@ from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.recipes.again import again_rule
 from shared.runtime import Worker
-from shared.settings import environment, is_loopback
+from shared.settings import environment
 
 Handle = Callable[[Envelope], Awaitable[None]]
 
@@ -60,7 +59,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             create_within=timedelta(seconds=settings.create_within_seconds),
             lease=timedelta(seconds=settings.create_lease_seconds),
             link_lifetime=timedelta(seconds=settings.input_link_seconds),
-            webhook_url=webhook_url(settings.public_base_url, settings.replicate_base_url),
+            webhook_url=settings.webhook_url,
         ),
         now=utc_now,
         chance=random.random,
@@ -95,17 +94,3 @@ def by_type(handlers: Mapping[str, Handle]) -> Handle:
         await hear(envelope)
 
     return handle
-
-
-def webhook_url(public_base_url: str, replicate_base_url: str) -> str | None:
-    """Where to ask for webhooks; None where nobody could reach us, and the reconciler asks instead.
-
-    The real provider cannot call a loopback address. A stand-in that is reached in plain http is on
-    this machine or in this network, and can.
-    """
-    provider_is_near = is_loopback(replicate_base_url) or (
-        urlsplit(replicate_base_url).scheme == "http"
-    )
-    if is_loopback(public_base_url) and not provider_is_near:
-        return None
-    return f"{public_base_url}/webhooks/replicate"

@@ -51,7 +51,7 @@ class AskSilent:
                 answer = await self.replicate.get(row.prediction_id or "")
         except Refused as error:
             # Deleted there, or of another account. Its slot's job ends by its deadline.
-            log.error("prediction.not_found", **about, asked=row.asked, reason=str(error))  # noqa: TRY400
+            log.error("prediction.not_found", **about, asked=row.asked, reason=str(error))
             return await self._ask_later(row, "not_found", in_=_silence(row))
         except Transient as error:
             log.warning("prediction.not_asked", **about, asked=row.asked, reason=str(error))

@@ -16,7 +16,7 @@ from shared.db.connection import Database
 from shared.db.predictions import PredictionRow
 from shared.domain.prediction import TERMINAL
 from shared.errors import Transient
-from shared.replicate_api import Answer, Refused, Replicate
+from shared.replicate_api import Answer, InDoubt, Refused, Replicate
 
 log = structlog.get_logger()
 
@@ -60,6 +60,6 @@ class CancelUnwanted:
     async def _end_of(self, prediction_id: str) -> Answer:
         try:
             return await self.replicate.cancel(prediction_id)
-        except Refused:
+        except (Refused, InDoubt):
             # It may have ended just now; how it stands is what counts.
             return await self.replicate.get(prediction_id)

@@ -104,7 +104,7 @@ class SettleDoubt:
                     async with self.database.transaction() as tx:
                         adopted = await self._adopt(tx, one, prediction)
                 except Permanent as error:
-                    log.error("purchase.conflicting", **about, reason=str(error))  # noqa: TRY400
+                    log.error("purchase.conflicting", **about, reason=str(error))
                     return "unclear"
                 log.info("purchase.adopted", **about, prediction_id=prediction.id)
                 return "adopted" if adopted else "settled_meanwhile"
@@ -121,7 +121,7 @@ class SettleDoubt:
                 return "unclear"
 
     async def _adopt(self, tx: Connection, one: Doubted, prediction: Prediction) -> bool:
-        """Enter the prediction as this purchase. A verdict that it has already is asked for at once."""
+        """Enter the prediction as this purchase; a verdict that it has is asked for at once."""
         at = (one.slot.job_id, one.slot.ordinal, one.slot.attempt)
         await jobs.to_queued(tx, one.slot.job_id)
         await predictions.fill(tx, *at, prediction=prediction, adopted=True)
