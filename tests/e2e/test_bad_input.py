@@ -39,7 +39,7 @@ async def parked_with(world: World, marker: str) -> dict[str, object]:
 async def test_an_order_that_cannot_be_planned_ends_its_job_with_the_reason(
     world: World, order: dict[str, object], told: str
 ) -> None:
-    job_id = await world.order(photos.tiny_jpeg(), **order)
+    job_id = await world.order(photos.a_tiny_photo(), **order)
 
     job = await world.ended(job_id)
 

@@ -16,7 +16,7 @@ from tests.support.signing import signed
 from tests.support.waiting import eventually
 from tests.support.world import World
 
-A_PHOTO = photos.plain_jpeg()
+A_PHOTO = photos.a_photo()
 
 
 @pytest.mark.system("V1")

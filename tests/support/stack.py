@@ -25,7 +25,8 @@ from deploy.local.stack.state import lock, path_of
 from tests.support.parts import ContainerParts, NamedParts
 
 PREFIX = "darkroom-test-"
-TOOLS = Path(__file__).parents[2] / ".darkroom" / "tools"
+# Fetched once, not once a run. (Root installs; and what lies in root's home is closed to servers.)
+TOOLS = None if os.geteuid() == 0 else Path(__file__).parents[2] / ".darkroom" / "tools"
 
 _run = pytest.StashKey[Path]()
 
@@ -164,12 +165,13 @@ def own_stack() -> Iterator[Callable[..., Stack]]:
     """Makes stacks that one test has for itself, to be killed part by part. About 4 s each."""
     made: list[Stack] = []
 
-    def make(*, throwaway: bool = True) -> Stack:
+    def make(*, throwaway: bool = True, start: bool = True) -> Stack:
         directory = Path(tempfile.mkdtemp(prefix=PREFIX))
         directory.chmod(0o755)
         stack = Stack(directory, throwaway=throwaway, owner=os.getpid(), tools=TOOLS)
         made.append(stack)
-        stack.up()
+        if start:
+            stack.up()
         return stack
 
     yield make

@@ -1,4 +1,4 @@
-"""A Replicate that runs on a laptop: the real HTTP API, real pictures, and every bad day by name."""
+"""A Replicate that runs on a laptop: the real API, real pictures, and bad days by name."""
 
 from deploy.local.emulator.emulator import Emulator
 from deploy.local.emulator.settings import Settings

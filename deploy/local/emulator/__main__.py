@@ -22,6 +22,7 @@ class FromOutside(BaseSettings, Settings):
     model_config = SettingsConfigDict(
         env_prefix="EMULATOR_",
         frozen=True,
+        hide_input_in_errors=True,
         cli_parse_args=True,
         cli_kebab_case=True,
         cli_prog_name="python -m deploy.local.emulator",

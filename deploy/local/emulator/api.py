@@ -21,6 +21,7 @@ from deploy.local.emulator.life import Lives
 from deploy.local.emulator.models import Model, Order, find_model, find_version
 from deploy.local.emulator.predictions import Prediction, Register, new_prediction_id
 from deploy.local.emulator.problems import InvalidField
+from deploy.local.emulator.request_facts import FAULT, PREDICTION, TORN
 from deploy.local.emulator.settings import Settings
 from deploy.local.emulator.validation import complaints, is_uri, kind_of
 from deploy.local.emulator.webhooks import DEFAULT_EVENTS, EVENTS
@@ -54,6 +55,7 @@ class Refusal(Exception):
 class PredictionsApi:
     def __init__(
         self,
+        *,
         settings: Settings,
         clock: Clock,
         ledger: Ledger,
@@ -181,6 +183,7 @@ class PredictionsApi:
         await self._misbehave(request, faults)
         asked = self._read(request, body, model, version, deployment)
         prediction = self._make(request, asked, number, faults)
+        request[PREDICTION] = prediction.id
         self._ledger.write(
             "purchase",
             prediction=prediction.id,
@@ -200,7 +203,7 @@ class PredictionsApi:
             return _torn(request, "lose_create_answer")
         await _slow(faults)
         if "unreadable_create_answer" in faults:
-            request["fault"] = "unreadable_create_answer"
+            request[FAULT] = "unreadable_create_answer"
             return web.Response(status=201, text="<html>created</html>", content_type="text/html")
         return await self._answer_create(prediction, asked.wait_s)
 
@@ -302,7 +305,7 @@ class PredictionsApi:
         prediction = self._register.get(request.match_info["id"])
         if prediction is None:
             raise Refusal(problems.not_found())
-        request["prediction"] = prediction.id
+        request[PREDICTION] = prediction.id
         faults = self._faults.for_request(
             route,
             Subject(
@@ -326,7 +329,7 @@ class PredictionsApi:
             raise Refusal(_torn(request, "tear"))
         if (refuse := faults.get("refuse")) is None:
             return
-        request["fault"] = "refuse"
+        request[FAULT] = "refuse"
         status, retry_after = int(refuse["status"]), int(refuse["retry_after"])
         match status:
             case 401:
@@ -361,7 +364,7 @@ async def _slow(faults: Chosen) -> None:
 
 def _torn(request: web.Request, fault: str) -> web.Response:
     """Close the connection under the caller; what is returned goes nowhere."""
-    request["fault"], request["torn"] = fault, True
+    request[FAULT], request[TORN] = fault, True
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)

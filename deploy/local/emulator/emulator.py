@@ -25,6 +25,9 @@ from deploy.local.emulator.settings import Settings
 from deploy.local.emulator.uploads import Uploads
 from deploy.local.emulator.webhooks import Deliveries
 
+# Bound to all interfaces, it is reached from this machine by the loopback address.
+EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104
+
 
 class Emulator:
     """`async with Emulator(Settings(port=0, files_port=0)) as emulator:` serves until the end.
@@ -95,11 +98,25 @@ class Emulator:
         await deliveries.open()
         stack.push_async_callback(deliveries.close)
         outputs = Outputs(directory, self.ledger)
-        lives = Lives(settings, self.clock, self.ledger, inputs, outputs, deliveries, pool)
+        lives = Lives(
+            settings=settings,
+            clock=self.clock,
+            ledger=self.ledger,
+            inputs=inputs,
+            outputs=outputs,
+            deliveries=deliveries,
+            pool=pool,
+        )
         stack.push_async_callback(lives.close)
         catalogue = Catalogue(settings.deployments)
         api = PredictionsApi(
-            settings, self.clock, self.ledger, self.predictions, lives, self.faults, catalogue
+            settings=settings,
+            clock=self.clock,
+            ledger=self.ledger,
+            register=self.predictions,
+            lives=lives,
+            faults=self.faults,
+            catalogue=catalogue,
         )
         control = Control(self.clock, self.ledger, self.faults)
 
@@ -123,4 +140,4 @@ async def _serve(stack: AsyncExitStack, app: web.Application, host: str, port: i
     listening = socket.create_server((host, port), backlog=1024)
     await web.SockSite(runner, listening).start()
     bound = listening.getsockname()[1]
-    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}"  # noqa: S104
+    return f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{bound}"

@@ -52,8 +52,11 @@ FAULTS: Mapping[str, Fault] = {
         "drops the outputs of these indices (`all`: fails with the NSFW text)", {"drop": "all"}
     ),
     "output": Fault(
-        "succeeds with an output of another shape: null, empty, string, list, dict, number, data_url",
+        "succeeds with another shape: null, empty, string, list, dict, number, data_url",
         {"shape": "null"},
+    ),
+    "other_format": Fault(
+        "the pictures come as jpg, png or webp, whatever was asked for", {"format": "jpg"}
     ),
     "huge_logs": Fault("logs grow by so many bytes", {"bytes": 2 * 2**20}),
     "shrinking_logs": Fault("logs lose their first half while it runs"),
@@ -81,6 +84,8 @@ FAULTS: Mapping[str, Fault] = {
         "the file answers 302 to another place", {"location": "http://127.0.0.1:9/elsewhere"}
     ),
 }
+
+SHAPES = ("null", "empty", "string", "list", "dict", "number", "data_url")
 
 Chosen = Mapping[str, Mapping[str, Any]]
 
@@ -170,6 +175,8 @@ class Faults:
                 raise UnknownFault(
                     f"no condition is called {name!r}; there are {', '.join(_CONDITIONS)}"
                 )
+        if options.get("shape", "null") not in SHAPES:
+            raise UnknownFault(f"there are the shapes {', '.join(SHAPES)}")
         if not 0 <= rate <= 1:
             raise UnknownFault("a rate lies between 0 and 1")
         rule = Rule(

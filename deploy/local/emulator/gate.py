@@ -11,6 +11,7 @@ from deploy.local.emulator.api import Refusal
 from deploy.local.emulator.control import PREFIX
 from deploy.local.emulator.ledger import Ledger
 from deploy.local.emulator.limits import Bucket
+from deploy.local.emulator.request_facts import FAULT, PREDICTION, TORN
 from deploy.local.emulator.settings import Settings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,10 +43,10 @@ class Gate:
                 "request",
                 method=request.method,
                 path=request.path,
-                status=0 if request.get("torn") else response.status,
+                status=0 if TORN in request else response.status,
                 ms=round((time.monotonic() - began) * 1000, 1),
-                prediction=request.get("prediction"),
-                fault=request.get("fault"),
+                prediction=request.get(PREDICTION),
+                fault=request.get(FAULT),
                 user_agent=request.headers.get("User-Agent", "")[:100],
             )
             return response

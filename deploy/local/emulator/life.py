@@ -4,12 +4,12 @@ import asyncio
 import base64
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
-from deploy.local.emulator import shapes
+from deploy.local.emulator import images, shapes
 from deploy.local.emulator.clock import Clock
 from deploy.local.emulator.inputs import InputFiles
 from deploy.local.emulator.ledger import Ledger
@@ -33,6 +33,7 @@ ORDER_S = 2.0
 class Lives:
     def __init__(
         self,
+        *,
         settings: Settings,
         clock: Clock,
         ledger: Ledger,
@@ -93,17 +94,19 @@ class Lives:
         prediction.started = self.moment()
         self._tell(prediction, "start", status=self._settings.start_webhook_status)
         prediction.status = "processing"
+        made: Sequence[MadeFile] = ()
         failure = None
         try:
             async with asyncio.TaskGroup() as run:
                 making = run.create_task(self._make(prediction))
                 run.create_task(self._run(prediction))
+            made = making.result()
         except* RunFailed as failures:
             failure = str(failures.exceptions[0])
-        if failure is not None:
-            self._end(prediction, "failed", error=failure)
+        if failure is None:
+            await self._succeed(prediction, made)
         else:
-            await self._succeed(prediction, making.result())
+            self._end(prediction, "failed", error=failure)
 
     async def _run(self, prediction: Prediction) -> None:
         """Let the time of the run pass. Raises RunFailed where it does not come to its end."""
@@ -121,7 +124,7 @@ class Lives:
             raise RunFailed(TIMED_OUT)
 
     async def _pass(self, prediction: Prediction, seconds: float) -> None:
-        """Time passes, with a logs webhook for each throttled step of it where they are asked for."""
+        """Time passes, with a logs webhook for each throttled step of it if they are wanted."""
         until = self._clock.now() + seconds
         step = max(self._settings.webhook_throttle_s, seconds / 100)
         if "logs" in prediction.events and prediction.webhook:
@@ -152,6 +155,10 @@ class Lives:
             if not made:
                 self._end(prediction, "failed", error=NSFW)
                 return
+        if (form := faults.get("other_format")) is not None:
+            made = await asyncio.get_running_loop().run_in_executor(
+                self._pool, images.reencoded, made, str(form["format"])
+            )
         urls = []
         for file in made:
             token, url = await self._outputs.keep(prediction.id, file, faults)
@@ -278,21 +285,15 @@ def _with_figures(prediction: Prediction, made: Sequence[MadeFile]) -> Script:
 
 
 def _in_shape(shape: str, urls: Sequence[str], made: Sequence[MadeFile]) -> Any:
-    match shape:
-        case "null":
-            return None
-        case "empty":
-            return []
-        case "string":
-            return urls[0]
-        case "list":
-            return list(urls)
-        case "dict":
-            return {"files": list(urls), "seeds": []}
-        case "number":
-            return 42
-        case "data_url":
-            body = base64.b64encode(made[0].data).decode()
-            return f"data:{made[0].content_type};base64,{body}"
-        case _:
-            return shape
+    shapes_: Mapping[str, Callable[[], Any]] = {
+        "null": lambda: None,
+        "empty": list,
+        "string": lambda: urls[0],
+        "list": lambda: list(urls),
+        "dict": lambda: {"files": list(urls), "seeds": []},
+        "number": lambda: 42,
+        "data_url": lambda: (
+            f"data:{made[0].content_type};base64,{base64.b64encode(made[0].data).decode()}"
+        ),
+    }
+    return shapes_[shape]()

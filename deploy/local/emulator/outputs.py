@@ -1,4 +1,4 @@
-"""Output files, on an origin of their own, open to whoever knows the address, until they are gone."""
+"""Output files, on an origin of their own, open to whoever knows the address, for their hour."""
 
 import asyncio
 import secrets
@@ -68,35 +68,32 @@ class Outputs:
 
     async def _misbehaved(self, request: web.Request, output: Output) -> web.StreamResponse | None:
         faults = output.faults
-        if "missing_file" in faults:
-            self._note(request, output, 404, fault="missing_file")
-            return web.Response(status=404, body=PAGE, content_type="text/html")
-        if (failing := faults.get("failing_file")) and output.fetched <= failing["times"]:
-            self._note(request, output, 500, fault="failing_file")
-            return web.Response(status=500, body=PAGE, content_type="text/html")
-        if redirect := faults.get("redirected_file"):
-            self._note(request, output, 302, fault="redirected_file")
-            return web.Response(status=302, headers={"Location": str(redirect["location"])})
-        if "not_an_image" in faults:
-            self._note(request, output, 200, fault="not_an_image")
-            return web.Response(body=PAGE, content_type=output.content_type)
-        if "short_file" in faults:
-            data = await asyncio.to_thread(output.path.read_bytes)
-            self._note(request, output, 200, fault="short_file", bytes=len(data) // 2)
-            return web.Response(body=data[: len(data) // 2], content_type=output.content_type)
+        response: web.StreamResponse | None = None
         if "truncated_file" in faults:
-            return await self._in_pieces(request, output, pieces=2, wait=0.0, torn=True)
-        if slow := faults.get("slow_file"):
+            response = await self._in_pieces(request, output, pieces=2, wait=0.0, torn=True)
+        elif slow := faults.get("slow_file"):
             wait = float(slow["seconds"]) / 20
-            return await self._in_pieces(request, output, pieces=20, wait=wait, torn=False)
-        return None
+            response = await self._in_pieces(request, output, pieces=20, wait=wait, torn=False)
+        elif "missing_file" in faults:
+            response = web.Response(status=404, body=PAGE, content_type="text/html")
+        elif (failing := faults.get("failing_file")) and output.fetched <= failing["times"]:
+            response = web.Response(status=500, body=PAGE, content_type="text/html")
+        elif redirect := faults.get("redirected_file"):
+            response = web.Response(status=302, headers={"Location": str(redirect["location"])})
+        elif "not_an_image" in faults:
+            response = web.Response(body=PAGE, content_type=output.content_type)
+        elif "short_file" in faults:
+            data = await asyncio.to_thread(output.path.read_bytes)
+            response = web.Response(body=data[: len(data) // 2], content_type=output.content_type)
+        if isinstance(response, web.Response):
+            self._note(request, output, response.status, fault=True)
+        return response
 
     async def _in_pieces(
         self, request: web.Request, output: Output, *, pieces: int, wait: float, torn: bool
     ) -> web.StreamResponse:
         data = await asyncio.to_thread(output.path.read_bytes)
-        fault = "truncated_file" if torn else "slow_file"
-        self._note(request, output, 200, fault=fault, bytes=len(data))
+        self._note(request, output, 200, fault=True, bytes=len(data))
         response = web.StreamResponse(
             headers={"Content-Type": output.content_type, "Content-Length": str(len(data))}
         )

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import bisect
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_prediction_id() -> str:
-    """26 lower-case characters. Never from the seed: a restarted emulator must not repeat itself."""
+    """26 lower-case characters, never from the seed: a restarted emulator repeats no id."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(26))
 
 
@@ -84,7 +84,7 @@ class Register:
     def __len__(self) -> int:
         return len(self._in_order)
 
-    def __iter__(self) -> Iterable[Prediction]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Prediction]:
         return iter(self._in_order)
 
     def add(self, prediction: Prediction) -> None:

@@ -1,4 +1,4 @@
-"""What can be set, by argument, by flag or by `EMULATOR_…`. The defaults are the real provider's."""
+"""What can be set, by argument, flag or `EMULATOR_…`. The defaults are the real provider's."""
 
 import base64
 import binascii
@@ -25,7 +25,7 @@ class Settings(BaseModel):
     """Times named `…_s` are provider seconds, which the clock's speed shortens; where they are
     seconds of the wall, the line says so."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8400  # 0: a free one
@@ -35,7 +35,7 @@ class Settings(BaseModel):
     )
     files_url: str | None = None  # how receivers name that origin, where it is not host and port
     tokens: tuple[SecretStr, ...] = ()  # none named: whatever begins with r8_
-    # One secret, or several separated by commas: every delivery is signed with each, as while rotating.
+    # Several, separated by commas: every delivery is signed with each, as while rotating.
     webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secrets)] = Field(
         default_factory=lambda: SecretStr(new_secret())
     )

@@ -77,23 +77,19 @@ def _wrong_value(one: Input, value: Any) -> list[InvalidField]:
     return []
 
 
+KINDS: Mapping[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+}
+
+
 def kind_of(value: Any) -> str:
-    """JSON's own names; `bool` is asked first because Python counts it among the integers."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
+    """JSON's own names."""
+    return KINDS.get(type(value), "object")
 
 
 def is_uri(value: str) -> bool:

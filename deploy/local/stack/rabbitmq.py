@@ -20,10 +20,10 @@ MANAGEMENT = "DARKROOM_STACK_RABBITMQ_MANAGEMENT_URL"
 # rabbitmqctl is an Erlang node itself and listens while it runs: one of these per command.
 CONTROL = tuple(f"control.{n}" for n in range(5))
 
-# Two schedulers that do not spin: a laptop has better things to do than wait for our messages.
+# Two schedulers that hardly spin: a laptop has better things to do than wait for our messages.
 ERLANG = (
     "-kernel inet_dist_use_interface {127,0,0,1}"
-    " +S 2:2 +SDio 2 +A 8 +sbwt none +sbwtdcpu none +sbwtdio none"
+    " +S 2:2 +SDio 2 +A 8 +sbwt very_short +sbwtdcpu none +sbwtdio none"
 )
 
 

@@ -22,8 +22,14 @@ INSTALLED = (
     Path("/usr/local/sbin/rabbitmq-server"),
 )
 POLICY = Path("/usr/sbin/policy-rc.d")
+INSTALL_COMMAND = "apt-get update && apt-get install --no-install-recommends rabbitmq-server"
 DENY_ALL = "#!/bin/sh\nexit 101\n"
-APT = {"PATH": PATH, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+PROXIES = ("http_proxy", "https_proxy", "no_proxy")  # the only way out of some networks
+APT = {"PATH": PATH, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"} | {
+    name: os.environ[name]  # noqa: TID251  (apt's own setting, passed on as it is)
+    for name in PROXIES
+    if name in os.environ  # noqa: TID251
+}
 PATIENCE_S = 600.0  # a slow mirror, or somebody else's installation that has to end first
 
 
@@ -48,8 +54,7 @@ def find_or_fetch(tools: Path, report: Report) -> Programs:
         found = installed() or unpacked(tools) or _fetch(tools, report)
     if found is None:
         raise PartMissing(
-            "RabbitMQ is missing and could not be fetched: install it with"
-            " `apt-get update && apt-get install --no-install-recommends rabbitmq-server`."
+            f"RabbitMQ is missing and could not be fetched: install it with `{INSTALL_COMMAND}`."
         )
     return found
 
@@ -87,13 +92,13 @@ def _fetch(tools: Path, report: Report) -> Programs | None:
 def install(report: Report) -> None:
     """Install Debian's package without letting it start, now or at the next boot."""
     report("installing RabbitMQ with apt-get (once; about 10 s, 40 MB to fetch)")
-    with _services_stay_down():
+    with services_stay_down():
         words = ("install", "-y", "--no-install-recommends", "rabbitmq-server")
         wait = ("-o", "DPkg::Lock::Timeout=300")
-        if _apt_get(*wait, *words) is not None:
+        if apt_get(*wait, *words) is not None:
             report("reading the package lists with apt-get update")
-            _apt_get("update")
-            complaint = _apt_get(*wait, *words)
+            apt_get("update")
+            complaint = apt_get(*wait, *words)
             if complaint is not None:
                 report(f"apt-get could not install it: {complaint}")
                 return
@@ -111,30 +116,31 @@ def unpack(tools: Path, report: Report) -> None:
     downloads, tree = drafts / "debs", drafts / "tree"
     downloads.mkdir(parents=True)
     tree.mkdir()
-    private: tuple[str, ...] = ()
-    names = _erlang_and_broker(private)
-    if len(names) == 1:
+    complaint = _download((), downloads)
+    if complaint is not None:
+        # No lists, or old ones; root's are not ours to renew.
         report("reading the package lists with apt-get update")
         private = _lists_of_our_own(tools)
-        _apt_get(*private, "update")
-        names = _erlang_and_broker(private)
-    complaint = _apt_get(*private, "download", *names, directory=downloads)
+        apt_get(*private, "update")
+        complaint = _download(private, downloads)
     if complaint is not None:
         raise PartMissing(
             f"RabbitMQ is missing and could not be fetched ({complaint}): install it with"
-            " `apt-get update && apt-get install --no-install-recommends rabbitmq-server`."
+            f" `{INSTALL_COMMAND}`."
         )
     for package in sorted(downloads.glob("*.deb")):
         done = run(["dpkg", "-x", package, tree], environment=APT, timeout=PATIENCE_S)
         if done.returncode != 0:
             raise StackError(f"{package.name} cannot be unpacked: {done.stderr.strip()}")
     shelter.open_to_all(tree)
+    shutil.rmtree(tools / "rabbitmq", ignore_errors=True)
     tree.rename(tools / "rabbitmq")
-    shutil.rmtree(drafts)
+    for leftover in (drafts, tools / "apt"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _erlang_and_broker(private: tuple[str, ...]) -> list[str]:
-    """Name the packages to unpack; only the broker itself where apt has no lists to ask."""
+def _download(private: tuple[str, ...], into: Path) -> str | None:
+    """Fetch the broker and its Erlang; give back apt's complaint, or None if all went well."""
     kinds = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
     asked = run(
         [
@@ -147,11 +153,9 @@ def _erlang_and_broker(private: tuple[str, ...]) -> list[str]:
         ],
         environment=APT,
     )
-    lines = set(asked.stdout.splitlines())
-    return [
-        "rabbitmq-server",
-        *sorted(line for line in lines if re.fullmatch(r"erlang-[\w-]+", line)),
-    ]
+    # What else it depends on (a C library, a shell) a Debian machine has anyway.
+    erlang = {line for line in asked.stdout.splitlines() if re.fullmatch(r"erlang-[\w-]+", line)}
+    return apt_get(*private, "download", "rabbitmq-server", *sorted(erlang), directory=into)
 
 
 def _lists_of_our_own(tools: Path) -> tuple[str, ...]:
@@ -177,7 +181,7 @@ def _settle_erlang(erlang: Path) -> None:
         draft.replace(script)
 
 
-def _apt_get(*words: str, directory: Path | None = None) -> str | None:
+def apt_get(*words: str, directory: Path | None = None) -> str | None:
     """Run apt-get; give back its complaint, or None if all went well."""
     done = run(["apt-get", "-q", *words], environment=APT, directory=directory, timeout=PATIENCE_S)
     if done.returncode == 0:
@@ -187,7 +191,7 @@ def _apt_get(*words: str, directory: Path | None = None) -> str | None:
 
 
 @contextlib.contextmanager
-def _services_stay_down() -> Iterator[None]:
+def services_stay_down() -> Iterator[None]:
     """Forbid packages to start services while we install; whatever policy there was returns."""
     if _policy_denies():
         yield

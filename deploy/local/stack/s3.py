@@ -30,9 +30,9 @@ class S3(Part):
     grpc = True  # not to be moved: its worker looks for the admin server nowhere else
 
     def provide(self, report: Report) -> None:  # noqa: ARG002  (nothing to fetch)
-        program = _program()
-        weed = shelter.within_reach(program, program, self.place.home, self.place.run_as)
-        self.state.facts["weed"] = str(weed)
+        weed = program()
+        reachable = shelter.within_reach(weed, weed, self.place.home, self.place.run_as)
+        self.state.facts["weed"] = str(reachable)
         self.state.secrets.setdefault("access_key", secrets.token_hex(10).upper())
         self.state.secrets.setdefault("secret_key", secrets.token_urlsafe(30))
 
@@ -112,18 +112,18 @@ class S3(Part):
         """A directory for Unix sockets whose paths the kernel takes, however deep we lie."""
         if len(str(self.directory / SOCKET_NAME).encode()) <= LONGEST_SOCKET_PATH - 4:
             return self.directory
-        return shelter.own_directory(self._short_directory, self.place.run_as)
-
-    @property
-    def _short_directory(self) -> Path:
-        digest = hashlib.sha256(str(self.directory).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"darkroom-s3-{digest}"
+        return shelter.own_directory(short_directory(self.directory), self.place.run_as)
 
     def _forget_sockets(self) -> None:
-        shutil.rmtree(self._short_directory, ignore_errors=True)
+        shutil.rmtree(short_directory(self.directory), ignore_errors=True)
 
 
-def _program() -> Path:
+def short_directory(directory: Path) -> Path:
+    digest = hashlib.sha256(str(directory).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"darkroom-s3-{digest}"
+
+
+def program() -> Path:
     beside_python = Path(sys.executable).parent / "weed"
     found = str(beside_python) if beside_python.exists() else shutil.which("weed", path=PATH)
     if found is None:

@@ -160,7 +160,8 @@ class Stack(Isolation):
     def _begin(self, report: Report) -> StackState:
         run_as = processes.account()
         home = shelter.home_of(self.root, run_as, report)
-        leftovers = [home / kind.name for kind in KINDS if (home / kind.name).exists()]
+        possible = [place / kind.name for place in (home, self.root) for kind in KINDS]
+        leftovers = [directory for directory in possible if directory.exists()]
         if leftovers:
             raise StackError(
                 f"{leftovers[0]} is there but {state.path_of(self.root)}, which held its password,"
