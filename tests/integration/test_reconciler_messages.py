@@ -182,7 +182,7 @@ async def test_what_the_broker_gave_up_is_kept_as_dead_with_its_story(
             parking=Parked(database),
             concurrency=1,
         )
-        draining = asyncio.create_task(worker(stop))
+        draining = asyncio.ensure_future(worker(stop))
         (dead,) = await eventually("it is kept", lambda: parked_messages(database))
         stop.set()
         await draining
