@@ -14,7 +14,7 @@ from PIL import Image
 from tests.support import photos
 from tests.support.signing import signed
 from tests.support.waiting import eventually
-from tests.support.world import World
+from tests.support.world import Row, World
 
 A_PHOTO = photos.a_photo()
 
@@ -124,7 +124,7 @@ async def test_v4_the_prediction_is_on_record_before_anything_else_happens(world
     await world.misbehave(job_id, {"fault": "stuck_starting"})
     await world.order(A_PHOTO, job_id=job_id, params={"count": 1})
 
-    async def purchases() -> list[dict[str, object]]:
+    async def purchases() -> list[Row]:
         return await world.purchases(job_id)
 
     [row] = await eventually(
