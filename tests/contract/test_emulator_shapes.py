@@ -182,8 +182,10 @@ async def test_waiting_to_the_end_answers_an_output_that_is_still_processing() -
             (
                 "enum",
                 "input.refine",
-                ("input.refine must be one of the following: "
-                 '"no_refiner", "expert_ensemble_refiner", "base_image_refiner"'),
+                (
+                    "input.refine must be one of the following: "
+                    '"no_refiner", "expert_ensemble_refiner", "base_image_refiner"'
+                ),
             ),
         ),
     ],
