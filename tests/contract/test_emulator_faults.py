@@ -310,7 +310,7 @@ async def test_a_file_can_be_short_and_not_say_so() -> None:
         status, _, data = await fetched(world)
 
         assert status == 200
-        with pytest.raises(OSError, match="truncated|broken"):
+        with pytest.raises(OSError, match=r"truncated|broken"):
             Image.open(io.BytesIO(data)).load()
 
 
