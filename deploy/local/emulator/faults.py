@@ -64,7 +64,7 @@ FAULTS: Mapping[str, Fault] = {
     "drop_terminal": Fault("the terminal webhook is never sent"),
     "drop_webhooks": Fault("no webhook is ever sent"),
     "duplicate": Fault(
-        "the terminal webhook comes so many times more", {"times": 1, "same_id": True}
+        "the terminal webhook comes in so many copies more", {"copies": 1, "same_id": True}
     ),
     "late_start": Fault("the start webhook comes after the terminal one"),
     "delay_webhooks": Fault("every webhook is late by so many provider seconds", {"seconds": 30.0}),
@@ -74,7 +74,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     # the files
     "missing_file": Fault("the file answers 404"),
-    "failing_file": Fault("the first fetches answer 500", {"times": 1}),
+    "failing_file": Fault("the first fetches answer 500", {"fetches": 1}),
     "truncated_file": Fault("the connection closes half way through the file"),
     "short_file": Fault("half the file, with a matching length: only decoding tells"),
     "slow_file": Fault("the file comes in pieces over so many wall seconds", {"seconds": 10.0}),

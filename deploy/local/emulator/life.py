@@ -252,8 +252,8 @@ class Lives:
         )
         if (held := self._held.pop(prediction.id, None)) is not None:
             await self._deliveries.once(url, held, event="start", prediction=prediction.id)
-        again = prediction.faults.get("duplicate", {"times": 0, "same_id": True})
-        for _ in range(int(again["times"])):
+        again = prediction.faults.get("duplicate", {"copies": 0, "same_id": True})
+        for _ in range(int(again["copies"])):
             await self._deliveries.until_heard(
                 url,
                 body,
