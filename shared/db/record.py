@@ -195,7 +195,7 @@ async def _take_in(
         adopted=row.prediction_id is None,
         cancel_wanted=lost and status not in TERMINAL,
     )
-    if moved is not None and moved.state is SlotState.SUCCEEDED:
+    if moved is not None and moved.state is SlotState.SUCCEEDED and slot.attempt > 1:
         await predictions.want_cancel_losers(tx, slot.job_id, slot.ordinal, winner=row.attempt)
     return Recorded(
         outcome=_outcome(news, row, updated, moved, lost=lost),
