@@ -1,23 +1,21 @@
 """The whole system on one machine: the parts, a Replicate, and the services as processes."""
 
-import contextlib
 import json
 import os
-import random
 import secrets
-import socket
 import sys
 import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from deploy.local.processes import Child
+from deploy.local.child import Child
+from deploy.local.stack import ports
 
+PROJECT = Path(__file__).parents[2]
 SERVICES = ("ingress", "generator", "storage", "aggregator", "report", "reconciler")
 EMULATOR = "emulator"
 
@@ -92,6 +90,11 @@ class System:
         self.layout = _layout(root, parts, options or {})
 
     @property
+    def ledger(self) -> Path:
+        """The emulator's own log of everything asked, bought, delivered and fetched."""
+        return self.root / "replicate-ledger.jsonl"
+
+    @property
     def _names(self) -> tuple[str, ...]:
         return (*((EMULATOR,) if self._emulator is not None else ()), *self.services)
 
@@ -103,7 +106,7 @@ class System:
             self.down()
             _save(self.root, self.layout)
         for name in self._names:
-            if not self.child(name).running():
+            if not self.child(name).running:
                 self.start(name)
         for name in self._names:
             self.wait_ready(name)
@@ -114,14 +117,14 @@ class System:
         for name in self.services:
             self.child(name).terminate()
         for name in self.services:
-            self.child(name).wait_gone(STOP_WITHIN_S)
+            self.child(name).stop(within=STOP_WITHIN_S)
         if self._emulator is not None:
-            self.child(EMULATOR).stop(STOP_WITHIN_S)
+            self.child(EMULATOR).stop(within=STOP_WITHIN_S)
         report("the services are stopped")
 
     def start(self, name: str) -> None:
         """Start one process; it must not run."""
-        self.child(name).start(self._command(name), self._environment(name))
+        self.child(name).start(self._command(name), self._environment(name), at=PROJECT)
 
     def kill(self, name: str) -> None:
         """``kill -9`` one process."""
@@ -132,7 +135,7 @@ class System:
 
     def wait_ready(self, name: str, *, within: float = READY_WITHIN_S) -> None:
         """Return when ``name`` says it is ready. Raises NotReady when it died or takes too long."""
-        path = "/_emulator/healthz" if name == EMULATOR else "/readyz"
+        path = "/_emulator/health" if name == EMULATOR else "/readyz"
         url, child = self.layout.health_url(name) + path, self.child(name)
         deadline = time.monotonic() + within
         said = "nothing"
@@ -144,7 +147,7 @@ class System:
                 said = error.read(2000).decode(errors="replace")
             except OSError as error:
                 said = str(error)
-            if not child.running():
+            if not child.running:
                 raise NotReady(f"{name} ended as it started; its log: {child.log}\n{child.tail()}")
             time.sleep(0.05)
         raise NotReady(f"{name} is not ready after {within:g} s: {said}; its log: {child.log}")
@@ -162,16 +165,16 @@ class System:
                 "EMULATOR_PORT": str(self.layout.ports[EMULATOR]),
                 "EMULATOR_FILES_PORT": str(self.layout.ports["files"]),
                 "EMULATOR_WEBHOOK_SECRET": self.layout.webhook_secret,
-                "EMULATOR_LEDGER": str(self.root / "replicate-ledger.jsonl"),
+                "EMULATOR_LEDGER_PATH": str(self.ledger),
                 **(self._emulator or {}),
             }
-        port = "INGRESS_PORT" if name == "ingress" else "HEALTH_PORT"
-        return {
-            **kept,
-            **self.layout.environment(),
-            "INGRESS_HOST": "127.0.0.1",
-            port: str(self.layout.ports[name]),
-        }
+        # The ingress tells its health where it takes webhooks; the port for it alone may be any.
+        own = (
+            {"INGRESS_PORT": str(self.layout.ports[name]), "HEALTH_PORT": "0"}
+            if name == "ingress"
+            else {"HEALTH_PORT": str(self.layout.ports[name])}
+        )
+        return {**kept, **self.layout.environment(), "INGRESS_HOST": "127.0.0.1", **own}
 
 
 def load(root: Path) -> Layout | None:
@@ -185,7 +188,7 @@ def load(root: Path) -> Layout | None:
 def running_environment(root: Path) -> dict[str, str] | None:
     """The variables of the system that runs below ``root``, or None where none runs."""
     layout = load(root)
-    if layout is None or not Child(root / "run", "generator").running():
+    if layout is None or not Child(root / "run", "generator").running:
         return None
     return layout.environment()
 
@@ -196,7 +199,7 @@ def _layout(root: Path, parts: Mapping[str, str], options: Mapping[str, str]) ->
         return before
     names = (EMULATOR, "files", *SERVICES)
     return Layout(
-        ports=dict(zip(names, _free_ports(len(names)), strict=True)),
+        ports=dict(zip(names, ports.choose(len(names), seed=f"{root}/system"), strict=True)),
         webhook_secret="whsec_" + b64encode(secrets.token_bytes(24)).decode(),
         api_token="r8_" + secrets.token_hex(18) + "0",
         parts=dict(parts),
@@ -208,21 +211,3 @@ def _save(root: Path, layout: Layout) -> None:
     path = root / "system.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(asdict(layout), indent=1))
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, all held at once so that none comes twice.
-
-    Below the range from which the kernel takes ports for outgoing connections: one of those could
-    hold our port at the moment when a service that was killed starts again.
-    """
-    chance = random.SystemRandom()
-    with ExitStack() as held:
-        ports: list[int] = []
-        while len(ports) < count:
-            one = held.enter_context(socket.socket())
-            port = chance.randrange(20_000, 32_000)
-            with contextlib.suppress(OSError):
-                one.bind(("127.0.0.1", port))
-                ports.append(port)
-        return ports

@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
-from uuid import uuid4
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID, uuid4
 
 import typer
 
@@ -18,6 +18,9 @@ from shared.domain import keys
 from shared.errors import Misconfigured, Transient
 from shared.events import KeySource, UploadReceived
 from shared.settings import read_settings
+
+if TYPE_CHECKING:
+    from deploy.local.system import System
 
 DEMO_WITHIN_S = 120.0
 
@@ -30,6 +33,7 @@ def up() -> None:
     with _told():
         stack = Stack(root)
         stack.up(_say)
+        _prepare(stack.environment())
         _system(root, stack.environment()).up(_say)
     _say("all is up; `darkroom demo` shows it, `darkroom down` stops it")
 
@@ -62,8 +66,8 @@ def status() -> None:
         raise typer.Exit(1)
     system = _system(root, layout.parts)
     for name in ("emulator", *system.services):
-        pid = system.child(name).pid()
-        where = f"runs (pid {pid}) at {layout.health_url(name)}" if pid else "is stopped"
+        mark = system.child(name).mark
+        where = f"runs (pid {mark.pid}) at {layout.health_url(name)}" if mark else "is stopped"
         typer.echo(f"{name:<11} {where}")
 
 
@@ -105,11 +109,10 @@ def demo(
     ordered = time.monotonic()
     with _told():
         asyncio.run(order(chosen, fact, original))
-        try:
-            well = asyncio.run(follow(chosen, [job_id], timeout=DEMO_WITHIN_S))
-        except TimeoutError:
-            _fail(f"the job is not over after {DEMO_WITHIN_S:g} s: `darkroom jobs show {job_id}`")
-    if not well:
+        over = asyncio.run(_followed(chosen, job_id))
+    if over is None:
+        _fail(f"the job is not over after {DEMO_WITHIN_S:g} s: `darkroom jobs show {job_id}`")
+    if not over:
         _fail(f"the job did not complete: `darkroom jobs show {job_id}`")
     finished = time.monotonic()
     copy = root / "demo" / f"{job_id}.html"
@@ -130,10 +133,11 @@ def _prepare(parts: Mapping[str, str]) -> None:
     asyncio.run(apply(parts["AMQP_URL"]))
 
 
-def _system(root: Path, parts: Mapping[str, str]):  # type: ignore[no-untyped-def]
+def _system(root: Path, parts: Mapping[str, str]) -> "System":
     from deploy.local.system import System
 
-    return System(root, parts, emulator={})
+    # Cold starts of minutes are real, and no fun to watch: 1 s to start, 3 s to run.
+    return System(root, parts, emulator={"EMULATOR_COLD_START_S": "1", "EMULATOR_RUN_S": "3"})
 
 
 def _external_parts() -> dict[str, str]:
@@ -162,6 +166,14 @@ def _external_parts() -> dict[str, str]:
     return parts
 
 
+async def _followed(chosen: PublishSettings, job_id: UUID) -> bool | None:
+    """Whether the job completed with its report; None: it is not over in time."""
+    try:
+        return await follow(chosen, [job_id], timeout=DEMO_WITHIN_S)
+    except TimeoutError:
+        return None
+
+
 async def _report(chosen: PublishSettings, key: str) -> bytes:
     from shared.objects import open_bucket
 
@@ -170,9 +182,9 @@ async def _report(chosen: PublishSettings, key: str) -> bytes:
 
 
 def _a_photo() -> bytes:
-    from deploy.local.photos import demo_photo
+    from deploy.local.photos import default_photo
 
-    return demo_photo()
+    return default_photo()
 
 
 @contextlib.contextmanager

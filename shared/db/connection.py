@@ -101,6 +101,7 @@ class Connection:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._busy = False
+        self._over = False
         self.owes_facts = False  # the commit rings the relay
         self.makes_slots_due = False  # the commit rings the buyer
 
@@ -129,8 +130,14 @@ class Connection:
         with self._translated():
             await self._raw.executemany(query, rows)
 
+    def close(self) -> None:
+        """Nothing may be asked of it any more: its link belongs to the next one."""
+        self._over = True
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        if self._over:
+            raise RuntimeError("a connection is used after its block")
         if self._busy:
             raise RuntimeError("two tasks use one connection at once")
         self._busy = True
@@ -167,6 +174,8 @@ class Database:
             except BaseException as error:
                 await _roll_back(raw, error)
                 raise
+            finally:
+                connection.close()
             await self._commit(raw)
         self._ring(connection)
 
@@ -178,6 +187,7 @@ class Database:
             try:
                 yield connection
             finally:
+                connection.close()
                 self._ring(connection)
 
     async def ping(self) -> None:
@@ -207,7 +217,7 @@ class Database:
         except BaseException as error:
             if not isinstance(error, Exception) or isinstance(error, DatabaseUnavailable):
                 # Nobody knows what the server still does for it: never hand it to the next one.
-                raw.terminate()
+                _cut(raw)
             raise
         finally:
             await self._pool.release(raw)
@@ -217,7 +227,7 @@ class Database:
             with translated(raw):
                 done: str = await raw.execute("COMMIT")
         except (DatabaseUnavailable, Transient) as error:
-            raw.terminate()
+            _cut(raw)
             AMBIGUOUS_COMMITS.inc()
             raise DatabaseUnavailable("the outcome of a commit is unknown") from error
         if done != "COMMIT":
@@ -275,20 +285,32 @@ def translated(raw: Any) -> Iterator[None]:
         raise DatabaseUnavailable(_words(error)) from error
     except asyncpg.InterfaceError as error:
         # The driver says so both for a link that broke and for a call that is wrong.
-        if raw.is_closed():
+        if _is_gone(raw):
             raise DatabaseUnavailable(_words(error)) from error
         raise
 
 
+def _is_gone(raw: Any) -> bool:
+    try:
+        return bool(raw.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # the pool takes a connection back at the moment in which its link breaks
+
+
+def _cut(raw: Any) -> None:
+    if not _is_gone(raw):
+        raw.terminate()
+
+
 async def _roll_back(raw: Any, error: BaseException) -> None:
     # Cancelled or cut off: closing the link rolls back as well, and cannot hang.
-    if raw.is_closed() or not isinstance(error, Exception):
+    if _is_gone(raw) or not isinstance(error, Exception):
         return
     try:
         with translated(raw):
             await raw.execute("ROLLBACK")
     except (DatabaseUnavailable, Transient):
-        raw.terminate()
+        _cut(raw)
 
 
 async def _prepare(raw: Any) -> None:

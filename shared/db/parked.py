@@ -223,8 +223,13 @@ async def brought_back(tx: Connection, message_id: UUID, generation: int) -> boo
 async def next_due_in(tx: Connection) -> timedelta | None:
     """How long until a message is due (zero: now), or None where none waits."""
     wait: timedelta | None = await tx.fetchval(
-        "SELECT greatest(min(due_at) - now(), interval '0') FROM parked_message"
-        " WHERE due_at IS NOT NULL"
+        """
+        SELECT greatest(due_at - now(), interval '0')
+          FROM parked_message
+         WHERE due_at IS NOT NULL
+      ORDER BY due_at
+         LIMIT 1
+        """
     )
     return wait
 

@@ -402,6 +402,24 @@ async def to_ask(tx: Connection, *, limit: int, lease: timedelta) -> list[Predic
     return _predictions(rows)
 
 
+async def ask_in(tx: Connection, row: PredictionRow, wait: timedelta) -> None:
+    """Ask about it after ``wait``, unless its verdict came meanwhile."""
+    await tx.execute(
+        """
+        UPDATE prediction
+           SET ask_at = now() + $4::interval
+         WHERE job_id = $1
+           AND ordinal = $2
+           AND attempt = $3
+           AND ask_at IS NOT NULL
+        """,
+        row.job_id,
+        row.ordinal,
+        row.attempt,
+        wait,
+    )
+
+
 async def to_cancel(tx: Connection, *, limit: int, lease: timedelta) -> list[PredictionRow]:
     """Take predictions that nobody needs and that still run; they come again after ``lease``.
 

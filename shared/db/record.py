@@ -21,7 +21,7 @@ from shared.db.slots import Slot
 from shared.domain.failure import failure_code, failure_words
 from shared.domain.job import JobState
 from shared.domain.prediction import TERMINAL, Prediction, Status, Unreadable, read_prediction
-from shared.domain.slot import FailureCode, Move, News, SlotState, Stale, decide
+from shared.domain.slot import VERDICTS, FailureCode, Move, News, SlotState, Stale, decide
 from shared.domain.slot_ref import SlotRef, read_slot_ref, slot_ref_of_url
 from shared.envelope import SLOT, Envelope
 
@@ -50,9 +50,10 @@ class Outcome(StrEnum):
 class Recorded:
     """What ``record`` found and did; ``slot`` and ``prediction`` as they are afterwards.
 
-    ``wins``: this prediction is its slot's winner, also when the news is a duplicate. ``news`` is
-    the body as read. Nothing moved for UNKNOWN, AMBIGUOUS and UNREADABLE: the caller raises
-    Permanent after the commit, so that the message is parked for a look.
+    ``news`` is the body as read. ``wins``: this prediction is its slot's winner, also when the
+    news is a duplicate. ``closes``: this news closed the slot, and the fact is stated. Nothing
+    moved for UNKNOWN, AMBIGUOUS and UNREADABLE: the caller raises Permanent after the commit, so
+    that the message is parked for a look.
     """
 
     outcome: Outcome
@@ -61,6 +62,7 @@ class Recorded:
     slot: Slot | None = None
     prediction: PredictionRow | None = None
     wins: bool = False
+    closes: bool = False
 
 
 async def record(
@@ -87,7 +89,7 @@ async def record(
         await journal.hear(tx, envelope, outcome=purchase)
         return Recorded(outcome=purchase, news=news)
 
-    recorded = await _take_in(tx, envelope, news, purchase, again=again, now=now, source=source)
+    recorded = await _take_in(tx, news, purchase, again=again, now=now)
     await journal.hear(
         tx,
         envelope,
@@ -95,124 +97,16 @@ async def record(
         job_id=purchase.job_id,
         ordinal=purchase.ordinal,
     )
-    return recorded
-
-
-async def _take_in(
-    tx: Connection,
-    envelope: Envelope,
-    news: Prediction,
-    purchase: PredictionRow,
-    *,
-    again: AgainRule,
-    now: datetime,
-    source: str,
-) -> Recorded:
-    job = await jobs.get(tx, purchase.job_id)
-    if job is not None and job.state in (JobState.PENDING, JobState.QUEUED):
-        job = await jobs.lock(tx, purchase.job_id)
-        if job is not None and await jobs.to_running(tx, job.id):
-            job = await jobs.get(tx, job.id)
-    slot = await slots.lock(tx, purchase.job_id, purchase.ordinal)
-    row = await predictions.lock(tx, purchase.job_id, purchase.ordinal, purchase.attempt)
-    if job is None or slot is None or row is None:
-        return Recorded(outcome=Outcome.UNKNOWN, news=news)  # deleted after its retention
-    if row.prediction_id not in (None, news.id):
-        return Recorded(outcome=Outcome.AMBIGUOUS, news=news, job=job)
-
-    status = _further(row.status, news.status)
-    # A verdict that was known before has moved what it could when it came first.
-    heard = None if row.is_final else news.status
-    moved = (
-        None
-        if heard is None
-        else await _move_slot(
+    if recorded.closes and recorded.slot is not None:
+        await _say_failed(
             tx,
-            envelope,
-            news=news,
-            heard=heard,
-            job=job,
-            slot=slot,
-            row=row,
-            again=again,
-            now=now,
-            source=source,
-        )
-    )
-    after = moved or slot
-    lost = after.is_closed or after.state is SlotState.SUCCEEDED
-    wins = after.winner == row.attempt
-    lost = lost and not wins
-    updated = row
-    if row.prediction_id is None or not row.is_final:
-        updated = await predictions.advance(
-            tx,
-            row,
-            news,
-            status=status,
-            adopted=row.prediction_id is None,
-            cancel_wanted=lost and status not in TERMINAL,
-        )
-    if moved is not None and moved.state is SlotState.SUCCEEDED:
-        await predictions.want_cancel_losers(tx, slot.job_id, slot.ordinal, winner=row.attempt)
-    return Recorded(
-        outcome=_outcome(news, row, updated, moved, lost=lost),
-        news=news,
-        job=job,
-        slot=after,
-        prediction=updated,
-        wins=wins,
-    )
-
-
-async def _move_slot(
-    tx: Connection,
-    envelope: Envelope,
-    *,
-    news: Prediction,
-    heard: Status,
-    job: Job,
-    slot: Slot,
-    row: PredictionRow,
-    again: AgainRule,
-    now: datetime,
-    source: str,
-) -> Slot | None:
-    """Move the locked slot where the table says so; None: it stays where it is."""
-    if heard is Status.SUCCEEDED:
-        to = decide(slot.state, News.SUCCEEDED)
-        if isinstance(to, Stale):
-            return None
-        completed_at = min(news.completed_at or now, now)
-        return await slots.move(
-            tx, slot, to, winner=row.attempt, expires_at=completed_at + FILES_LIVE
-        )
-    if row.attempt != slot.attempt:
-        return None
-    if heard in (Status.STARTING, Status.PROCESSING):
-        to = decide(slot.state, News.STARTED)
-        return None if isinstance(to, Stale) else await slots.move(tx, slot, to)
-    if heard is Status.CANCELED and row.cancel_wanted_at is not None:
-        return None
-    code = failure_code(heard, news.error)
-    to = decide(
-        slot.state, _VERDICTS[heard], again=job.is_open and again(job, slot, code, news.error)
-    )
-    return (
-        None
-        if isinstance(to, Stale)
-        else await fail(
-            tx,
-            slot,
-            to,
-            attempt=row.attempt,
-            code=code,
-            detail=failure_words(heard, news.error),
+            recorded.slot,
+            attempt=purchase.attempt,
             source=source,
             now=now,
             causation=envelope,
         )
-    )
+    return recorded
 
 
 async def fail(
@@ -235,19 +129,125 @@ async def fail(
         return await slots.move(tx, slot, to)
     moved = await slots.move(tx, slot, to, code=code, detail=detail)
     if moved is not None:
-        fact = events.SlotFailed(
-            job_id=slot.job_id,
-            ordinal=slot.ordinal,
-            attempt=attempt,
-            code=code,
-            detail=detail[: slots.DETAIL_KEPT],
-        )
-        await journal.say(
-            tx,
-            events.state(fact, source=source, now=now, causation=causation),
-            ordinal=slot.ordinal,
-        )
+        await _say_failed(tx, moved, attempt=attempt, source=source, now=now, causation=causation)
     return moved
+
+
+async def _say_failed(
+    tx: Connection,
+    slot: Slot,
+    *,
+    attempt: int,
+    source: str,
+    now: datetime,
+    causation: Envelope | None,
+) -> None:
+    fact = events.SlotFailed(
+        job_id=slot.job_id,
+        ordinal=slot.ordinal,
+        attempt=attempt,
+        code=slot.failure_code or FailureCode.PROVIDER,
+        detail=slot.failure_detail or "",
+    )
+    said = await journal.say(
+        tx, events.state(fact, source=source, now=now, causation=causation), ordinal=slot.ordinal
+    )
+    if not said:
+        raise RuntimeError(f"slot {slot.job_id}.{slot.ordinal} closed twice")
+
+
+async def _take_in(
+    tx: Connection, news: Prediction, purchase: PredictionRow, *, again: AgainRule, now: datetime
+) -> Recorded:
+    job = await jobs.get(tx, purchase.job_id)
+    if job is not None and job.state in (JobState.PENDING, JobState.QUEUED):
+        # Only the first news of a job takes this lock, and takes it before the slot's.
+        await jobs.lock(tx, job.id)
+        await jobs.to_running(tx, job.id)
+        job = await jobs.get(tx, job.id)
+    slot = await slots.lock(tx, purchase.job_id, purchase.ordinal)
+    row = await predictions.lock(tx, purchase.job_id, purchase.ordinal, purchase.attempt)
+    if job is None or slot is None or row is None:
+        return Recorded(outcome=Outcome.UNKNOWN, news=news)  # deleted after its retention
+    if row.prediction_id not in (None, news.id):
+        return Recorded(outcome=Outcome.AMBIGUOUS, news=news, job=job)
+    if row.is_final:
+        # Its verdict moved what it could when it came first; what contradicts it comes too late.
+        return Recorded(
+            outcome=Outcome.NOTHING_NEW,
+            news=news,
+            job=job,
+            slot=slot,
+            prediction=row,
+            wins=slot.winner == row.attempt,
+        )
+
+    moved = await _move_slot(tx, news, job, slot, row, again=again, now=now)
+    after = moved or slot
+    wins = after.winner == row.attempt
+    lost = not wins and (after.is_closed or after.state is SlotState.SUCCEEDED or not job.is_open)
+    status = _further(row.status, news.status)
+    updated = await predictions.advance(
+        tx,
+        row,
+        news,
+        status=status,
+        adopted=row.prediction_id is None,
+        cancel_wanted=lost and status not in TERMINAL,
+    )
+    if moved is not None and moved.state is SlotState.SUCCEEDED and slot.attempt > 1:
+        await predictions.want_cancel_losers(tx, slot.job_id, slot.ordinal, winner=row.attempt)
+    return Recorded(
+        outcome=_outcome(news, row, updated, moved, lost=lost),
+        news=news,
+        job=job,
+        slot=after,
+        prediction=updated,
+        wins=wins,
+        closes=moved is not None and moved.is_closed,
+    )
+
+
+async def _move_slot(
+    tx: Connection,
+    news: Prediction,
+    job: Job,
+    slot: Slot,
+    row: PredictionRow,
+    *,
+    again: AgainRule,
+    now: datetime,
+) -> Slot | None:
+    """Move the locked slot where the table says so; None: it stays where it is."""
+    told = _told_to_slot(news, slot, row)
+    if told is None:
+        return None
+    failed = failure_code(news.status, news.error) if news.status and told in VERDICTS else None
+    to = decide(
+        slot.state,
+        told,
+        again=failed is not None and job.is_open and again(job, slot, failed, news.error),
+    )
+    if isinstance(to, Stale):
+        return None
+    if to.to is SlotState.SUCCEEDED:
+        expires_at = min(news.completed_at or now, now) + FILES_LIVE
+        return await slots.move(tx, slot, to, winner=row.attempt, expires_at=expires_at)
+    if to.to is SlotState.FAILED and news.status:
+        detail = failure_words(news.status, news.error)
+        return await slots.move(tx, slot, to, code=failed, detail=detail)
+    return await slots.move(tx, slot, to)
+
+
+def _told_to_slot(news: Prediction, slot: Slot, row: PredictionRow) -> News | None:
+    """What this news of ``row`` says to its slot; None: nothing."""
+    if news.status is Status.SUCCEEDED:
+        return News.SUCCEEDED  # the first one wins, whichever attempt it comes from
+    if news.status is None or row.attempt != slot.attempt:
+        return None
+    if news.status is Status.CANCELED and row.cancel_wanted_at is not None:
+        return None  # as we asked
+    return _NEWS[news.status]
 
 
 async def _find(tx: Connection, news: Prediction, envelope: Envelope) -> PredictionRow | Outcome:
@@ -299,7 +299,9 @@ def _job_ids(value: Any) -> Iterable[UUID]:
             yield from _job_ids(inner)
 
 
-_VERDICTS = {
+_NEWS = {
+    Status.STARTING: News.STARTED,
+    Status.PROCESSING: News.STARTED,
     Status.FAILED: News.FAILED,
     Status.ABORTED: News.ABORTED,
     Status.CANCELED: News.CANCELED,

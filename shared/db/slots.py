@@ -203,7 +203,13 @@ async def lease_holds(tx: Connection, slot: Slot) -> bool:
 async def next_due_in(tx: Connection) -> timedelta | None:
     """How long until a slot may be bought (zero: now), or None where none waits."""
     wait: timedelta | None = await tx.fetchval(
-        "SELECT greatest(min(due_at) - now(), interval '0') FROM slot WHERE state = 'pending'"
+        """
+        SELECT greatest(due_at - now(), interval '0')
+          FROM slot
+         WHERE state = 'pending'
+      ORDER BY due_at
+         LIMIT 1
+        """
     )
     return wait
 

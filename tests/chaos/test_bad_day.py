@@ -8,7 +8,7 @@ import pytest
 from tests.support import photos
 from tests.support.world import World
 
-A_PHOTO = photos.tiny_jpeg()
+A_PHOTO = photos.a_tiny_photo()
 
 
 async def counts_come_out(world: World, job_ids: list[UUID], *, each: int = 3) -> None:
@@ -45,7 +45,7 @@ async def counts_come_out(world: World, job_ids: list[UUID], *, each: int = 3) -
     assert {row["type"]: row["n"] for row in ends} == {"job.completed": n, "report.published": n}
     # No purchase that the ledger does not know, by id and not by count: a loss and a double
     # purchase would cancel out in a count.
-    assert {e["prediction_id"] for e in bought} == known
+    assert {e["prediction"] for e in bought} == known
     assert len(bought) == each * n
     dead = await world.rows("SELECT reason FROM parked_message")
     assert dead == []
@@ -60,9 +60,10 @@ async def test_two_hundred_jobs_at_once_with_doubled_and_shuffled_webhooks_lose_
     world: World,
 ) -> None:
     await world.misbehave(
-        {"name": "duplicate", "rate": 1.0},
-        {"name": "reorder", "rate": 0.5},
-        {"name": "delay", "rate": 0.3, "seconds": 2},
+        None,
+        {"fault": "duplicate", "times": 1},
+        {"fault": "late_start", "rate": 0.5},
+        {"fault": "shuffle_webhooks", "seconds": 3.0},
     )
 
     job_ids = [await world.order(A_PHOTO) for _ in range(200)]

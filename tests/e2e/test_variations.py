@@ -14,9 +14,9 @@ from PIL import Image
 from tests.support import photos
 from tests.support.signing import signed
 from tests.support.waiting import eventually
-from tests.support.world import World
+from tests.support.world import Row, World
 
-A_PHOTO = photos.plain_jpeg()
+A_PHOTO = photos.a_photo()
 
 
 @pytest.mark.system("V1")
@@ -60,7 +60,7 @@ async def test_v2_the_original_reaches_replicate_as_a_link_that_is_kept_nowhere(
     job_id = await world.order(A_PHOTO, params={"count": 1})
     await world.ended(job_id)
 
-    [bought] = [e for e in await world.ledger("purchase") if str(job_id) in json.dumps(e)]
+    [bought] = await world.bought_for(job_id)
     link = bought["input"]["image"]
     lifetime = int(parse_qs(urlsplit(link).query)["X-Amz-Expires"][0])
     rows = await world.rows("SELECT input::text AS text FROM slot WHERE job_id = $1", job_id)
@@ -83,7 +83,7 @@ async def test_v3_each_of_three_predictions_has_a_seed_of_its_own_and_our_webhoo
     job_id = await world.order(A_PHOTO)
     await world.ended(job_id)
 
-    bought = [e for e in await world.ledger("purchase") if str(job_id) in json.dumps(e)]
+    bought = await world.bought_for(job_id)
 
     assert len(bought) == 3
     assert len({e["input"]["seed"] for e in bought}) == 3
@@ -120,10 +120,11 @@ async def test_v3_a_count_out_of_range_ends_the_job_with_a_sentence(
 
 @pytest.mark.system("V4")
 async def test_v4_the_prediction_is_on_record_before_anything_else_happens(world: World) -> None:
-    await world.misbehave({"name": "stuck_starting", "rate": 1.0})
-    job_id = await world.order(A_PHOTO, params={"count": 1})
+    job_id = uuid4()
+    await world.misbehave(job_id, {"fault": "stuck_starting"})
+    await world.order(A_PHOTO, job_id=job_id, params={"count": 1})
 
-    async def purchases() -> list[dict[str, object]]:
+    async def purchases() -> list[Row]:
         return await world.purchases(job_id)
 
     [row] = await eventually(
@@ -146,11 +147,11 @@ async def test_v5_an_old_style_body_finds_its_slot_by_job_and_seed(
     world: World, as_list: bool
 ) -> None:
     # Nothing but the old body: no slot in the address, no id that we know. The create's answer
-    # and every webhook of it were lost.
-    await world.misbehave(
-        {"name": "lose_create_answer", "rate": 1.0}, {"name": "drop_all_webhooks", "rate": 1.0}
-    )
-    job_id = await world.order(A_PHOTO, params={"count": 2})
+    # and every webhook of it were lost, and nobody asks the provider.
+    world.system.child("reconciler").kill()
+    job_id = uuid4()
+    await world.misbehave(job_id, {"fault": "lose_create_answer"}, {"fault": "drop_webhooks"})
+    await world.order(A_PHOTO, job_id=job_id, params={"count": 2})
 
     async def in_doubt() -> int:
         return int(
@@ -160,11 +161,11 @@ async def test_v5_an_old_style_body_finds_its_slot_by_job_and_seed(
         )
 
     await eventually("both purchases are in doubt", in_doubt, holds=lambda n: n == 2)
-    purchases = [e for e in await world.ledger("purchase") if str(job_id) in json.dumps(e)]
+    purchases = await world.bought_for(job_id)
     for bought in purchases:
-        output = await world.output_of(bought["prediction_id"])
+        output = await world.output_of(bought["id"])
         body = {
-            "id": bought["prediction_id"],
+            "id": bought["id"],
             "status": "succeeded",
             "output": [output] if as_list else output,
             "input": {"image": bought["input"]["image"], "seed": bought["input"]["seed"]},
@@ -182,7 +183,7 @@ async def test_v5_an_old_style_body_finds_its_slot_by_job_and_seed(
     assert job["state"] == "completed"
     assert [slot["state"] for slot in slots] == ["stored", "stored"]
     assert all(row["adopted"] for row in rows)
-    by_seed = {e["input"]["seed"]: e["prediction_id"] for e in purchases}
+    by_seed = {e["input"]["seed"]: e["id"] for e in purchases}
     assert {row["seed"]: row["prediction_id"] for row in rows} == by_seed
 
 
@@ -222,8 +223,13 @@ async def test_v5_what_stays_ambiguous_is_parked_and_never_guessed(world: World)
 async def test_v6_every_picture_is_stored_with_its_real_type_and_recorded(
     world: World, form: str
 ) -> None:
-    await world.misbehave({"name": "output_format", "rate": 1.0, "format": form})
-    job_id = await world.order(A_PHOTO, params={"count": 2})
+    job_id = uuid4()
+    await world.misbehave(
+        job_id,
+        {"fault": "other_format", "format": form},
+        {"fault": "wrong_content_type", "content_type": "image/gif"},
+    )
+    await world.order(A_PHOTO, job_id=job_id, params={"count": 2})
     await world.ended(job_id)
 
     files = await world.files(job_id)
@@ -245,17 +251,14 @@ async def test_v6_every_picture_is_stored_with_its_real_type_and_recorded(
 
 @pytest.mark.system("V7")
 async def test_v7_a_slot_keeps_its_place_whatever_order_the_webhooks_come_in(world: World) -> None:
+    job_id = uuid4()
     await world.misbehave(
-        {"name": "delay", "rate": 0.5, "seconds": 3}, {"name": "duplicate", "rate": 1.0}
+        job_id, {"fault": "shuffle_webhooks", "seconds": 3.0}, {"fault": "duplicate", "times": 2}
     )
-    job_id = await world.order(A_PHOTO, params={"count": 6})
+    await world.order(A_PHOTO, job_id=job_id, params={"count": 6})
     await world.ended(job_id)
 
-    seeds = {
-        json.loads(json.dumps(e))["prediction_id"]: e["input"]["seed"]
-        for e in await world.ledger("purchase")
-        if str(job_id) in json.dumps(e)
-    }
+    seeds = {bought["id"]: bought["input"]["seed"] for bought in await world.bought_for(job_id)}
     slots = {slot["ordinal"]: slot["seed"] for slot in await world.slots(job_id)}
     files = await world.files(job_id)
 
@@ -265,7 +268,7 @@ async def test_v7_a_slot_keeps_its_place_whatever_order_the_webhooks_come_in(wor
 
 @pytest.mark.system("V8")
 async def test_v8_the_last_of_n_ends_the_job_once_and_starts_one_report(world: World) -> None:
-    await world.misbehave({"name": "duplicate", "rate": 1.0})
+    await world.misbehave(None, {"fault": "duplicate"}, {"fault": "duplicate", "same_id": False})
     job_ids = [await world.order(A_PHOTO) for _ in range(10)]
 
     for job_id in job_ids:
@@ -282,8 +285,7 @@ async def test_v8_the_last_of_n_ends_the_job_once_and_starts_one_report(world: W
 
 @pytest.mark.system("V8")
 async def test_v8_a_job_whose_report_is_being_made_says_so(world: World) -> None:
-    world.system.child("report").terminate()
-    world.system.child("report").wait_gone(35)
+    world.system.child("report").stop(within=35)
     try:
         job_id = await world.order(A_PHOTO, params={"count": 1})
         job = await world.ended(job_id)
@@ -295,8 +297,9 @@ async def test_v8_a_job_whose_report_is_being_made_says_so(world: World) -> None
 
 @pytest.mark.system("V9")
 async def test_v9_a_failed_prediction_is_an_outcome_of_its_own(world: World) -> None:
-    await world.misbehave({"name": "fail", "rate": 1.0, "error": "The model ran out of ideas"})
-    job_id = await world.order(A_PHOTO, params={"count": 1})
+    job_id = uuid4()
+    await world.misbehave(job_id, {"fault": "fail", "error": "The model ran out of ideas"})
+    await world.order(A_PHOTO, job_id=job_id, params={"count": 1})
 
     job = await world.ended(job_id)
     [slot] = await world.slots(job_id)
@@ -307,8 +310,9 @@ async def test_v9_a_failed_prediction_is_an_outcome_of_its_own(world: World) -> 
 
 @pytest.mark.system("V9")
 async def test_v9_an_empty_output_is_an_outcome_of_its_own(world: World) -> None:
-    await world.misbehave({"name": "output_null", "rate": 1.0})
-    job_id = await world.order(A_PHOTO, params={"count": 1})
+    job_id = uuid4()
+    await world.misbehave(job_id, {"fault": "output", "shape": "null"})
+    await world.order(A_PHOTO, job_id=job_id, params={"count": 1})
 
     job = await world.ended(job_id)
     [slot] = await world.slots(job_id)
@@ -366,8 +370,9 @@ async def test_v10_v11_the_report_shows_all_of_it_in_the_zone_and_language_of_th
 async def test_v12_a_creation_that_fails_for_good_ends_the_job_in_the_providers_words(
     world: World,
 ) -> None:
-    await world.misbehave({"name": "refuse", "rate": 1.0, "code": 422})
-    job_id = await world.order(A_PHOTO, params={"count": 1})
+    job_id = uuid4()
+    await world.misbehave(job_id, {"fault": "refuse", "status": 422})
+    await world.order(A_PHOTO, job_id=job_id, params={"count": 1})
 
     job = await world.ended(job_id)
     [slot] = await world.slots(job_id)

@@ -1,8 +1,6 @@
 """The whole system as a test sees it: as another team's service, as an operator, as Replicate."""
 
-import asyncio
 import json
-import uuid
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid4
@@ -184,32 +182,48 @@ class World:
     # ---- as Replicate
 
     async def output_of(self, prediction_id: str) -> str:
-        """The first output of a prediction, as its get answers it; waits until there is one."""
-        url = f"{self.system.layout.emulator_url}/v1/predictions/{prediction_id}"
-        headers = {"Authorization": f"Bearer {self.system.layout.api_token}"}
+        """The first output of a prediction; waits until there is one."""
 
         async def look() -> Any:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.get(url, headers=headers) as answer,
-            ):
-                return (await answer.json()).get("output")
+            return (await self.at_replicate(prediction_id)).get("output")
 
         output = await eventually(f"prediction {prediction_id} has an output", look)
-        return output[0] if isinstance(output, list) else output
+        return str(output[0] if isinstance(output, list) else output)
 
     async def ledger(self, kind: str | None = None) -> list[Row]:
         """What the emulator saw: its own log, in order."""
         return [e for e in read_ledger(self.system) if kind is None or e["kind"] == kind]
 
-    async def misbehave(self, *faults: Mapping[str, Any]) -> None:
-        """Tell the emulator which faults to show from now on; none clears them."""
+    async def misbehave(self, job_id: UUID | None, *faults: Mapping[str, Any]) -> None:
+        """Tell the emulator which faults to show to one job's purchases (None: to all)."""
         url = f"{self.system.layout.emulator_url}/_emulator/faults"
+        when = {"when": {"input": str(job_id)}} if job_id else {}
+        async with aiohttp.ClientSession() as session:
+            for fault in faults:
+                async with session.post(url, json={**when, **fault}) as answer:
+                    assert answer.status == 201, await answer.text()
+
+    async def behave(self) -> None:
+        """No faults any more."""
+        url = f"{self.system.layout.emulator_url}/_emulator/faults"
+        async with aiohttp.ClientSession() as session, session.delete(url) as answer:
+            assert answer.status == 204
+
+    async def at_replicate(self, prediction_id: str) -> Row:
+        """A prediction as the provider answers it to its owner."""
+        url = f"{self.system.layout.emulator_url}/v1/predictions/{prediction_id}"
+        headers = {"Authorization": f"Bearer {self.system.layout.api_token}"}
         async with (
             aiohttp.ClientSession() as session,
-            session.put(url, json={"faults": list(faults)}) as answer,
+            session.get(url, headers=headers) as answer,
         ):
-            assert answer.status < 300, await answer.text()
+            found: Row = await answer.json()
+            return found
+
+    async def bought_for(self, job_id: UUID) -> list[Row]:
+        """The emulator's own record of what was bought for one job, as it answers it today."""
+        ids = [e["prediction"] for e in await self.ledger("purchase") if str(job_id) in str(e)]
+        return [await self.at_replicate(prediction_id) for prediction_id in ids]
 
     async def webhook(
         self, body: bytes, *, headers: Mapping[str, str], query: str = ""
@@ -224,15 +238,6 @@ class World:
 
 
 def read_ledger(system: System) -> list[Row]:
-    path = system.root / "replicate-ledger.jsonl"
-    if not path.exists():
+    if not system.ledger.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines() if line]
-
-
-def a_uuid() -> str:
-    return str(uuid.uuid4())
-
-
-async def gather(*work: Any) -> list[Any]:
-    return list(await asyncio.gather(*work))
+    return [json.loads(line) for line in system.ledger.read_text().splitlines() if line]

@@ -1,0 +1,281 @@
+"""Bodies and refusals, as they were recorded from the real API."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.support.emulated import RESTORE, SDXL, a_world
+
+ID = re.compile(r"[0-9a-z]{26}")
+
+
+async def test_a_create_answers_without_what_has_not_happened() -> None:
+    async with a_world() as world:
+        created = await world.buy()
+
+        assert ID.fullmatch(created["id"])
+        assert created["status"] == "starting"
+        assert created["logs"] == ""
+        assert created["output"] is None
+        assert created["data_removed"] is False
+        assert created["urls"]["get"].endswith(created["id"])
+        assert not {"started_at", "completed_at", "metrics"} & created.keys()
+
+
+async def test_the_answered_version_is_not_the_one_asked_for() -> None:
+    async with a_world() as world:
+        created = await world.buy()
+
+        assert created["version"] != SDXL
+        assert re.fullmatch(r"[0-9a-f]{64}", created["version"])
+
+
+async def test_timestamps_come_in_more_than_one_precision() -> None:
+    async with a_world() as world:
+        ended = await world.bought()
+
+        assert re.search(r"\.\d{3}Z$", ended["created_at"])
+        assert re.search(r"\.\d{1,9}Z$", ended["started_at"])
+        assert ended["started_at"][:4] == ended["completed_at"][:4]
+
+
+async def test_a_webhook_body_names_its_webhook_and_no_source() -> None:
+    async with a_world() as world:
+        ended = await world.bought()
+        heard = await world.heard("the last word")
+
+        [last] = [one.body for one in heard if "completed_at" in one.body]
+        assert last["webhook"] == world.buyer.webhook_url
+        assert last["webhook_events_filter"] == ["start", "output", "logs", "completed"]
+        assert "source" not in last
+        assert ended["source"] == "api"
+        assert last["output"] == ended["output"]
+
+
+async def test_an_official_model_gives_one_string_and_no_total_time_in_its_webhook() -> None:
+    async with a_world() as world:
+        ended = await world.bought(version=RESTORE, input_image=world.buyer.photo_url)
+        heard = await world.heard("the last word")
+
+        assert isinstance(ended["output"], str)
+        assert ended["version"] == "hidden"
+        assert "Generated image in" in ended["logs"]
+        assert ended["metrics"]["image_count"] == 1
+        assert "total_time" not in heard[-1].body["metrics"]
+
+
+async def test_what_was_canceled_before_its_start_has_no_start() -> None:
+    async with a_world(cold_start_s=600) as world:
+        created = await world.buy()
+        status, canceled, _ = await world.ask("POST", f"/v1/predictions/{created['id']}/cancel")
+        heard = await world.heard("the last word")
+
+        assert status == 200
+        assert canceled["status"] == "canceled"
+        assert canceled["logs"] is None
+        assert "started_at" not in canceled
+        assert [one.status for one in heard] == ["canceled"]
+
+
+async def test_canceling_what_has_ended_changes_nothing() -> None:
+    async with a_world() as world:
+        ended = await world.bought()
+        _, again, _ = await world.ask("POST", f"/v1/predictions/{ended['id']}/cancel")
+
+        assert again["status"] == "succeeded"
+        assert again["output"] == ended["output"]
+
+
+async def test_after_its_hour_only_the_frame_of_a_prediction_is_left() -> None:
+    async with a_world() as world:
+        ended = await world.bought()
+        assert (await world.fetch(ended["output"][0]))[0] == 200
+
+        world.emulator.clock.advance(3600)
+        await world.written("data_removed")
+        left = await world.get(ended["id"])
+
+        assert left["data_removed"] is True
+        assert (left["input"], left["output"], left["logs"]) == ({}, None, "")
+        assert left["status"] == "succeeded"
+        assert left["metrics"]["predict_time"] == ended["metrics"]["predict_time"]
+        assert (await world.fetch(ended["output"][0]))[0] == 404
+
+
+async def test_logs_grow_while_it_runs() -> None:
+    async with a_world() as world:
+        ended = await world.bought()
+        heard = await world.heard("the last word")
+
+        lengths = [len(one.body["logs"]) for one in heard]
+        assert lengths == sorted(lengths)
+        assert len(set(lengths)) > 3
+        assert "img2img mode" in ended["logs"]
+        assert "100%|██████████|" in ended["logs"]
+
+
+async def test_a_run_ends_after_thirty_minutes() -> None:
+    async with a_world(faults=({"fault": "slow_run", "seconds": 4000},)) as world:
+        created = await world.buy(events=("completed",))
+        await world.written("input_fetch")
+        world.emulator.clock.advance(1801)
+        ended = await world.ended(created["id"])
+
+        assert ended["status"] == "failed"
+        assert ended["error"] == "Prediction timed out"
+
+
+async def test_a_deadline_aborts_what_has_not_started_and_cancels_what_runs() -> None:
+    async with a_world(cold_start_s=20, run_s=600) as world:
+        _, waiting, _ = await world.ask(
+            "POST", "/v1/predictions", world.order(), Cancel_After="10s"
+        )
+        _, running, _ = await world.ask(
+            "POST", "/v1/predictions", world.order(), Cancel_After="1m30s"
+        )
+
+        aborted, canceled = await world.ended(waiting["id"]), await world.ended(running["id"])
+        assert "deadline" in waiting
+        assert (aborted["status"], "started_at" in aborted) == ("aborted", False)
+        assert (canceled["status"], "started_at" in canceled) == ("canceled", True)
+
+
+async def test_waiting_is_echoed_and_ends_early_with_202() -> None:
+    async with a_world(run_s=600) as world:
+        status, body, headers = await world.ask(
+            "POST", "/v1/predictions", world.order(), Prefer="wait=2"
+        )
+
+        assert status == 202
+        assert headers["Preference-Applied"] == "wait=2"
+        assert body["status"] == "processing"
+
+
+async def test_waiting_to_the_end_answers_an_output_that_is_still_processing() -> None:
+    async with a_world() as world:
+        status, body, _ = await world.ask("POST", "/v1/predictions", world.order(), Prefer="wait")
+
+        assert (status, body["status"]) == (201, "processing")
+        assert body["output"]
+        assert "metrics" not in body
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (
+            {"num_outputs": 9},
+            ("number_lte", "input.num_outputs", "Must be less than or equal to 4"),
+        ),
+        (
+            {"prompt_strength": -1},
+            ("number_gte", "input.prompt_strength", "Must be greater than or equal to 0"),
+        ),
+        (
+            {"seed": 5.5},
+            ("invalid_type", "input.seed", "Invalid type. Expected: integer, given: number"),
+        ),
+        ({"image": ""}, ("format", "input.image", "Does not match format 'uri'")),
+        (
+            {"refine": "more"},
+            (
+                "enum",
+                "input.refine",
+                (
+                    "input.refine must be one of the following: "
+                    '"no_refiner", "expert_ensemble_refiner", "base_image_refiner"'
+                ),
+            ),
+        ),
+    ],
+)
+async def test_a_wrong_input_is_refused_in_the_validators_words(
+    given: dict[str, Any], complaint: tuple[str, str, str]
+) -> None:
+    async with a_world() as world:
+        status, body, headers = await world.ask("POST", "/v1/predictions", world.order(**given))
+
+        kind, field, description = complaint
+        assert status == 422
+        assert headers["Content-Type"].startswith("application/problem+json")
+        assert body == {
+            "detail": f"- {field}: {description}\n",
+            "status": 422,
+            "title": "Input validation failed",
+            "invalid_fields": [{"type": kind, "field": field, "description": description}],
+        }
+        assert world.emulator.ledger.entries("purchase") == []
+
+
+async def test_a_missing_input_is_named_at_its_parent() -> None:
+    async with a_world() as world:
+        _, body, _ = await world.ask("POST", "/v1/predictions", world.order(version=RESTORE))
+
+        assert body["detail"] == "- input: input_image is required\n"
+
+
+async def test_a_whole_number_written_as_a_fraction_passes() -> None:
+    async with a_world() as world:
+        assert (await world.buy(seed=5.0))["status"] == "starting"
+
+
+@pytest.mark.parametrize(
+    "version", ["0" * 64, "nobody/nothing", "stability-ai/sdxl", f"a/b:{SDXL}"]
+)
+async def test_an_unknown_version_is_refused_as_recorded(version: str) -> None:
+    async with a_world() as world:
+        status, body, _ = await world.ask("POST", "/v1/predictions", world.order(version=version))
+
+        assert status == 422
+        assert body["title"] == "Invalid version or not permitted"
+
+
+@pytest.mark.parametrize("version", [SDXL, f"stability-ai/sdxl:{SDXL}", RESTORE])
+async def test_a_version_is_taken_in_three_forms(version: str) -> None:
+    async with a_world() as world:
+        created = await world.buy(version=version, input_image=world.buyer.photo_url)
+
+        assert created["model"] in {"stability-ai/sdxl", RESTORE}
+
+
+async def test_what_is_not_json_is_refused_as_such() -> None:
+    async with a_world() as world:
+        async with world.http.post(
+            f"{world.emulator.url}/v1/predictions", data=b'{"version": '
+        ) as response:
+            body = await response.json(content_type=None)
+
+        assert response.status == 400
+        assert body["detail"].startswith("Failed to parse request body as JSON")
+
+
+async def test_an_oversized_body_looks_like_a_broken_one() -> None:
+    async with a_world(body_limit_bytes=10_000) as world:
+        status, body, _ = await world.ask(
+            "POST", "/v1/predictions", world.order(image="data:image/png;base64," + "A" * 20_000)
+        )
+
+        assert status == 400
+        assert body["detail"] == "Failed to parse request body as JSON: EOF"
+
+
+async def test_a_webhook_that_is_no_address_is_refused() -> None:
+    async with a_world() as world:
+        order = world.order() | {"webhook": "not an address", "webhook_events_filter": ["end"]}
+        status, body, _ = await world.ask("POST", "/v1/predictions", order)
+
+        assert status == 422
+        assert [one["field"] for one in body["invalid_fields"]] == [
+            "webhook",
+            "webhook_events_filter.0",
+        ]
+
+
+@pytest.mark.parametrize("path", ["/v1/predictions/nothing", "/v1/nothing", "/v1/models/a/b"])
+async def test_what_is_not_there_is_a_404_with_a_body(path: str) -> None:
+    async with a_world() as world:
+        status, body, _ = await world.ask("GET", path)
+
+        assert status == 404
+        assert body == {"detail": "The requested resource could not be found.", "status": 404}
