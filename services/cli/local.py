@@ -182,9 +182,9 @@ async def _report(chosen: PublishSettings, key: str) -> bytes:
 
 
 def _a_photo() -> bytes:
-    from deploy.local.photos import demo_photo
+    from deploy.local.photos import default_photo
 
-    return demo_photo()
+    return default_photo()
 
 
 @contextlib.contextmanager

@@ -5,11 +5,11 @@ import random
 import time
 import traceback
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 Handle = Callable[[Envelope], Awaitable[None]]
 HandleMany = Callable[[Sequence[Envelope]], Awaitable[None]]
-Worker = Callable[[asyncio.Event], Awaitable[None]]
+Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 # A quorum queue counts every lost connection of what was prefetched, so a count proves nothing by
 # itself. From SUSPECT on a message runs alone and its start is noted; the notes are the proof.
@@ -386,9 +386,12 @@ class QueueWorker:
     async def _park_for_later(
         self, queue: str, envelope: Envelope, error: Exception, *, attempts: int
     ) -> None:
-        asked = error.retry_after if isinstance(error, Transient) else None
+        asked, left = None, None
+        if isinstance(error, Transient):
+            asked = error.retry_after
+            left = None if error.expires_at is None else error.expires_at - utc_now()
         chance = random.random()  # noqa: S311
-        wait = wait_before(attempts, chance=chance, retry_after=asked)
+        wait = wait_before(attempts, chance=chance, retry_after=asked, left=left)
         log.warning(
             "message.parked",
             type=envelope.type,
@@ -428,6 +431,7 @@ class QueueWorker:
             trace="".join(story[-TRACE_LINES:]),
             attempts=attempts,
             due_in=due_in,
+            expires_at=error.expires_at if isinstance(error, Transient) else None,
         )
 
     async def _settle(

@@ -8,7 +8,7 @@ import pytest
 from tests.support import photos
 from tests.support.world import World
 
-A_PHOTO = photos.tiny_jpeg()
+A_PHOTO = photos.a_tiny_photo()
 
 
 async def counts_come_out(world: World, job_ids: list[UUID], *, each: int = 3) -> None:
