@@ -4,6 +4,8 @@ import asyncio
 import base64
 import hashlib
 import io
+import random
+import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -585,13 +587,26 @@ async def test_news_for_a_job_that_has_ended_fetches_nothing(
 async def test_a_picture_of_twenty_megabytes_is_stored_without_lying_in_memory(
     storage: Storage, host: FileHost
 ) -> None:
-    # Noise does not compress: a PNG of it is as large as its pixels.
     slot = await a_slot(storage.database, S.RUNNING)
-    picture = await asyncio.to_thread(a_picture, "PNG", (2700, 2600))
-    url = host.serve("/a", picture)
-    assert len(picture) > 6_000_000
+    picture = await asyncio.to_thread(noise, (2700, 2600))
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
+    pieces = [picture[at : at + 65536] for at in range(0, len(picture), 65536)]
+    heard = succeeded(host.reply("/a", head, *pieces))
+    tracemalloc.start()
 
-    await storage.hear(succeeded(url))
+    await storage.hear(heard)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
 
     (artifact,) = await storage.artifacts(slot.job_id)
-    assert artifact.bytes == len(picture)
+    assert artifact.bytes == len(picture) > 20_000_000
+    assert peak < 8_000_000
+
+
+def noise(size: tuple[int, int]) -> bytes:
+    """A picture that does not compress: its file is as large as its pixels."""
+    file = io.BytesIO()
+    Image.frombytes("RGB", size, random.Random(1).randbytes(size[0] * size[1] * 3)).save(
+        file, "PNG", compress_level=0
+    )
+    return file.getvalue()
