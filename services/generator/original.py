@@ -34,7 +34,7 @@ class Originals:
             raise Permanent(f"the original has {info.bytes} bytes; {self._max_bytes} are taken")
         data = await self._bucket.get_bytes(key, limit=self._max_bytes)
         content_type = sniff(data[:4096])
-        if content_type not in accepted:
+        if content_type is None or content_type not in accepted:
             raise Permanent(
                 f"the original is {content_type or 'no file that we know'}, whatever its name; "
                 f"taken are {', '.join(sorted(accepted))}"

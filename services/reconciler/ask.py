@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from services.reconciler.give_up import GiveUp
 from services.reconciler.news import fact_of, tell
 from services.reconciler.reads import Reads
 from services.reconciler.rounds import some_at_once
@@ -32,6 +33,7 @@ class AskSilent:
     database: Database
     replicate: Replicate
     reads: Reads
+    give_up: GiveUp
     now: Clock
 
     async def run_once(self) -> dict[str, int]:
@@ -63,6 +65,8 @@ class AskSilent:
     async def _tell(self, row: PredictionRow, answer: Answer) -> str:
         prediction = answer.prediction
         if prediction.status not in TERMINAL and prediction.status == row.status:
+            if await self.give_up.consider(row):
+                return "given_up"
             return await self._ask_later(row, "still_running", in_=_silence(row))
         async with self.database.transaction() as tx:
             fact = fact_of(prediction, answer.body, row, now=self.now())

@@ -22,7 +22,9 @@ LEASE = timedelta(seconds=60)
 
 
 class Publish(Protocol):
-    def __call__(self, envelope: Envelope, *, to_queue: str | None = None) -> Awaitable[None]: ...
+    def __call__(
+        self, envelope: Envelope, /, *, to_queue: str | None = None
+    ) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

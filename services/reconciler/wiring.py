@@ -7,13 +7,18 @@ from datetime import timedelta
 from services.reconciler.ask import AskSilent
 from services.reconciler.bring_back import BringBack
 from services.reconciler.cancel import CancelUnwanted
+from services.reconciler.dead_letters import DrainDeadLetters
 from services.reconciler.deadlines import WatchDeadlines
 from services.reconciler.doubt import SettleDoubt
+from services.reconciler.give_up import GiveUp
 from services.reconciler.reads import Reads
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
+from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
+from shared.db.parked import Parked
+from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.runtime import Worker
 
@@ -21,6 +26,7 @@ from shared.runtime import Worker
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
     database = await connections.database(settings)
     publisher = await connections.publisher(settings)
+    subscriptions = await connections.subscriptions(settings)
     replicate = await connections.replicate(settings)
     reads = Reads(
         database=database,
@@ -29,7 +35,14 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     )
 
     bring_back = BringBack(database=database, publish=publisher.publish)
-    ask = AskSilent(database=database, replicate=replicate, reads=reads, now=utc_now)
+    give_up = GiveUp(
+        database=database,
+        recipes={recipe.name: recipe for recipe in recipes.RECIPES},
+        now=utc_now,
+    )
+    ask = AskSilent(
+        database=database, replicate=replicate, reads=reads, give_up=give_up, now=utc_now
+    )
     cancel = CancelUnwanted(database=database, replicate=replicate, reads=reads, now=utc_now)
     doubt = SettleDoubt(
         database=database,
@@ -49,5 +62,11 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         rounds("cancel", cancel.run_once, settings.cancel_every_seconds),
         rounds("doubt", doubt.run_once, settings.doubt_every_seconds),
         rounds("deadlines", deadlines.run_once, settings.deadlines_every_seconds),
+        subscriptions.worker(
+            topology.DEAD_LETTERS,
+            DrainDeadLetters(database=database).hear,
+            parking=Parked(database),
+            concurrency=1,
+        ),
         relay(database, publisher),
     )

@@ -6,12 +6,10 @@ import io
 from PIL import Image, ImageCms, ImageOps
 
 from services.report.view import Picture
+from shared.media.images import MOST_PIXELS
 
 # What a page may be asked to show; other readers of the library stay closed.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-
-# At 4 bytes each this is the most that one decode holds: 320 MB, and only for a PNG of that size.
-MOST_PIXELS = 80_000_000
 
 QUALITY = 84
 
@@ -28,16 +26,19 @@ def for_page(data: bytes, *, edge: int) -> Picture:
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise Undisplayable(f"{opened.width} × {opened.height} pixels are too many")
+            _bounded(opened)
             opened.draft("RGB", (2 * edge, 2 * edge))  # a JPEG is decoded no larger than needed
             copy = _reduced(ImageOps.exif_transpose(opened), edge)
-    # The library answers damaged files with nearly everything that Python can raise.
-    except (OSError, ValueError, SyntaxError, ArithmeticError, LookupError, TypeError) as error:
-        raise Undisplayable(f"{type(error).__name__} while it was opened") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Undisplayable("it unpacks to far more than it is") from error
+    except Undisplayable:
+        raise
+    except Exception as error:  # decoders of damaged bytes raise whatever they trip over
+        raise Undisplayable(f"it cannot be decoded ({type(error).__name__})") from error
     return _written(copy)
+
+
+def _bounded(picture: Image.Image) -> None:
+    if picture.width * picture.height > MOST_PIXELS:
+        raise Undisplayable(f"{picture.width} × {picture.height} pixels are too many")
 
 
 def _reduced(picture: Image.Image, edge: int) -> Image.Image:

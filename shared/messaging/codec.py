@@ -18,6 +18,8 @@ from shared.errors import Permanent
 # The AMQP binding names attributes `cloudEvents:id` or `cloudEvents_id`; we write the first.
 PREFIX, OTHER_PREFIX = "cloudEvents:", "cloudEvents_"
 ATTEMPTS = "darkroom-attempts"
+# Of a dead letter: the queue that gave it up, and why.
+DIED_IN, DIED_OF = "darkroom-died-in", "darkroom-died-of"
 
 LONGEST_NAME = 256  # of an id, a type, a source; what is longer is nobody's id
 LONGEST_EXTENSION = 2048
@@ -83,7 +85,7 @@ def from_message(message: AbstractIncomingMessage) -> Envelope:
         subject=_short(told.get("subject")) or (str(job_id) if job_id else None),
         causation_id=_short(told.get("causationid")),
         traceparent=_short(told.get("traceparent")),
-        extensions=MappingProxyType(_extensions(headers)),
+        extensions=MappingProxyType({**_extensions(headers), **_death(headers)}),
         attempts=_attempts(headers.get(ATTEMPTS)),
     )
 
@@ -127,6 +129,16 @@ def _extensions(headers: Mapping[str, object]) -> dict[str, str]:
         and name != ATTEMPTS
     }
     return dict(list(own.items())[:MOST_EXTENSIONS])
+
+
+def _death(headers: Mapping[str, object]) -> dict[str, str]:
+    """The last death that the broker tells of in ``x-death``, the newest first."""
+    deaths = headers.get("x-death")
+    last = deaths[0] if isinstance(deaths, list) and deaths else None
+    if not isinstance(last, dict):
+        return {}
+    queue, reason = _short(last.get("queue")), _short(last.get("reason"))
+    return {DIED_IN: queue, DIED_OF: reason or "unknown"} if queue else {}
 
 
 def _short(value: object) -> str | None:

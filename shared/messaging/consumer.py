@@ -5,11 +5,11 @@ import random
 import time
 import traceback
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 Handle = Callable[[Envelope], Awaitable[None]]
 HandleMany = Callable[[Sequence[Envelope]], Awaitable[None]]
-Worker = Callable[[asyncio.Event], Awaitable[None]]
+Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 # A quorum queue counts every lost connection of what was prefetched, so a count proves nothing by
 # itself. From SUSPECT on a message runs alone and its start is noted; the notes are the proof.

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -30,7 +31,9 @@ for outcome in ("confirmed", "failed"):
     RELAYED.labels(outcome)
 
 
-def relay(database: Database, publisher: Publisher) -> Callable[[asyncio.Event], Awaitable[None]]:
+def relay(
+    database: Database, publisher: Publisher
+) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
     """The worker that relays. Any number of them may run: rows are claimed, never skipped past."""
 
     async def worker(stop: asyncio.Event) -> None:

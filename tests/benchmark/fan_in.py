@@ -9,7 +9,8 @@ import argparse
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -68,7 +69,7 @@ async def say_all_closed(publisher: Publisher, job_id: UUID, n: int) -> None:
 
 
 async def run(
-    start: Callable[[asyncio.Event], Awaitable[None]],
+    start: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
     pool: "asyncpg.Pool[asyncpg.Record]",
     job_id: UUID,
 ) -> float:
@@ -89,7 +90,9 @@ async def run(
         await worker
 
 
-def ours(database: Database, subscriptions: Subscriptions) -> Callable[..., Awaitable[None]]:
+def ours(
+    database: Database, subscriptions: Subscriptions
+) -> Callable[..., Coroutine[Any, Any, None]]:
     batch: int = Settings.model_fields["aggregator_batch"].default
     end_jobs = EndJobs(database=database, recipes={r.name: r for r in recipes.RECIPES}, now=utc_now)
     return subscriptions.worker(
@@ -104,7 +107,7 @@ def ours(database: Database, subscriptions: Subscriptions) -> Callable[..., Awai
 
 def plain(
     pool: "asyncpg.Pool[asyncpg.Record]", database: Database, subscriptions: Subscriptions
-) -> Callable[..., Awaitable[None]]:
+) -> Callable[..., Coroutine[Any, Any, None]]:
     async def one(envelope: Envelope) -> None:
         fact = read(SlotFailed, envelope)
         async with pool.acquire() as connection, connection.transaction():

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import replicate
+from replicate.client import Client
 from replicate.exceptions import ReplicateError
 
 from tests.support.emulated import RESTORE, SDXL, TOKEN, World, a_world
@@ -14,8 +14,8 @@ from tests.support.waiting import eventually
 
 
 @asynccontextmanager
-async def official(world: World) -> AsyncIterator[replicate.Client]:
-    client = replicate.Client(api_token=TOKEN, base_url=world.emulator.url)
+async def official(world: World) -> AsyncIterator[Client]:
+    client = Client(api_token=TOKEN, base_url=world.emulator.url)
     try:
         yield client
     finally:
@@ -163,7 +163,7 @@ async def test_a_file_is_uploaded_used_and_deleted() -> None:
 
 async def test_a_wrong_token_is_refused_by_its_recorded_body() -> None:
     async with a_world(tokens=("r8_right",)) as world:
-        client = replicate.Client(api_token="r8_wrong", base_url=world.emulator.url)
+        client = Client(api_token="r8_wrong", base_url=world.emulator.url)
         with pytest.raises(ReplicateError) as refused:
             await client.predictions.async_create(version=SDXL, input={})
         await client._async_client.aclose()

@@ -1,6 +1,7 @@
 """Bad input: a clear reason at the right place, nothing lost, no traceback as an answer."""
 
 import json
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -37,7 +38,7 @@ async def parked_with(world: World, marker: str) -> dict[str, object]:
     ids=["recipe", "range", "unknown param", "zone", "language", "foreign key", "dots", "deadline"],
 )
 async def test_an_order_that_cannot_be_planned_ends_its_job_with_the_reason(
-    world: World, order: dict[str, object], told: str
+    world: World, order: dict[str, Any], told: str
 ) -> None:
     job_id = await world.order(photos.a_tiny_photo(), **order)
 
@@ -55,7 +56,7 @@ async def test_an_order_that_is_no_json_is_parked_with_a_sentence(world: World) 
     await world.publish("upload.received", f"not json {marker}".encode(), message_id=marker)
 
     row = await parked_with(world, marker)
-    assert "upload.received cannot be read" in str(row["reason"])
+    assert "not JSON" in str(row["reason"])
 
 
 async def test_an_order_without_any_name_is_parked_with_a_sentence(world: World) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.support import photos
 from tests.support.signing import signed
 from tests.support.waiting import eventually
-from tests.support.world import World
+from tests.support.world import Row, World
 
 A_PHOTO = photos.a_photo()
 
@@ -35,8 +35,8 @@ async def test_v1_an_upload_event_names_the_job_and_its_original(world: World) -
 @pytest.mark.parametrize(
     ("photo", "why"),
     [
-        (None, "not in the bucket"),
-        (b"this is a text, whatever its name says", "no picture"),
+        (None, "no original"),
+        (b"this is a text, whatever its name says", "no file that we know"),
         (A_PHOTO[: len(A_PHOTO) // 2], "cut short|truncated|damaged"),
     ],
     ids=["missing", "text called jpg", "truncated"],
@@ -124,7 +124,7 @@ async def test_v4_the_prediction_is_on_record_before_anything_else_happens(world
     await world.misbehave(job_id, {"fault": "stuck_starting"})
     await world.order(A_PHOTO, job_id=job_id, params={"count": 1})
 
-    async def purchases() -> list[dict[str, object]]:
+    async def purchases() -> list[Row]:
         return await world.purchases(job_id)
 
     [row] = await eventually(

@@ -36,6 +36,13 @@ from tests.support.purchases import (
 )
 
 S = SlotState
+FAILURES = [
+    ("failed", "E1001", FailureCode.PROVIDER),
+    ("failed", "NSFW content detected", FailureCode.NSFW),
+    ("aborted", None, FailureCode.ABORTED),
+    ("canceled", None, FailureCode.CANCELED),
+]
+BEFORE_A_VERDICT = [S.PENDING, S.CREATING, S.IN_DOUBT, S.SUBMITTED, S.RUNNING]
 
 
 # ---- the rows of the slot table that news of predictions moves
@@ -46,9 +53,7 @@ S = SlotState
 async def test_news_of_a_start_makes_the_slot_run(
     database: Database, state: SlotState, status: str
 ) -> None:
-    slot = await a_slot(database, state)
-    if state is S.PENDING:
-        slot = await not_bought(database)
+    slot = await open_slot(database, state)
 
     recorded = await hear(
         database, news(PREDICTION, status, row=await the_purchase(database, slot))
@@ -59,9 +64,9 @@ async def test_news_of_a_start_makes_the_slot_run(
     assert (await the_purchase(database, slot)).status == status
 
 
-@pytest.mark.parametrize("state", [S.PENDING, S.CREATING, S.IN_DOUBT, S.SUBMITTED, S.RUNNING])
+@pytest.mark.parametrize("state", BEFORE_A_VERDICT)
 async def test_a_success_wins_an_open_slot(database: Database, state: SlotState) -> None:
-    slot = await not_bought(database) if state is S.PENDING else await a_slot(database, state)
+    slot = await open_slot(database, state)
 
     recorded = await hear(
         database,
@@ -104,57 +109,47 @@ async def test_a_completion_in_the_future_does_not_lengthen_the_hour(database: D
     assert (await the_slot(database, slot.job_id)).expires_at == NOON + timedelta(hours=1)
 
 
-@pytest.mark.parametrize(
-    ("status", "error", "code"),
-    [
-        ("failed", "E1001", FailureCode.PROVIDER),
-        ("failed", "NSFW content detected", FailureCode.NSFW),
-        ("aborted", None, FailureCode.ABORTED),
-        ("canceled", None, FailureCode.CANCELED),
-    ],
-)
-@pytest.mark.parametrize("state", [S.PENDING, S.CREATING, S.IN_DOUBT, S.SUBMITTED, S.RUNNING])
+@pytest.mark.parametrize("state", BEFORE_A_VERDICT)
 async def test_a_failure_not_worth_another_attempt_closes_the_slot_with_its_fact(
-    database: Database, state: SlotState, status: str, error: str | None, code: FailureCode
+    database: Database, state: SlotState
 ) -> None:
-    slot = await not_bought(database) if state is S.PENDING else await a_slot(database, state)
-    verdict = news(PREDICTION, status, row=await the_purchase(database, slot), error=error)
+    for number, (status, error, code) in enumerate(FAILURES):
+        slot = await open_slot(database, state, prediction_id=f"p{number}")
+        row = await the_purchase(database, slot)
+        verdict = news(f"p{number}", status, row=row, error=error)
 
-    recorded = await hear(database, verdict)
+        recorded = await hear(database, verdict)
 
-    after = await the_slot(database, slot.job_id)
-    assert (after.state, after.failure_code) == (S.FAILED, code)
-    assert recorded.closes
-    async with database.connection() as tx:
-        said = await journal.by_event_id(tx, slot_closed_id(slot.job_id, 1))
-    assert said is not None
-    assert said.published_at is None
-    fact = read(SlotFailed, said.envelope)
-    assert (fact.job_id, fact.ordinal, fact.attempt, fact.code) == (slot.job_id, 1, 1, code)
-    assert fact.detail == after.failure_detail
-    assert said.causation_id == verdict.id
-    assert await database.facts_owed.wait(0)
+        after = await the_slot(database, slot.job_id)
+        assert (after.state, after.failure_code) == (S.FAILED, code)
+        assert recorded.closes
+        async with database.connection() as tx:
+            said = await journal.by_event_id(tx, slot_closed_id(slot.job_id, 1))
+        assert said is not None
+        assert said.published_at is None
+        fact = read(SlotFailed, said.envelope)
+        assert (fact.job_id, fact.ordinal, fact.attempt) == (slot.job_id, 1, 1)
+        assert (fact.code, fact.detail) == (code, after.failure_detail)
+        assert said.causation_id == verdict.id
+        assert await database.facts_owed.wait(0)
 
 
-@pytest.mark.parametrize("status", ["failed", "aborted", "canceled"])
-@pytest.mark.parametrize("state", [S.PENDING, S.CREATING, S.IN_DOUBT, S.SUBMITTED, S.RUNNING])
+@pytest.mark.parametrize("state", BEFORE_A_VERDICT)
 async def test_a_failure_worth_it_makes_the_next_attempt_due_at_once(
-    database: Database, state: SlotState, status: str
+    database: Database, state: SlotState
 ) -> None:
-    slot = await not_bought(database) if state is S.PENDING else await a_slot(database, state)
-    await database.slots_due.wait(0)
+    for status in ("failed", "aborted", "canceled"):
+        slot = await open_slot(database, state, prediction_id=status)
+        row = await the_purchase(database, slot)
+        await database.slots_due.wait(0)
 
-    await hear(
-        database,
-        news(PREDICTION, status, row=await the_purchase(database, slot)),
-        again=always,
-    )
+        await hear(database, news(status, status, row=row), again=always)
 
-    assert await database.slots_due.wait(0)
-    async with database.transaction() as tx:
-        (next_attempt,) = await claim(tx)
-    assert (next_attempt.state, next_attempt.attempt) == (S.CREATING, 2)
-    assert (await the_purchase(database, slot, 1)).status == status
+        assert await database.slots_due.wait(0)
+        async with database.transaction() as tx:
+            (next_attempt,) = await claim(tx)
+        assert (next_attempt.state, next_attempt.attempt) == (S.CREATING, 2)
+        assert (await the_purchase(database, slot, 1)).status == status
     async with database.connection() as tx:
         assert await journal.claim_owed(tx, 10) == []
 
@@ -170,33 +165,28 @@ async def test_a_job_that_ended_buys_nothing_again(database: Database) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(CLOSED))
-@pytest.mark.parametrize("status", sorted(Status))
-async def test_a_closed_slot_stays_as_it_is(
-    database: Database, state: SlotState, status: str
-) -> None:
+async def test_a_closed_slot_stays_as_it_is(database: Database, state: SlotState) -> None:
     slot = await a_slot(database, state)
+    row = await the_purchase(database, slot)
 
-    recorded = await hear(
-        database, news(PREDICTION, status, row=await the_purchase(database, slot)), again=always
-    )
+    for status in Status:
+        recorded = await hear(database, news(PREDICTION, status, row=row), again=always)
 
-    assert await the_slot(database, slot.job_id) == slot
-    assert recorded.outcome in (Outcome.LOST, Outcome.NOTHING_NEW)
-    assert not recorded.closes
+        assert await the_slot(database, slot.job_id) == slot
+        assert recorded.outcome in (Outcome.LOST, Outcome.NOTHING_NEW)
+        assert not recorded.closes
 
 
-@pytest.mark.parametrize("status", sorted(Status))
-async def test_what_comes_after_a_success_takes_nothing_back(
-    database: Database, status: str
-) -> None:
+async def test_what_comes_after_a_success_takes_nothing_back(database: Database) -> None:
     slot = await a_slot(database, S.SUCCEEDED)
     known = await the_purchase(database, slot)
 
-    recorded = await hear(database, news(PREDICTION, status), again=always)
+    for status in Status:
+        recorded = await hear(database, news(PREDICTION, status), again=always)
 
-    assert (recorded.outcome, recorded.wins) == (Outcome.NOTHING_NEW, True)
-    assert await the_slot(database, slot.job_id) == slot
-    assert await the_purchase(database, slot) == known
+        assert (recorded.outcome, recorded.wins) == (Outcome.NOTHING_NEW, True)
+        assert await the_slot(database, slot.job_id) == slot
+        assert await the_purchase(database, slot) == known
 
 
 # ---- several attempts
@@ -232,20 +222,19 @@ async def test_the_second_success_is_paid_for_and_lost(database: Database) -> No
     assert (lost.prediction_id, lost.status, lost.predict_seconds) == ("p1", Status.SUCCEEDED, 2)
 
 
-@pytest.mark.parametrize("status", ["starting", "processing", "failed", "canceled", "aborted"])
-async def test_news_of_an_older_attempt_never_moves_the_slot(
-    database: Database, status: str
-) -> None:
-    second = await given_up(database, await a_slot(database, S.IN_DOUBT))
-    first_row = await the_purchase(database, second, 1)
+async def test_news_of_an_older_attempt_never_moves_the_slot(database: Database) -> None:
+    for number, status in enumerate(sorted(set(Status) - {Status.SUCCEEDED})):
+        second = await given_up(database, await a_slot(database, S.IN_DOUBT))
+        first_row = await the_purchase(database, second, 1)
 
-    recorded = await hear(database, news("p1", status, row=first_row), again=always)
+        recorded = await hear(database, news(f"p{number}", status, row=first_row), again=always)
 
-    assert recorded.outcome is Outcome.STALE
-    assert await the_slot(database, second.job_id) == second
-    adopted = await the_purchase(database, second, 1)
-    assert (adopted.prediction_id, adopted.status, adopted.adopted) == ("p1", status, True)
-    assert adopted.cancel_wanted_at is None
+        assert recorded.outcome is Outcome.STALE
+        assert await the_slot(database, second.job_id) == second
+        adopted = await the_purchase(database, second, 1)
+        assert (adopted.prediction_id, adopted.status) == (f"p{number}", status)
+        assert adopted.adopted
+        assert adopted.cancel_wanted_at is None
 
 
 async def test_a_loser_that_still_runs_is_to_be_canceled(database: Database) -> None:
@@ -274,6 +263,33 @@ async def test_a_purchase_heard_of_after_its_job_ended_is_to_be_canceled(
     assert recorded.outcome is Outcome.LOST
     assert (await the_purchase(database, slot)).cancel_wanted_at is not None
     assert (await the_slot(database, slot.job_id)).state is S.CANCELED
+
+
+async def test_a_purchase_that_was_said_not_to_be_one_is_canceled_when_it_runs_for_an_ended_job(
+    database: Database,
+) -> None:
+    slot = await open_slot(database, S.PENDING)
+    row = await the_purchase(database, slot)
+    await end_job(database, slot.job_id)
+    assert (await the_purchase(database, slot)).cancel_wanted_at is None
+
+    await hear(database, news("p1", "processing", row=row))
+
+    async with database.transaction() as tx:
+        (unwanted,) = await predictions.to_cancel(tx, limit=9, lease=timedelta(minutes=1))
+    assert unwanted.prediction_id == "p1"
+
+
+async def test_what_runs_for_an_ended_job_is_canceled_before_its_slot_is_closed(
+    database: Database,
+) -> None:
+    slot = await a_slot(database, S.SUBMITTED)
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE job SET state = 'failed', ended_at = now()")
+
+    await hear(database, news(PREDICTION, "processing"))
+
+    assert (await the_purchase(database, slot)).cancel_wanted_at is not None
 
 
 async def test_a_cancel_that_we_asked_for_fails_nothing(database: Database) -> None:
@@ -306,15 +322,15 @@ async def test_a_replayed_success_does_not_win_back_a_slot_whose_files_are_gone(
 
 
 @pytest.mark.parametrize("verdict", ["succeeded", "failed", "canceled", "aborted"])
-@pytest.mark.parametrize("late", sorted(Status))
-async def test_a_verdict_is_never_overwritten(database: Database, verdict: str, late: str) -> None:
+async def test_a_verdict_is_never_overwritten(database: Database, verdict: str) -> None:
     slot = await a_slot(database, S.SUBMITTED)
     await hear(database, news(PREDICTION, verdict, metrics={"predict_time": 1}, error="first"))
     known = await the_purchase(database, slot)
 
-    await hear(database, news(PREDICTION, late, metrics={"predict_time": 9}, error="second"))
+    for late in Status:
+        await hear(database, news(PREDICTION, late, metrics={"predict_time": 9}, error="second"))
 
-    assert await the_purchase(database, slot) == known
+        assert await the_purchase(database, slot) == known
 
 
 async def test_a_late_start_does_not_take_processing_back(database: Database) -> None:
@@ -564,8 +580,12 @@ def linked(job_id: object) -> dict[str, object]:
     return {"image": f"https://s3.example/bucket/jobs/{job_id}/original/a.jpg?X-Amz-Signature=0"}
 
 
-async def not_bought(database: Database) -> Slot:
-    """A pending slot whose current attempt was intended once, and answered 429."""
+async def open_slot(
+    database: Database, state: SlotState, *, prediction_id: str = PREDICTION
+) -> Slot:
+    """A slot in ``state`` whose attempt was intended; the pending one was answered 429."""
+    if state is not S.PENDING:
+        return await a_slot(database, state, prediction_id=prediction_id)
     slot = await a_slot(database, S.CREATING)
     async with database.transaction() as tx:
         await predictions.set_outcome(

@@ -54,6 +54,7 @@ async def leave_a_note(stack: Stack) -> None:
         await channel.declare_queue("note", durable=True, arguments={"x-queue-type": "quorum"})
         message = aio_pika.Message(b"kept", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         await channel.default_exchange.publish(message, "note")
+    eventually_sync("the queue is on disk", lambda: stack.rabbitmq.would_survive("note"))
 
 
 async def notes(stack: Stack) -> tuple[str, int, bytes]:
@@ -297,7 +298,7 @@ def test_a_stack_is_removed_when_the_process_that_it_was_made_for_is_killed(
 
         owner.kill()
 
-    eventually_sync("the orphan is removed", lambda: not root.exists())
+    eventually_sync("the orphan is removed", lambda: not root.exists(), within=60)
     assert len(pids) > 3
     assert orphan.pids() == []
 

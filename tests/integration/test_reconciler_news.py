@@ -196,6 +196,23 @@ async def test_a_prediction_whose_files_are_gone_is_told_as_it_is(
         assert recorded.outcome == "data_removed"
 
 
+async def test_a_prediction_that_brings_no_end_is_given_up_and_canceled(shop: Shop) -> None:
+    shop.emulator.faults.add("stuck_starting")
+    job_id = await shop.one_slot()
+    await shop.buy_one()
+    await shop.rows("UPDATE prediction SET answered_at = now() - interval '46 minutes'")
+    await silent_for_long(shop)
+
+    counts = await shop.asker().run_once()
+
+    slot = await shop.slot(job_id)
+    assert counts == {"given_up": 1}
+    assert (slot["state"], slot["failure_code"]) == ("failed", "provider")
+    assert slot["failure_detail"] == "the provider brought no end within 45 minutes"
+    assert "slot.failed" in await shop.facts(job_id)
+    assert await shop.canceler().run_once() == {"canceled": 1}
+
+
 # ---- purchases in doubt
 
 

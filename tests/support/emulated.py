@@ -1,6 +1,5 @@
 """A buyer, and the emulated Replicate it buys from: what the emulator's own tests stand in."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from tests.support.waiting import eventually
 TOKEN = "r8_" + "x" * 37
 SDXL = "39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
 RESTORE = "flux-kontext-apps/restore-image"
+JSON = ("application/json", "application/problem+json")
 ALL_EVENTS = ("start", "output", "logs", "completed")
 
 
@@ -35,6 +35,14 @@ class Heard:
     @property
     def status(self) -> str:
         return str(self.body["status"])
+
+    @property
+    def is_last(self) -> bool:
+        return "completed_at" in self.body
+
+
+def last_word_is_in(heard: list[Heard]) -> bool:
+    return any(one.is_last for one in heard)
 
 
 @dataclass(slots=True)
@@ -88,7 +96,7 @@ class World:
         ) as response:
             text = await response.text()
             kind = response.content_type
-            read = json.loads(text) if text and kind.endswith("json") else text
+            read = json.loads(text) if text and kind in JSON else text
             return response.status, read, dict(response.headers)
 
     def order(
@@ -128,9 +136,7 @@ class World:
     async def heard(
         self,
         what: str,
-        holds: Callable[[list[Heard]], bool] = lambda heard: any(
-            "completed_at" in one.body for one in heard
-        ),
+        holds: Callable[[list[Heard]], bool] = last_word_is_in,
     ) -> list[Heard]:
         """The webhooks so far, once they are as wanted; by default, once the last word is in."""
 
@@ -174,7 +180,3 @@ async def a_world(*, photo: bytes | None = None, **settings: Any) -> AsyncIterat
                 yield World(emulator, buyer, http)
     finally:
         await runner.cleanup()
-
-
-async def at_once(*doings: Any) -> list[Any]:
-    return list(await asyncio.gather(*doings))

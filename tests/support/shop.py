@@ -21,6 +21,7 @@ from services.generator.plan import PlanJobs
 from services.reconciler.ask import AskSilent
 from services.reconciler.cancel import CancelUnwanted
 from services.reconciler.doubt import SettleDoubt
+from services.reconciler.give_up import GiveUp
 from services.reconciler.reads import Reads
 from shared import recipes
 from shared.clock import utc_now
@@ -135,7 +136,15 @@ class Shop:
 
     def asker(self) -> AskSilent:
         return AskSilent(
-            database=self.database, replicate=self.replicate, reads=self.reads, now=utc_now
+            database=self.database,
+            replicate=self.replicate,
+            reads=self.reads,
+            give_up=GiveUp(
+                database=self.database,
+                recipes={name: known.recipe for name, known in self.known.items()},
+                now=utc_now,
+            ),
+            now=utc_now,
         )
 
     def canceler(self) -> CancelUnwanted:

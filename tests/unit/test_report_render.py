@@ -473,6 +473,8 @@ def test_a_span_is_told_in_its_two_largest_units(seconds: float, english: str, k
 
 
 def test_a_size_is_told_as_phones_tell_it() -> None:
-    told = [local_time.size(n).replace("\xa0", " ") for n in (999, 1_000, 999_499, 999_500, 12e6)]
+    told = [
+        local_time.size(n).replace("\xa0", " ") for n in (999, 1_000, 999_499, 999_500, 12_000_000)
+    ]
 
     assert told == ["999 B", "1 kB", "999 kB", "1.0 MB", "12.0 MB"]

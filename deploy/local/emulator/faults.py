@@ -39,6 +39,7 @@ FAULTS: Mapping[str, Fault] = {
     "no_webhook_echo": Fault("answers do not name the webhook; its own body still does"),
     # the run
     "cold_start": Fault("starts only after so many provider seconds", {"seconds": 120.0}),
+    "early_start": Fault("`started_at` lies some milliseconds before `created_at`"),
     "stuck_starting": Fault("never starts; only a cancel or its deadline ends it"),
     "slow_run": Fault("runs for so many provider seconds", {"seconds": 600.0}),
     "abort": Fault("ends as `aborted` before it has started"),
@@ -64,7 +65,7 @@ FAULTS: Mapping[str, Fault] = {
     "drop_terminal": Fault("the terminal webhook is never sent"),
     "drop_webhooks": Fault("no webhook is ever sent"),
     "duplicate": Fault(
-        "the terminal webhook comes so many times more", {"times": 1, "same_id": True}
+        "the terminal webhook comes in so many copies more", {"copies": 1, "same_id": True}
     ),
     "late_start": Fault("the start webhook comes after the terminal one"),
     "delay_webhooks": Fault("every webhook is late by so many provider seconds", {"seconds": 30.0}),
@@ -74,7 +75,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     # the files
     "missing_file": Fault("the file answers 404"),
-    "failing_file": Fault("the first fetches answer 500", {"times": 1}),
+    "failing_file": Fault("the first fetches answer 500", {"fetches": 1}),
     "truncated_file": Fault("the connection closes half way through the file"),
     "short_file": Fault("half the file, with a matching length: only decoding tells"),
     "slow_file": Fault("the file comes in pieces over so many wall seconds", {"seconds": 10.0}),

@@ -31,6 +31,8 @@ class Ledger:
             self._first = _last_number(path) + 1
             # Unbuffered: what is written stays written when the process is killed.
             self._file = path.open("ab", buffering=0)
+            if _torn(path):
+                self._file.write(b"\n")
 
     def write(self, kind: str, **facts: Any) -> None:
         """`kind` says what happened; `seq` only grows, also over restarts on the same file."""
@@ -72,6 +74,16 @@ def _last_number(path: Path) -> int:
             except (ValueError, KeyError, TypeError):
                 continue
     return last
+
+
+def _torn(path: Path) -> bool:
+    """Whether a kill left half a line at the end."""
+    with path.open("rb") as lines:
+        size = lines.seek(0, 2)
+        if size == 0:
+            return False
+        lines.seek(size - 1)
+        return lines.read() != b"\n"
 
 
 def without_secrets(value: Any) -> Any:

@@ -76,7 +76,7 @@ class Outputs:
             response = await self._in_pieces(request, output, pieces=20, wait=wait, torn=False)
         elif "missing_file" in faults:
             response = web.Response(status=404, body=PAGE, content_type="text/html")
-        elif (failing := faults.get("failing_file")) and output.fetched <= failing["times"]:
+        elif (failing := faults.get("failing_file")) and output.fetched <= failing["fetches"]:
             response = web.Response(status=500, body=PAGE, content_type="text/html")
         elif redirect := faults.get("redirected_file"):
             response = web.Response(status=302, headers={"Location": str(redirect["location"])})

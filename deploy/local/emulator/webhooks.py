@@ -4,6 +4,8 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import io
+import logging
 import secrets
 import time
 from collections.abc import Coroutine, Sequence
@@ -13,6 +15,8 @@ import aiohttp
 
 from deploy.local.emulator.clock import Clock
 from deploy.local.emulator.ledger import Ledger
+
+log = logging.getLogger(__name__)
 
 EVENTS = ("start", "output", "logs", "completed")
 DEFAULT_EVENTS = ("output", "completed")
@@ -79,8 +83,14 @@ class Deliveries:
         """Let a delivery run on its own; closing ends it."""
         task = asyncio.create_task(delivery)
         self._underway.add(task)
-        task.add_done_callback(self._underway.discard)
+        task.add_done_callback(self._see_off)
         return task
+
+    def _see_off(self, task: "asyncio.Task[None]") -> None:
+        self._underway.discard(task)
+        if not task.cancelled() and (crash := task.exception()) is not None:
+            log.error("a delivery crashed", exc_info=crash)
+            self._ledger.write("crash", error=repr(crash))
 
     async def once(self, url: str, body: bytes, *, event: str, prediction: str) -> None:
         """An intermediate webhook: tried once, whatever comes of it."""
@@ -137,7 +147,11 @@ class Deliveries:
             status, error = 0, None
             try:
                 async with session.post(
-                    url, data=body, headers=headers, allow_redirects=False, timeout=self._timeout
+                    url,
+                    data=io.BytesIO(body),
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=self._timeout,
                 ) as response:
                     status = response.status
             except (aiohttp.ClientError, TimeoutError, ValueError) as failure:

@@ -17,11 +17,11 @@ GRPC = 10_000  # SeaweedFS adds this to a port for its second listener
 def is_free(port: int) -> bool:
     """Say whether a server could listen on this loopback port now."""
     with socket.socket() as probe:
-        # As servers do it: connections that linger after their server died are no obstacle.
+        # As servers do it: connections that linger after their server died are no obstacle. And
+        # without listening, so that two who look at the same moment do not see each other.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-            probe.listen(1)
         except OSError:
             return False
     return True

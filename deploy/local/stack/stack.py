@@ -85,8 +85,9 @@ class Stack(Isolation):
         """Make sure that all three run and answer; what runs already is left alone."""
         with self._alone(report):
             self._reread()
-            self._state = self._state or self._begin(report)
-            self._parts = self._furnish()
+            if self._state is None:
+                self._state = self._begin(report)
+                self._parts = self._furnish()
             self._remember()
             self._end_strays(report)
             with ThreadPoolExecutor(len(KINDS)) as pool:
@@ -128,6 +129,7 @@ class Stack(Isolation):
     @property
     def running(self) -> bool:
         """All three run."""
+        self._reread()
         return len(self._parts) == len(KINDS) and all(p.running for p in self._parts.values())
 
     @property
@@ -141,6 +143,7 @@ class Stack(Isolation):
 
     def environment(self) -> dict[str, str]:
         """The variables that lead the services to the three parts."""
+        self._reread()
         if not self._parts:
             raise StackError(f"No stack lives under {self.root}; start it first.")
         return {
@@ -191,8 +194,16 @@ class Stack(Isolation):
 
     def _reread(self) -> None:
         """Another process may have started, stopped or moved parts since we looked."""
-        self._state = state.read(self.root)
-        self._parts = self._furnish()
+        found = state.read(self.root)
+        if found is None:
+            self._state, self._parts = None, {}
+            return
+        for name, part in self._parts.items():
+            # In place: whoever holds a part of ours goes on with what is true now.
+            part.state.become(found.parts.get(name, PartState()))
+            found.parts[name] = part.state
+        self._state = found
+        self._parts = self._parts or self._furnish()
 
     def _choose_ports(self, part: Part) -> list[int]:
         """One part at a time, since they start in parallel and must not choose alike."""

@@ -21,6 +21,10 @@ class PartState:
     processes: dict[str, Mark] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
 
+    def become(self, other: "PartState") -> None:
+        self.ports, self.secrets = other.ports, other.secrets
+        self.processes, self.facts = other.processes, other.facts
+
 
 @dataclass(slots=True)
 class StackState:

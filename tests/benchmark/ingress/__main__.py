@@ -223,7 +223,7 @@ def machine() -> str:
 
 
 def say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - the figures are the result
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

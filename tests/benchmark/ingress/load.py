@@ -186,7 +186,7 @@ def main() -> None:
             if asked.per_second
             else closed_loop(asked.port, requests, asked.connections)
         )
-    print(json.dumps(result))  # noqa: T201 - this line is the result
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
