@@ -1,17 +1,25 @@
 """What a part may say when it cannot finish. The consumer, and only the consumer, acts on it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class Transient(Exception):
     """Try again later: a timeout, a 429 or 5xx, a lost connection.
 
-    ``retry_after`` is the earliest time the other side asked for, if it asked.
+    ``retry_after`` is the earliest time the other side asked for, if it asked. ``expires_at`` is
+    when it will be too late, if it ever is.
     """
 
-    def __init__(self, reason: str, *, retry_after: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry_after: timedelta | None = None,
+        expires_at: datetime | None = None,
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.expires_at = expires_at
 
 
 class Permanent(Exception):

@@ -1,7 +1,8 @@
 """What a process says of itself: alive, ready (each dependency by name), and its metrics."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -71,7 +72,7 @@ def health_routes(health: Health) -> list[web.RouteDef]:
 
 def serve_health(
     health: Health, *, host: str, port: int
-) -> Callable[[asyncio.Event], Awaitable[None]]:
+) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
     """The worker that serves the health routes; it answers not ready once draining."""
 
     async def worker(stop: asyncio.Event) -> None:

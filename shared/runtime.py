@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 
@@ -18,7 +18,7 @@ from shared.settings import CommonSettings, read_settings, summary
 log = structlog.get_logger()
 
 # A worker runs until `stop` is set, then finishes what it has in hand and returns.
-Worker = Callable[[asyncio.Event], Awaitable[None]]
+Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 S = TypeVar("S", bound=CommonSettings)
 Wiring = Callable[[S, Connections], Awaitable[tuple[Worker, ...]]]

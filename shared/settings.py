@@ -1,5 +1,6 @@
 """Settings from environment variables, in groups that services compose. Read once, at the start."""
 
+import os
 from ipaddress import ip_address
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -153,6 +154,11 @@ def read_settings(kind: type[S]) -> S:
             for field, what in faults(error, whole="settings")
         ]
         raise Misconfigured("\n".join(mistakes)) from None
+
+
+def environment() -> dict[str, str]:
+    """Every variable, for the recipes, which name those that they read."""
+    return dict(os.environ)  # noqa: TID251
 
 
 def summary(settings: CommonSettings) -> dict[str, object]:

@@ -16,7 +16,7 @@ from shared.events import (
 )
 from shared.recipes.recipe import Price, Recipe
 
-ENDS = {
+ENDS: dict[JobState, type[JobCompleted] | type[JobFailed] | type[JobCanceled]] = {
     JobState.COMPLETED: JobCompleted,
     JobState.FAILED: JobFailed,
     JobState.CANCELED: JobCanceled,

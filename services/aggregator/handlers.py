@@ -28,11 +28,11 @@ from shared.recipes.recipe import Recipe
 
 log = structlog.get_logger()
 
-HEARD = {
+Heard = ArtifactsStored | SlotFailed | JobCancelRequested | JobDeadlineReached
+HEARD: dict[str, type[Heard]] = {
     fact.type: fact
     for fact in (ArtifactsStored, SlotFailed, JobCancelRequested, JobDeadlineReached)
 }
-Heard = ArtifactsStored | SlotFailed | JobCancelRequested | JobDeadlineReached
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,7 @@ def _read(envelope: Envelope) -> Heard:
     kind = HEARD.get(envelope.type)
     if kind is None:
         raise Permanent(f"the aggregator does not hear {envelope.type}")
-    fact: Heard = read(kind, envelope)
-    return fact
+    return read(kind, envelope)
 
 
 def _tally(job: Job) -> Tally:

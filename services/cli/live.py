@@ -53,7 +53,7 @@ MEANINGS = {
 
 
 class FollowSettings(BrokerSettings, DatabaseSettings):
-    """What looking on needs."""
+    """What looking on needs; whoever needs more reads more."""
 
 
 @dataclass(frozen=True, slots=True)

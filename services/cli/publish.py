@@ -9,19 +9,19 @@ from uuid import UUID, uuid4
 import typer
 
 from services.cli.environment import settings
-from services.cli.live import follow
+from services.cli.live import FollowSettings, follow
 from shared.clock import utc_now
 from shared.domain import keys
 from shared.errors import Permanent, Transient
 from shared.events import KeySource, UploadReceived, state
-from shared.settings import BrokerSettings, BucketSettings, DatabaseSettings
+from shared.settings import BucketSettings
 
 app = typer.Typer(help="Publish events.", no_args_is_help=True)
 
 LARGEST_PHOTO = 50 * 1024 * 1024
 
 
-class PublishSettings(BrokerSettings, BucketSettings, DatabaseSettings):
+class PublishSettings(FollowSettings, BucketSettings):
     """What ordering a job needs; the database only to follow it."""
 
 

@@ -8,11 +8,20 @@ FIRST = timedelta(seconds=1)
 LONGEST = timedelta(minutes=5)
 
 
-def wait_before(attempt: int, *, chance: float, retry_after: timedelta | None = None) -> timedelta:
+def wait_before(
+    attempt: int,
+    *,
+    chance: float,
+    retry_after: timedelta | None = None,
+    left: timedelta | None = None,
+) -> timedelta:
     """The wait after failed attempt number ``attempt`` (1, 2, …): exponential with full jitter.
 
     ``chance`` is in [0, 1). ``retry_after`` is what the other side asked for, and is a floor.
+    ``left`` is the time until it is too late: half of it at most is waited, so that there is
+    always another try before.
     """
     ceiling = min(LONGEST, FIRST * (1 << min(attempt - 1, 16)))
     jittered = ceiling * chance
-    return max(jittered, retry_after) if retry_after is not None else jittered
+    wait = max(jittered, retry_after) if retry_after is not None else jittered
+    return wait if left is None or left <= FIRST else min(wait, left / 2)

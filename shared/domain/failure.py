@@ -5,6 +5,7 @@ import re
 from shared.domain.prediction import Status
 from shared.domain.slot import FailureCode
 
+_LINK = re.compile(r"(?:https?|data):\S+", re.IGNORECASE)
 _NSFW = re.compile(r"\bNSFW\b", re.IGNORECASE)
 
 # Replicate's own codes for faults that were its own and pass (its page on error codes).
@@ -19,6 +20,17 @@ def failure_code(status: Status, error: str | None) -> FailureCode:
     if status is Status.ABORTED:
         return FailureCode.ABORTED
     return FailureCode.NSFW if _NSFW.search(error or "") else FailureCode.PROVIDER
+
+
+def without_links(error: str | None) -> str | None:
+    return None if error is None else _LINK.sub("[link]", error)
+
+
+def failure_words(status: Status, error: str | None) -> str:
+    """What to tell about it: the provider's words, without links (they may open our input)."""
+    return (
+        without_links(error) or f"the provider ended the prediction as {status} and gave no reason"
+    )
 
 
 def provider_fault_passes(code: FailureCode, error: str | None) -> bool:

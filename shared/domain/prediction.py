@@ -1,6 +1,8 @@
 """A prediction as Replicate words it, read leniently: we need little, and the rest may change."""
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +32,10 @@ FACT_OF_STATUS = {
     Status.CANCELED: "prediction.canceled",
     Status.ABORTED: "prediction.aborted",
 }
+
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_NUMBERS_KEPT = 64
 
 
 class Unreadable(ValueError):
@@ -62,8 +68,17 @@ class Prediction:
     @property
     def predict_seconds(self) -> float | None:
         seconds: Any = self.metrics.get("predict_time")
-        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        return float(seconds) if is_number and 0 <= seconds < 1e7 else None
+        return float(seconds) if _is_number(seconds) and 0 <= seconds < 1e7 else None
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The metrics that are finite numbers with a plain name: models emit what they like."""
+        named = {
+            name: value
+            for name, value in self.metrics.items()
+            if _ID.fullmatch(name) and _is_number(value) and abs(value) < 1e15
+        }
+        return dict(list(named.items())[:_NUMBERS_KEPT])
 
 
 def read_prediction(body: bytes | Mapping[str, Any]) -> Prediction:
@@ -82,7 +97,7 @@ def read_prediction(body: bytes | Mapping[str, Any]) -> Prediction:
     if not isinstance(document, Mapping):
         raise Unreadable("the body is not a JSON object")
     prediction_id, status = document.get("id"), document.get("status")
-    if not isinstance(prediction_id, str) or not 0 < len(prediction_id) <= 128:
+    if not isinstance(prediction_id, str) or not _ID.fullmatch(prediction_id):
         raise Unreadable("the body names no prediction id")
     if not isinstance(status, str) or not 0 < len(status) <= 64:
         raise Unreadable("the body names no status")
@@ -108,18 +123,29 @@ def read_prediction(body: bytes | Mapping[str, Any]) -> Prediction:
     )
 
 
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return _storable(value) if isinstance(value, str) and value else None
+
+
+def _storable(text: str) -> str:
+    # JSON may hold NULs and half characters, and no database takes them.
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
 def _error_text(value: object) -> str | None:
     # Documented as a string; a structured error is kept as its JSON rather than dropped.
     if value is None or isinstance(value, str):
-        return value or None
+        return _text(value)
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -130,4 +156,5 @@ def _instant(value: object) -> datetime | None:
         instant = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return instant if instant.tzinfo else None
+    # Years that no prediction has are nonsense, and the first and last cannot change their zone.
+    return instant if instant.tzinfo and 2000 <= instant.year < 2200 else None

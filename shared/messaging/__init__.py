@@ -1,0 +1,1 @@
+"""RabbitMQ, by rules that were measured: what counts as published, who acknowledges, and when."""

@@ -43,7 +43,8 @@ AGGREGATOR_SLOTS = Queue(
     hears=("artifacts.stored", "slot.failed", "job.cancel_requested", "job.deadline_reached"),
 )
 REPORT_JOBS = Queue(name="darkroom.report.jobs", hears=("job.completed",))
-DEAD_LETTERS = Queue(name=DEAD)
+# It has nowhere to give up to: no number of redeliveries may drop what lies here.
+DEAD_LETTERS = Queue(name=DEAD, delivery_limit=1_000_000)
 
 QUEUES = (
     GENERATOR_JOBS,

@@ -25,3 +25,14 @@ async def eventually(
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s: {what}; last seen: {seen!r}")
         await asyncio.sleep(every)
+
+
+def eventually_sync(
+    what: str, look: Callable[[], bool], *, within: float = 20.0, every: float = 0.05
+) -> None:
+    """The same, for what is not asynchronous."""
+    deadline = time.monotonic() + within
+    while not look():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within:g} s: {what}")
+        time.sleep(every)

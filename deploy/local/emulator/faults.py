@@ -56,6 +56,9 @@ FAULTS: Mapping[str, Fault] = {
         "succeeds with another shape: null, empty, string, list, dict, number, data_url",
         {"shape": "null"},
     ),
+    "other_format": Fault(
+        "the pictures come as jpg, png or webp, whatever was asked for", {"format": "jpg"}
+    ),
     "huge_logs": Fault("logs grow by so many bytes", {"bytes": 2 * 2**20}),
     "shrinking_logs": Fault("logs lose their first half while it runs"),
     # the webhooks

@@ -92,6 +92,26 @@ def restoration(order: Order) -> tuple[MadeFile, ...]:
     return (MadeFile("out.png", "image/png", _encoded(picture, "PNG")),)
 
 
+_NAMED = {
+    "jpg": ("JPEG", "image/jpeg"),
+    "png": ("PNG", "image/png"),
+    "webp": ("WEBP", "image/webp"),
+}
+
+
+def reencoded(made: Sequence[MadeFile], extension: str) -> tuple[MadeFile, ...]:
+    """The same pictures in another format, with names and types that say so."""
+    form, content_type = _NAMED[extension]
+    return tuple(
+        MadeFile(
+            f"{one.name.rpartition('.')[0]}.{extension}",
+            content_type,
+            _encoded(Image.open(io.BytesIO(one.data)).convert("RGB"), form),
+        )
+        for one in made
+    )
+
+
 def read(data: bytes) -> Image.Image:
     """Upright, in RGB, no larger than a run works on. Raises RunFailed in the run's own words."""
     name = f"/tmp/tmp{hashlib.sha256(data).hexdigest()[:8]}photo"  # noqa: S108 - only words

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from deploy.local.emulator import shapes
+from deploy.local.emulator import images, shapes
 from deploy.local.emulator.clock import Clock
 from deploy.local.emulator.inputs import InputFiles
 from deploy.local.emulator.ledger import Ledger
@@ -160,6 +160,10 @@ class Lives:
             if not made:
                 self._end(prediction, "failed", error=NSFW)
                 return
+        if (form := faults.get("other_format")) is not None:
+            made = await asyncio.get_running_loop().run_in_executor(
+                self._pool, images.reencoded, made, str(form["format"])
+            )
         urls = []
         for file in made:
             token, url = await self._outputs.keep(prediction.id, file, faults)

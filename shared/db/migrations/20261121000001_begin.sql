@@ -67,9 +67,10 @@ CREATE TABLE slot (
     CONSTRAINT slot_success_expires CHECK (state <> 'succeeded' OR expires_at IS NOT NULL),
     CONSTRAINT slot_failure_has_a_code CHECK ((state = 'failed') = (failure_code IS NOT NULL)),
     CONSTRAINT slot_is_counted_when_closed CHECK (counted_at IS NULL OR state IN ('stored', 'failed', 'canceled')),
-    CONSTRAINT slot_wins_by_a_real_attempt CHECK (winner BETWEEN 1 AND attempt)
+    CONSTRAINT slot_wins_by_a_real_attempt CHECK (winner BETWEEN 1 AND attempt),
+    CONSTRAINT slot_wins_by_success CHECK (winner IS NULL OR state IN ('succeeded', 'stored', 'failed', 'canceled'))
 );
-CREATE INDEX slot_due ON slot (due_at) WHERE state = 'pending';
+CREATE INDEX slot_due ON slot (due_at, ordinal) WHERE state = 'pending';
 CREATE INDEX slot_leased ON slot (lease_until) WHERE state = 'creating';
 CREATE INDEX slot_expiring ON slot (expires_at) WHERE state = 'succeeded';
 CREATE INDEX slot_in_doubt ON slot (moved_at) WHERE state = 'in_doubt';
@@ -99,17 +100,21 @@ CREATE TABLE prediction (
     started_at        timestamptz,
     completed_at      timestamptz,
     last_news_at      timestamptz,
+    ask_every         interval NOT NULL DEFAULT '30 seconds', -- the silence that is worth a question
     ask_at            timestamptz,                      -- when the reconciler asks next, if nobody told us
     asked             integer NOT NULL DEFAULT 0,
-    cancel_wanted_at  timestamptz,
-    cancel_sent_at    timestamptz,
+    cancel_wanted_at  timestamptz,                      -- nobody needs it any more
+    cancel_sent_at    timestamptz,                      -- when a cancel was last handed out
     PRIMARY KEY (job_id, ordinal, attempt),
     FOREIGN KEY (job_id, ordinal) REFERENCES slot ON DELETE CASCADE,
-    CONSTRAINT prediction_has_an_id_once_it_has_a_status CHECK (status IS NULL OR prediction_id IS NOT NULL)
+    CONSTRAINT prediction_has_an_id_once_it_has_a_status CHECK (status IS NULL OR prediction_id IS NOT NULL),
+    CONSTRAINT prediction_is_accepted_once_it_has_an_id CHECK ((prediction_id IS NULL) = (outcome <> 'accepted')),
+    CONSTRAINT prediction_is_asked_about_by_its_id CHECK (ask_at IS NULL OR prediction_id IS NOT NULL)
 );
 CREATE INDEX prediction_to_ask ON prediction (ask_at) WHERE ask_at IS NOT NULL;
 CREATE INDEX prediction_to_cancel ON prediction (cancel_wanted_at)
-    WHERE cancel_wanted_at IS NOT NULL AND (status IS NULL OR status IN ('starting', 'processing'));
+    WHERE cancel_wanted_at IS NOT NULL AND prediction_id IS NOT NULL
+      AND (status IS NULL OR status IN ('starting', 'processing'));
 CREATE INDEX prediction_by_job_and_seed ON prediction (job_id, seed);
 
 -- One file of ours.
@@ -167,6 +172,8 @@ CREATE TABLE parked_message (
     subject      text,
     body         bytea NOT NULL,
     headers      jsonb NOT NULL DEFAULT '{}',
+    causation_id text,
+    traceparent  text,
     attempts     integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     reason       text NOT NULL,
     trace        text,
@@ -180,13 +187,25 @@ CREATE TABLE parked_message (
 );
 CREATE INDEX parked_message_due ON parked_message (due_at) WHERE due_at IS NOT NULL;
 
+-- How often a message that may kill its process was started, alone, since the broker delivered it
+-- suspiciously often.
+CREATE TABLE suspect_start (
+    queue     text NOT NULL,
+    event_id  text NOT NULL,
+    starts    integer NOT NULL DEFAULT 1,
+    last_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (queue, event_id)
+);
+
 -- Token buckets, shared by all replicas, and the pause of the whole account.
 CREATE TABLE rate_limit (
     bucket        text PRIMARY KEY,
     capacity      double precision NOT NULL CHECK (capacity > 0),
     per_second    double precision NOT NULL CHECK (per_second > 0),
-    tokens        double precision NOT NULL,
-    refilled_at   timestamptz NOT NULL DEFAULT now(),
+    tokens        double precision NOT NULL CHECK (tokens >= 0),
+    refilled_at   timestamptz NOT NULL DEFAULT now(),  -- in the future: no token flows until then
+    slowed_to     double precision NOT NULL DEFAULT 1 CHECK (slowed_to > 0 AND slowed_to <= 1),
+    slowed_at     timestamptz,                         -- the flow grows back from then on
     paused_until  timestamptz,
     reason        text
 );

@@ -1,0 +1,213 @@
+"""The whole system on one machine: the parts, a Replicate, and the services as processes."""
+
+import json
+import os
+import secrets
+import sys
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from deploy.local.child import Child
+from deploy.local.stack import ports
+
+PROJECT = Path(__file__).parents[2]
+SERVICES = ("ingress", "generator", "storage", "aggregator", "report", "reconciler")
+EMULATOR = "emulator"
+
+# A cold start of six interpreters on two busy cores; a service that needs longer is broken.
+READY_WITHIN_S = 60.0
+# Above the services' own drain (25 s) and hard exit (29 s).
+STOP_WITHIN_S = 32.0
+
+Report = Callable[[str], None]
+
+
+class NotReady(Exception):
+    """A process did not come up; the sentence says which, and where its log is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Everything that was chosen when the system was first brought up; it outlives restarts."""
+
+    ports: dict[str, int]
+    webhook_secret: str
+    api_token: str
+    parts: dict[str, str]
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def emulator_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[EMULATOR]}"
+
+    @property
+    def ingress_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['ingress']}"
+
+    def health_url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.ports[service]}"
+
+    def environment(self) -> dict[str, str]:
+        """What every service and the command line read, but for each service's own health port."""
+        return {
+            "REPLICATE_API_TOKEN": self.api_token,
+            "REPLICATE_BASE_URL": self.emulator_url,
+            "REPLICATE_WEBHOOK_SECRET": self.webhook_secret,
+            "PUBLIC_BASE_URL": self.ingress_url,
+            "DOWNLOAD_ALLOWED_ORIGIN": f"http://127.0.0.1:{self.ports['files']}",
+            "HEALTH_HOST": "127.0.0.1",
+            "LOG_FORMAT": "json",
+            **self.parts,
+            **self.options,
+        }
+
+
+class System:
+    """Emulator and services, on parts that somebody else started.
+
+    ``parts`` are the variables that name broker, database and bucket. ``options`` are further
+    variables for every service, ``emulator`` for the emulator alone. Without an emulator
+    (``emulator=None``) the options name the provider.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        parts: Mapping[str, str],
+        *,
+        options: Mapping[str, str] | None = None,
+        emulator: Mapping[str, str] | None,
+        services: Sequence[str] = SERVICES,
+    ) -> None:
+        self.root = root
+        self.services = tuple(services)
+        self._emulator = emulator
+        self.layout = _layout(root, parts, options or {})
+
+    @property
+    def ledger(self) -> Path:
+        """The emulator's own log of everything asked, bought, delivered and fetched."""
+        return self.root / "replicate-ledger.jsonl"
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*((EMULATOR,) if self._emulator is not None else ()), *self.services)
+
+    def up(self, report: Report = lambda _line: None) -> None:
+        """Start what does not run; return when all of it is ready. Raises NotReady."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        if load(self.root) != self.layout:
+            # What still runs was started for other parts: it would answer for the wrong system.
+            self.down()
+            _save(self.root, self.layout)
+        for name in self._names:
+            if not self.child(name).running:
+                self.start(name)
+        for name in self._names:
+            self.wait_ready(name)
+            report(f"{name} is ready ({self.layout.health_url(name)})")
+
+    def down(self, report: Report = lambda _line: None) -> None:
+        """Ask all to finish, then wait: services first, what they call last."""
+        for name in self.services:
+            self.child(name).terminate()
+        for name in self.services:
+            self.child(name).stop(within=STOP_WITHIN_S)
+        if self._emulator is not None:
+            self.child(EMULATOR).stop(within=STOP_WITHIN_S)
+        report("the services are stopped")
+
+    def start(self, name: str) -> None:
+        """Start one process; it must not run."""
+        self.child(name).start(self._command(name), self._environment(name), at=PROJECT)
+
+    def kill(self, name: str) -> None:
+        """``kill -9`` one process."""
+        self.child(name).kill()
+
+    def child(self, name: str) -> Child:
+        return Child(self.root / "run", name)
+
+    def wait_ready(self, name: str, *, within: float = READY_WITHIN_S) -> None:
+        """Return when ``name`` says it is ready. Raises NotReady when it died or takes too long."""
+        path = "/_emulator/health" if name == EMULATOR else "/readyz"
+        url, child = self.layout.health_url(name) + path, self.child(name)
+        deadline = time.monotonic() + within
+        said = "nothing"
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(url, timeout=3):  # noqa: S310 - loopback, ours
+                    return
+            except urllib.error.HTTPError as error:
+                said = error.read(2000).decode(errors="replace")
+            except OSError as error:
+                said = str(error)
+            if not child.running:
+                raise NotReady(f"{name} ended as it started; its log: {child.log}\n{child.tail()}")
+            time.sleep(0.05)
+        raise NotReady(f"{name} is not ready after {within:g} s: {said}; its log: {child.log}")
+
+    def _command(self, name: str) -> list[str]:
+        module = "deploy.local.emulator" if name == EMULATOR else f"services.{name}"
+        return [sys.executable, "-m", module]
+
+    def _environment(self, name: str) -> dict[str, str]:
+        """A clean environment: nothing of the caller's can reach a service by accident."""
+        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}  # noqa: TID251
+        if name == EMULATOR:
+            return {
+                **kept,
+                "EMULATOR_PORT": str(self.layout.ports[EMULATOR]),
+                "EMULATOR_FILES_PORT": str(self.layout.ports["files"]),
+                "EMULATOR_WEBHOOK_SECRET": self.layout.webhook_secret,
+                "EMULATOR_LEDGER_PATH": str(self.ledger),
+                **(self._emulator or {}),
+            }
+        # The ingress tells its health where it takes webhooks; the port for it alone may be any.
+        own = (
+            {"INGRESS_PORT": str(self.layout.ports[name]), "HEALTH_PORT": "0"}
+            if name == "ingress"
+            else {"HEALTH_PORT": str(self.layout.ports[name])}
+        )
+        return {**kept, **self.layout.environment(), "INGRESS_HOST": "127.0.0.1", **own}
+
+
+def load(root: Path) -> Layout | None:
+    """The layout that was saved below ``root``, or None."""
+    try:
+        return Layout(**json.loads((root / "system.json").read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def running_environment(root: Path) -> dict[str, str] | None:
+    """The variables of the system that runs below ``root``, or None where none runs."""
+    layout = load(root)
+    if layout is None or not Child(root / "run", "generator").running:
+        return None
+    return layout.environment()
+
+
+def _layout(root: Path, parts: Mapping[str, str], options: Mapping[str, str]) -> Layout:
+    before = load(root)
+    if before is not None and before.parts == dict(parts) and before.options == dict(options):
+        return before
+    names = (EMULATOR, "files", *SERVICES)
+    return Layout(
+        ports=dict(zip(names, ports.choose(len(names), seed=f"{root}/system"), strict=True)),
+        webhook_secret="whsec_" + b64encode(secrets.token_bytes(24)).decode(),
+        api_token="r8_" + secrets.token_hex(18) + "0",
+        parts=dict(parts),
+        options=dict(options),
+    )
+
+
+def _save(root: Path, layout: Layout) -> None:
+    path = root / "system.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(asdict(layout), indent=1))

@@ -1,0 +1,125 @@
+"""What an order asks for, and whether it can be planned: pure, before anything is fetched."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from shared.domain import identity, keys
+from shared.envelope import Envelope
+from shared.errors import Permanent
+from shared.events import KeySource, UploadReceived, UrlSource, read
+from shared.recipes import validated
+from shared.recipes.recipe import Configured, Order, SourceRule
+from shared.settings import Locale
+
+# Orders name files, they do not carry them.
+LARGEST_ORDER = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """Which job is ordered, and what else can be read of an order that may be wrong elsewhere."""
+
+    job_id: UUID
+    recipe: str
+    external_ref: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An order that can be planned once its original (``order.source_key``) is found to be good."""
+
+    fact: UploadReceived
+    recipe: Configured
+    order: Order
+
+
+def identify(envelope: Envelope) -> Ordered:
+    """Find out which job an order is about, however wrong the rest of it is.
+
+    Without a ``job_id`` the job is named by the event's own id. Raises Permanent where no job can
+    be named: then only an operator can be told.
+    """
+    if len(envelope.body) > LARGEST_ORDER:
+        raise Permanent(f"an order may have {LARGEST_ORDER // 1024} KiB at most")
+    try:
+        body = json.loads(envelope.body)
+    except (ValueError, RecursionError) as error:
+        raise Permanent("the order is not JSON") from error
+    if not isinstance(body, dict):
+        raise Permanent("the order is not a JSON object")
+    named = body.get("job_id")
+    try:
+        job_id = (
+            identity.job_id_of_order(envelope.source, envelope.id)
+            if named is None
+            else UUID(str(named))
+        )
+    except ValueError as error:
+        raise Permanent("the order's job_id is no uuid") from error
+    recipe, ref, metadata = (body.get(key) for key in ("recipe", "external_ref", "metadata"))
+    return Ordered(
+        job_id=job_id,
+        recipe=recipe[:100] if isinstance(recipe, str) and recipe else "unknown",
+        external_ref=ref if isinstance(ref, str) and len(ref) <= 200 else None,
+        metadata=metadata if isinstance(metadata, dict) else {},
+    )
+
+
+def check(
+    envelope: Envelope,
+    job_id: UUID,
+    *,
+    recipes: Mapping[str, Configured],
+    folders: tuple[str, ...],
+) -> Request:
+    """Read the order as a whole. Raises Permanent with the sentence that its job fails with."""
+    fact = read(UploadReceived, envelope)
+    recipe = recipes.get(fact.recipe)
+    if recipe is None:
+        raise Permanent(f"there is no recipe {fact.recipe!r}; there is {', '.join(recipes)}")
+    params = validated(recipe.recipe, fact.params)
+    if fact.timezone is not None and not _is_zone(fact.timezone):
+        raise Permanent(f"there is no time zone {fact.timezone!r}; write it like Asia/Seoul")
+    if fact.locale is not None and fact.locale not in get_args(Locale):
+        raise Permanent(f"there is no language {fact.locale!r}; there is en and ko")
+    source_key = _source_key(fact, job_id, recipe, folders)
+    return Request(
+        fact=fact,
+        recipe=recipe,
+        order=Order(job_id=job_id, source_key=source_key, params=params),
+    )
+
+
+def _source_key(
+    fact: UploadReceived, job_id: UUID, recipe: Configured, folders: tuple[str, ...]
+) -> str | None:
+    match fact.source, recipe.recipe.source:
+        case None, SourceRule.REQUIRED:
+            raise Permanent(f"{recipe.name} needs an original: source is missing")
+        case None, _:
+            return None
+        case _, SourceRule.NONE:
+            raise Permanent(f"{recipe.name} takes no original")
+        case UrlSource(), _:
+            raise Permanent('originals are taken from the bucket: {"key": …}, not from a url')
+        case KeySource(key=key), _:
+            if not keys.allowed_source(key, job_id, folders):
+                raise Permanent(
+                    f"the original must lie under {keys.originals(job_id)} or an agreed folder"
+                )
+            return key
+        case _:
+            raise Permanent("the source of an original is a key")
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True

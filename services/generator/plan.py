@@ -1,0 +1,170 @@
+"""Plan: an order becomes a job with its slots, or a job that failed with a sentence. Never both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from prometheus_client import Counter
+
+from services.generator.order import Ordered, Request, check, identify
+from services.generator.original import Originals
+from shared.clock import Clock
+from shared.db import artifacts, jobs, journal, slots
+from shared.db.connection import Connection, Database
+from shared.db.jobs import Job, NewJob
+from shared.db.slots import NewSlot
+from shared.domain.job import JobState
+from shared.envelope import Envelope
+from shared.errors import Permanent
+from shared.events import Artifact, JobAccepted, JobFailed, state
+from shared.recipes.recipe import Configured
+
+log = structlog.get_logger()
+
+ORDERS = Counter("darkroom_orders_total", "Orders by what became of them.", ["recipe", "outcome"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanJobs:
+    """Hears ``upload.received``."""
+
+    database: Database
+    originals: Originals
+    recipes: Mapping[str, Configured]
+    folders: tuple[str, ...]  # beside the job's own, where originals may lie
+    now: Clock
+
+    async def hear(self, envelope: Envelope) -> None:
+        ordered = identify(envelope)
+        async with self.database.connection() as db:
+            before = await jobs.get(db, ordered.job_id)
+        if before is not None:
+            await self._note_duplicate(envelope, ordered, before)
+            return
+
+        original: Artifact | None = None
+        try:
+            request = check(envelope, ordered.job_id, recipes=self.recipes, folders=self.folders)
+            if request.order.source_key is not None:
+                original = await self.originals.inspect(
+                    request.order.source_key, request.recipe.recipe.source_types
+                )
+            purchases = _purchases(request)
+        except Permanent as refusal:
+            await self._refuse(envelope, ordered, reason=str(refusal))
+            return
+
+        async with self.database.transaction() as tx:
+            if not await jobs.insert(tx, self._job(envelope, request, n=len(purchases))):
+                await journal.hear(tx, envelope, outcome="duplicate", job_id=ordered.job_id)
+                return
+            await slots.insert_all(tx, ordered.job_id, purchases)
+            if original is not None:
+                await artifacts.insert(tx, ordered.job_id, original)
+            await journal.hear(tx, envelope, outcome="planned", job_id=ordered.job_id)
+            accepted = JobAccepted(
+                job_id=ordered.job_id,
+                recipe=request.recipe.name,
+                n=len(purchases),
+                external_ref=ordered.external_ref,
+            )
+            await self._say(tx, accepted, envelope)
+        ORDERS.labels(request.recipe.name, "planned").inc()
+        log.info(
+            "job.accepted",
+            job_id=str(ordered.job_id),
+            recipe=request.recipe.name,
+            n=len(purchases),
+            external_ref=ordered.external_ref,
+        )
+
+    async def _refuse(self, envelope: Envelope, ordered: Ordered, *, reason: str) -> None:
+        """Enter the order as a job that failed, so that whoever ordered it can see why."""
+        async with self.database.transaction() as tx:
+            entered = await jobs.insert(
+                tx,
+                NewJob(
+                    id=ordered.job_id,
+                    recipe=ordered.recipe,
+                    n=0,
+                    ordered_at=envelope.time,
+                    external_ref=ordered.external_ref,
+                    metadata=dict(ordered.metadata),
+                ),
+            )
+            ended = entered and await jobs.end(
+                tx, ordered.job_id, state=JobState.FAILED, canceled=0, reason=reason
+            )
+            if not ended:
+                await journal.hear(tx, envelope, outcome="duplicate", job_id=ordered.job_id)
+                return
+            await journal.hear(tx, envelope, outcome="refused", job_id=ordered.job_id)
+            await self._say(tx, _failed(ended), envelope)
+        known = ordered.recipe if ordered.recipe in self.recipes else "unknown"
+        ORDERS.labels(known, "refused").inc()
+        log.warning("job.failed", job_id=str(ordered.job_id), recipe=ordered.recipe, reason=reason)
+
+    async def _note_duplicate(self, envelope: Envelope, ordered: Ordered, job: Job) -> None:
+        """The first order of a job stands; another one changes nothing, and is seen."""
+        same = (ordered.recipe, ordered.external_ref) == (job.recipe, job.external_ref)
+        async with self.database.transaction() as tx:
+            await journal.hear(
+                tx, envelope, outcome="duplicate" if same else "conflicting", job_id=job.id
+            )
+        ORDERS.labels(job.recipe if job.recipe in self.recipes else "unknown", "duplicate").inc()
+        if not same:
+            log.warning(
+                "order.conflicting", job_id=str(job.id), stands=job.recipe, ignored=ordered.recipe
+            )
+
+    def _job(self, envelope: Envelope, request: Request, *, n: int) -> NewJob:
+        fact = request.fact
+        limit = fact.deadline_seconds
+        return NewJob(
+            id=request.order.job_id,
+            recipe=request.recipe.name,
+            n=n,
+            ordered_at=envelope.time,
+            external_ref=fact.external_ref,
+            source_key=request.order.source_key,
+            params=dict(request.order.params),
+            metadata=fact.metadata,
+            timezone=fact.timezone,
+            locale=fact.locale,
+            callback_url=fact.callback_url,
+            deadline=None if limit is None else self.now() + timedelta(seconds=limit),
+        )
+
+    async def _say(self, tx: Connection, fact: JobAccepted | JobFailed, cause: Envelope) -> None:
+        await journal.say(tx, state(fact, source="generator", now=self.now(), causation=cause))
+
+
+def _purchases(request: Request) -> list[NewSlot]:
+    inputs = request.recipe.inputs(request.order)
+    if not inputs:
+        raise Permanent(f"{request.recipe.name} finds nothing to make of this order")
+    return [
+        NewSlot(
+            ordinal=ordinal,
+            model=request.recipe.model,
+            input=dict(slot.input),
+            seed=slot.seed,
+        )
+        for ordinal, slot in enumerate(inputs, start=1)
+    ]
+
+
+def _failed(job: Job) -> JobFailed:
+    return JobFailed(
+        job_id=job.id,
+        recipe=job.recipe,
+        n=job.n,
+        stored=job.stored,
+        failed=job.failed,
+        external_ref=job.external_ref,
+        metadata=job.metadata,
+        created_at=job.created_at,
+        ended_at=job.ended_at,
+        reason=job.reason,
+    )

@@ -1,0 +1,71 @@
+"""What the generator reads from the environment."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import NoDecode
+
+from shared.settings import (
+    BrokerSettings,
+    BucketSettings,
+    DatabaseSettings,
+    ReplicateSettings,
+    WebhookUrlSettings,
+    is_loopback,
+)
+
+
+def _listed(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _folder(prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(prefix if prefix.endswith("/") else f"{prefix}/" for prefix in prefixes)
+
+
+class Settings(
+    BrokerSettings, DatabaseSettings, BucketSettings, ReplicateSettings, WebhookUrlSettings
+):
+    # Folders of the bucket, beside a job's own, that orders may name originals in.
+    source_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    source_max_bytes: Annotated[int, Field(ge=1, le=500_000_000)] = 50_000_000
+    orders_at_once: Annotated[int, Field(ge=1, le=100)] = 4
+
+    creates_at_once: Annotated[int, Field(ge=1, le=200)] = 16
+    # A purchase belongs to its buyer for so long; then it counts as in doubt.
+    create_lease_seconds: Annotated[float, Field(gt=1, le=600)] = 60.0
+    # The call itself ends earlier, so that its answer is written before the lease is over.
+    create_within_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    # Longer than the slowest queue: the model fetches its input when it starts, not when asked.
+    input_link_seconds: Annotated[float, Field(ge=3600, le=604_800)] = 6 * 3600.0
+
+    @model_validator(mode="after")
+    def _call_ends_before_its_lease(self) -> "Settings":
+        if self.create_within_seconds * 1.5 > self.create_lease_seconds:
+            raise ValueError("CREATE_LEASE_SECONDS must be at least 1.5 × CREATE_WITHIN_SECONDS")
+        return self
+
+    @property
+    def source_folders(self) -> tuple[str, ...]:
+        return _folder(self.source_prefixes)
+
+    @property
+    def webhook_url(self) -> str | None:
+        return webhook_url(self.public_base_url, self.replicate_base_url)
+
+
+def webhook_url(public_base_url: str, replicate_base_url: str) -> str | None:
+    """Where to ask for webhooks; None where nobody could reach us, and the reconciler asks instead.
+
+    The real provider cannot call a loopback address. A stand-in that is reached in plain http is on
+    this machine or in this network, and can.
+    """
+    provider_is_near = is_loopback(replicate_base_url) or (
+        urlsplit(replicate_base_url).scheme == "http"
+    )
+    if is_loopback(public_base_url) and not provider_is_near:
+        return None
+    return f"{public_base_url}/webhooks/replicate"

@@ -1,0 +1,89 @@
+"""The listening side of the ingress: bounded in headers, connections and patience."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from shared.health import Health
+
+log = structlog.get_logger()
+
+# aiohttp waits more than an hour for headers on an open connection; this is the only guard of that
+# phase, and it must be longer than a proxy's pause between two webhooks to be worth anything.
+KEEPALIVE_S = 15.0
+# How long what is left of a refused body is read, so that the sender gets to see the answer.
+LINGER_S = 0.5
+HEADER_LINE_BYTES = 8190
+HEADERS_AT_MOST = 64
+BACKLOG = 512
+
+
+def serve_webhooks(
+    app: web.Application,
+    health: Health,
+    *,
+    host: str,
+    port: int,
+    connections: int,
+    drain_s: float,
+) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
+    """The worker that serves ``app``. When told to stop it says so in ``/readyz`` first, then
+    closes its door, and finishes what it has in hand."""
+
+    async def worker(stop: asyncio.Event) -> None:
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
+            lingering_time=LINGER_S,
+            shutdown_timeout=drain_s,
+            auto_decompress=False,  # a compressed body is refused, not blown up first
+            max_line_size=HEADER_LINE_BYTES,
+            max_field_size=HEADER_LINE_BYTES,
+            max_headers=HEADERS_AT_MOST,
+        )
+        await runner.setup()
+        try:
+            await _BoundedSite(runner, host, port, connections=connections).start()
+            log.info("ingress.listening", addresses=[str(a) for a in runner.addresses])
+            await stop.wait()
+            health.draining = True
+        finally:
+            await runner.cleanup()
+
+    return worker
+
+
+class _Full(asyncio.Protocol):
+    """What a connection gets that is one too many: the end."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+class _BoundedSite(web.BaseSite):
+    """A TCP port with at most ``connections`` open at a time."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, *, connections: int) -> None:
+        super().__init__(runner, backlog=BACKLOG)
+        self._host, self._port, self._connections = host, port, connections
+
+    @property
+    def name(self) -> str:
+        return f"http://{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        await super().start()
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("the runner must be set up first")
+
+        def protocol() -> asyncio.BaseProtocol:
+            return _Full() if len(server.connections) >= self._connections else server()
+
+        self._server = await asyncio.get_running_loop().create_server(
+            protocol, self._host, self._port, backlog=self._backlog
+        )

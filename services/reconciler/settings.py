@@ -1,0 +1,25 @@
+"""What the reconciler reads from the environment."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.settings import BrokerSettings, DatabaseSettings, ReplicateSettings
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
+    """How often it looks. An idle reconciler makes about four small queries a second."""
+
+    bring_back_every_seconds: Seconds = 1.0
+    ask_every_seconds: Seconds = 1.0
+    cancel_every_seconds: Seconds = 1.0
+    doubt_every_seconds: Seconds = 3.0
+    deadlines_every_seconds: Seconds = 5.0
+
+    # Of the account's reads; the rest is for everybody else who uses the account.
+    reads_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    # After the last moment at which a create can have been under way: how long the provider may
+    # take to list it.
+    doubt_grace_seconds: Seconds = 15.0

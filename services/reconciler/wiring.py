@@ -1,0 +1,72 @@
+"""The reconciler, put together. Any number of replicas may run: everything is claimed by lease or
+settled by compare-and-set."""
+
+import random
+from datetime import timedelta
+
+from services.reconciler.ask import AskSilent
+from services.reconciler.bring_back import BringBack
+from services.reconciler.cancel import CancelUnwanted
+from services.reconciler.dead_letters import DrainDeadLetters
+from services.reconciler.deadlines import WatchDeadlines
+from services.reconciler.doubt import SettleDoubt
+from services.reconciler.give_up import GiveUp
+from services.reconciler.reads import Reads
+from services.reconciler.rounds import Round, every
+from services.reconciler.settings import Settings
+from shared import recipes
+from shared.clock import utc_now
+from shared.connections import Connections
+from shared.db.parked import Parked
+from shared.messaging import topology
+from shared.messaging.relay import relay
+from shared.runtime import Worker
+
+
+async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
+    database = await connections.database(settings)
+    publisher = await connections.publisher(settings)
+    subscriptions = await connections.subscriptions(settings)
+    replicate = await connections.replicate(settings)
+    reads = Reads(
+        database=database,
+        per_minute=settings.replicate_reads_per_minute,
+        share=settings.reads_share,
+    )
+
+    bring_back = BringBack(database=database, publish=publisher.publish)
+    give_up = GiveUp(
+        database=database,
+        recipes={recipe.name: recipe for recipe in recipes.RECIPES},
+        now=utc_now,
+    )
+    ask = AskSilent(
+        database=database, replicate=replicate, reads=reads, give_up=give_up, now=utc_now
+    )
+    cancel = CancelUnwanted(database=database, replicate=replicate, reads=reads, now=utc_now)
+    doubt = SettleDoubt(
+        database=database,
+        replicate=replicate,
+        reads=reads,
+        grace=timedelta(seconds=settings.doubt_grace_seconds),
+        now=utc_now,
+    )
+    deadlines = WatchDeadlines(database=database, now=utc_now)
+
+    def rounds(name: str, run_once: Round, seconds: float) -> Worker:
+        return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
+
+    return (
+        rounds("bring_back", bring_back.run_once, settings.bring_back_every_seconds),
+        rounds("ask", ask.run_once, settings.ask_every_seconds),
+        rounds("cancel", cancel.run_once, settings.cancel_every_seconds),
+        rounds("doubt", doubt.run_once, settings.doubt_every_seconds),
+        rounds("deadlines", deadlines.run_once, settings.deadlines_every_seconds),
+        subscriptions.worker(
+            topology.DEAD_LETTERS,
+            DrainDeadLetters(database=database).hear,
+            parking=Parked(database),
+            concurrency=1,
+        ),
+        relay(database, publisher),
+    )

@@ -1,0 +1,58 @@
+"""The report service, put together."""
+
+import asyncio
+
+from services.report.compose import People
+from services.report.handlers import PublishReports
+from services.report.pictures import for_page
+from services.report.render import known_sections
+from services.report.settings import Settings
+from services.report.view import Picture
+from shared import recipes
+from shared.clock import utc_now
+from shared.connections import Connections
+from shared.db.parked import Parked
+from shared.errors import Misconfigured
+from shared.messaging import topology
+from shared.messaging.relay import relay
+from shared.runtime import Worker
+
+
+async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
+    known = {recipe.name: recipe for recipe in recipes.RECIPES}
+    for recipe in known.values():
+        if unknown := set(recipe.report_sections) - known_sections():
+            raise Misconfigured(
+                f"recipe {recipe.name} wants report sections that have no template: "
+                f"{', '.join(sorted(unknown))}"
+            )
+
+    database = await connections.database(settings)
+    publisher = await connections.publisher(settings)
+    subscriptions = await connections.subscriptions(settings)
+    # Decoded, a picture is up to a hundred times its file: one at a time bounds the memory.
+    decoding = asyncio.Semaphore(1)
+
+    async def shrink(data: bytes, edge: int) -> Picture:
+        async with decoding:
+            return await asyncio.to_thread(for_page, data, edge=edge)
+
+    publish_reports = PublishReports(
+        database=database,
+        bucket=await connections.bucket(settings),
+        shrink=shrink,
+        recipes=known,
+        people=People(zone=settings.timezone, locale=settings.locale),
+        picture_max_bytes=settings.report_picture_max_bytes,
+        now=utc_now,
+    )
+
+    return (
+        subscriptions.worker(
+            topology.REPORT_JOBS,
+            publish_reports.hear,
+            concurrency=settings.report_concurrency,
+            parking=Parked(database),
+        ),
+        relay(database, publisher),
+    )

@@ -1,0 +1,265 @@
+"""Storage: Replicate deletes outputs after an hour, so copy them to our bucket first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from services.storage.files import Files, Output
+from services.storage.outputs import left_out, outputs_of
+from services.storage.verdict import (
+    DATA_REMOVED,
+    Later,
+    Lost,
+    Stored,
+    Tried,
+    Verdict,
+    verdict,
+)
+from shared.clock import Clock
+from shared.db import artifacts, jobs, journal, slots
+from shared.db.connection import Connection, Database
+from shared.db.record import AgainRule, Outcome, Recorded, fail, record
+from shared.db.slots import Slot
+from shared.domain.prediction import Prediction, Unreadable, read_prediction
+from shared.domain.slot import FailureCode, Move, News, SlotState, decide
+from shared.envelope import Envelope
+from shared.errors import Permanent, Transient
+from shared.events import ArtifactsStored, Skipped, state
+
+log = structlog.get_logger()
+
+SLOTS = Counter(
+    "darkroom_slots_stored_total", "Slots that succeeded, by what became of the files.", ["outcome"]
+)
+EXPIRED = Counter(
+    "darkroom_outputs_expired_total", "Slots whose files were gone before they were ours."
+)
+SECONDS_LEFT = Histogram(
+    "darkroom_output_seconds_left",
+    "Time that a slot's files still had at the provider when they were ours.",
+    buckets=(0, 60, 300, 600, 1200, 1800, 2400, 3000, 3300, 3500, 3600),
+)
+
+# Nothing moved, and only somebody who looks can say why.
+TO_LOOK_AT = {
+    Outcome.UNKNOWN: "no purchase of ours is meant by it",
+    Outcome.AMBIGUOUS: "it cannot be told which purchase is meant by it",
+    Outcome.UNREADABLE: "it is no prediction",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Won:
+    """A prediction whose files its slot waits for."""
+
+    job_id: UUID
+    ordinal: int
+    attempt: int
+    prediction_id: str
+    slot: Slot
+    expires_at: datetime
+    output: Any
+    data_removed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOutputs:
+    """Hears ``prediction.succeeded``.
+
+    ``attempts`` is how often the consumer tries one message: with the last one the slot's fate is
+    decided. ``most_files`` bounds what one prediction may bring.
+    """
+
+    database: Database
+    files: Files
+    again: AgainRule
+    now: Clock
+    attempts: int
+    most_files: int
+    _under_way: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    async def hear(self, envelope: Envelope) -> None:
+        # Two deliveries of one fact would do everything twice; the second one finds it done. In
+        # another process it would be harmless: uploads are conditional, moves compare and set.
+        async with self._one_at_a_time(envelope.id):
+            await self._hear(envelope)
+
+    async def _hear(self, envelope: Envelope) -> None:
+        async with self.database.transaction() as tx:
+            recorded = await record(
+                tx, envelope, again=self.again, now=self.now(), source="storage"
+            )
+            won = await _won(tx, recorded, envelope)
+        if recorded.outcome in TO_LOOK_AT:
+            raise Permanent(f"{envelope.type}: {TO_LOOK_AT[recorded.outcome]}")
+        if won is None:
+            return  # stored already, or its slot closed or was won without it
+
+        # Slow and repeatable, with no transaction open: the same event gives the same keys.
+        judged = await self._copy(won, last_try=envelope.attempts + 1 >= self.attempts)
+
+        # Fast and atomic: state, artifacts and the fact commit as one, or not at all.
+        match judged:
+            case Stored():
+                await self._store(won, judged, envelope)
+            case Lost():
+                await self._lose(won, judged, envelope)
+            case Later():
+                raise Transient(
+                    judged.reason, retry_after=judged.retry_after, expires_at=won.expires_at
+                )
+
+    async def _copy(self, won: Won, *, last_try: bool) -> Verdict:
+        if won.data_removed:
+            return DATA_REMOVED
+        urls = outputs_of(won.output)
+        tried = await asyncio.gather(*(self._try(won, n, url) for n, url in enumerate(urls)))
+        return verdict(tried, last_try=last_try, too_late=self.now() >= won.expires_at)
+
+    async def _try(self, won: Won, index: int, url: str | None) -> Tried:
+        if index >= self.most_files:
+            return Tried(index=index, came_to=Permanent(f"only {self.most_files} files are taken"))
+        if url is None:
+            return Tried(index=index, came_to=Permanent("it is no address of a file"))
+        output = Output(
+            url=url,
+            index=index,
+            job_id=won.job_id,
+            ordinal=won.ordinal,
+            attempt=won.attempt,
+            seed=won.slot.seed,
+            prediction_id=won.prediction_id,
+        )
+        try:
+            return Tried(index=index, came_to=await self.files.copy(output))
+        except (Permanent, Transient) as error:
+            return Tried(index=index, came_to=error)
+
+    async def _store(self, won: Won, stored: Stored, envelope: Envelope) -> None:
+        found = len(stored.artifacts) + len(stored.skipped)
+        skipped: tuple[Skipped, ...] = (*stored.skipped, *left_out(found, won.slot.input))
+        fact = ArtifactsStored(
+            job_id=won.job_id,
+            ordinal=won.ordinal,
+            attempt=won.attempt,
+            artifacts=stored.artifacts,
+            skipped=skipped,
+        )
+        async with self.database.transaction() as tx:
+            slot = await _still_waits(tx, won)
+            if slot is None or await slots.move(tx, slot, _move(slot, News.SAVED)) is None:
+                return  # its job ended, or another delivery was faster
+            for artifact in stored.artifacts:
+                await artifacts.insert(tx, won.job_id, artifact)
+            said = state(fact, source="storage", now=self.now(), causation=envelope)
+            await journal.say(tx, said, ordinal=won.ordinal)
+        left = won.expires_at - self.now()
+        SLOTS.labels("stored").inc()
+        SECONDS_LEFT.observe(max(0.0, left.total_seconds()))
+        log.info(
+            fact.type,
+            job_id=str(won.job_id),
+            ordinal=won.ordinal,
+            attempt=won.attempt,
+            prediction_id=won.prediction_id,
+            files=len(stored.artifacts),
+            bytes=sum(artifact.bytes for artifact in stored.artifacts),
+            skipped=[f"{skip.index}: {skip.why}" for skip in skipped],
+            seconds_left=round(left.total_seconds()),
+        )
+
+    async def _lose(self, won: Won, lost: Lost, envelope: Envelope) -> None:
+        async with self.database.transaction() as tx:
+            job = await jobs.get(tx, won.job_id)
+            slot = await _still_waits(tx, won)
+            if job is None or slot is None:
+                return
+            moved = await fail(
+                tx,
+                slot,
+                _move(slot, lost.news, again=self.again(job, slot, lost.code, lost.detail)),
+                attempt=won.attempt,
+                code=lost.code,
+                detail=lost.detail,
+                source="storage",
+                now=self.now(),
+                causation=envelope,
+            )
+        if moved is None:
+            return
+        SLOTS.labels(lost.code).inc()
+        if lost.code is FailureCode.EXPIRED:
+            EXPIRED.inc()
+        log.error(
+            "outputs.lost",
+            job_id=str(won.job_id),
+            ordinal=won.ordinal,
+            attempt=won.attempt,
+            prediction_id=won.prediction_id,
+            code=lost.code,
+            why=lost.detail,
+            slot=moved.state,
+        )
+        if lost.look:
+            raise Permanent(f"{lost.code}: {lost.detail}")
+
+    @asynccontextmanager
+    async def _one_at_a_time(self, event_id: str) -> AsyncIterator[None]:
+        lock = self._under_way.setdefault(event_id, asyncio.Lock())
+        async with lock:
+            yield
+
+
+async def _won(tx: Connection, recorded: Recorded, envelope: Envelope) -> Won | None:
+    """What there is to store; None: nothing, or no more."""
+    slot, bought, news = recorded.slot, recorded.prediction, recorded.news
+    if slot is None or bought is None or news is None or not recorded.wins:
+        return None
+    if slot.state is not SlotState.SUCCEEDED or slot.expires_at is None:
+        return None
+    if news.data_removed:
+        # It never overwrites what is known: the journal keeps the body that came first.
+        news = await _first_heard(tx, envelope) or news
+    return Won(
+        job_id=slot.job_id,
+        ordinal=slot.ordinal,
+        attempt=bought.attempt,
+        prediction_id=news.id,
+        slot=slot,
+        expires_at=slot.expires_at,
+        output=news.output,
+        data_removed=news.data_removed,
+    )
+
+
+async def _first_heard(tx: Connection, envelope: Envelope) -> Prediction | None:
+    entry = await journal.by_event_id(tx, envelope.id)
+    if entry is None or entry.body is None:
+        return None
+    try:
+        return read_prediction(entry.body)
+    except Unreadable:
+        return None
+
+
+async def _still_waits(tx: Connection, won: Won) -> Slot | None:
+    """The slot, locked, if it still waits for these very files."""
+    slot = await slots.lock(tx, won.job_id, won.ordinal)
+    if slot is None or slot.state is not SlotState.SUCCEEDED or slot.winner != won.attempt:
+        return None
+    return slot
+
+
+def _move(slot: Slot, news: News, *, again: bool = False) -> Move:
+    to = decide(slot.state, news, again=again)
+    if not isinstance(to, Move):
+        raise TypeError(f"the table knows no {news} of a slot that is {slot.state}")
+    return to

@@ -1,0 +1,36 @@
+"""What a prediction's ``output`` names: pure, and ready for every shape that models give it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.events import Skipped
+
+LEFT_OUT = "the model made fewer files than asked for, as it does with what it holds for NSFW"
+
+
+def outputs_of(output: Any) -> tuple[str | None, ...]:
+    """The outputs in their order: an address each, or None for what is no address.
+
+    A string is one output, a list its members, an object its values (those that are no text, such
+    as a score, are no outputs). Null and empty are none.
+    """
+    match output:
+        case None | "":
+            return ()
+        case str():
+            return (output,)
+        case Mapping():
+            texts = (v for v in output.values() if isinstance(v, str | list | Mapping))
+            return tuple(one for value in texts for one in outputs_of(value))
+        case list():
+            return tuple(one for value in output for one in outputs_of(value) or (None,))
+        case _:
+            return (None,)
+
+
+def left_out(found: int, slot_input: Mapping[str, Any]) -> tuple[Skipped, ...]:
+    """What the input asked for and the output lacks (SDXL drops pictures and still succeeds)."""
+    asked = slot_input.get("num_outputs")
+    if not isinstance(asked, int) or isinstance(asked, bool):
+        return ()
+    return tuple(Skipped(index=index, why=LEFT_OUT) for index in range(found, min(asked, 100)))

@@ -1,0 +1,201 @@
+"""SQL for ``job``: what somebody ordered. Its state never goes back, and it ends once."""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared.db.connection import Connection, Row
+from shared.domain.job import JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """An order as its planner enters it. ``ordered_at`` is the time that the upload carries."""
+
+    id: UUID
+    recipe: str
+    n: int
+    ordered_at: datetime
+    external_ref: str | None = None
+    source_key: str | None = None
+    source_url: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    timezone: str | None = None
+    locale: str | None = None
+    callback_url: str | None = None
+    deadline: datetime | None = None
+    retry_of: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(NewJob):
+    """A row of ``job``. ``stored + failed + canceled`` are the slots counted so far, of ``n``."""
+
+    state: JobState
+    stored: int
+    failed: int
+    canceled: int
+    reason: str | None
+    report: str
+    report_key: str | None
+    created_at: datetime
+    queued_at: datetime | None
+    running_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.ended_at is None
+
+
+async def insert(tx: Connection, job: NewJob) -> bool:
+    """Enter an order; False: it is there already, so this delivery is a duplicate."""
+    inserted = await tx.fetchval(
+        """
+        INSERT INTO job (id, recipe, n, ordered_at, external_ref, source_key, source_url, params,
+                         metadata, timezone, locale, callback_url, deadline, retry_of)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+            ON CONFLICT (id) DO NOTHING
+     RETURNING true
+        """,
+        *(getattr(job, column.name) for column in fields(NewJob)),
+    )
+    return inserted is True
+
+
+async def get(tx: Connection, job_id: UUID) -> Job | None:
+    return _job(await tx.fetchrow("SELECT * FROM job WHERE id = $1", job_id))
+
+
+async def lock(tx: Connection, job_id: UUID) -> Job | None:
+    """The job, locked until the end of the transaction. Always before any of its slots."""
+    return _job(await tx.fetchrow("SELECT * FROM job WHERE id = $1 FOR NO KEY UPDATE", job_id))
+
+
+async def by_external_ref(tx: Connection, ref: str) -> list[Job]:
+    """The publisher's own id names every job ordered under it, newest first."""
+    rows = await tx.fetch(
+        "SELECT * FROM job WHERE external_ref = $1 ORDER BY created_at DESC, id LIMIT 200", ref
+    )
+    return _jobs(rows)
+
+
+async def latest(tx: Connection, *, limit: int) -> list[Job]:
+    rows = await tx.fetch("SELECT * FROM job ORDER BY created_at DESC, id LIMIT $1", limit)
+    return _jobs(rows)
+
+
+async def to_queued(tx: Connection, job_id: UUID) -> bool:
+    """Something was bought. False: it was so already, or further."""
+    moved = await tx.execute(
+        """
+        UPDATE job
+           SET state = 'queued', queued_at = now()
+         WHERE id = $1
+           AND state = 'pending'
+        """,
+        job_id,
+    )
+    return moved == 1
+
+
+async def to_running(tx: Connection, job_id: UUID) -> bool:
+    """Replicate works on it. False: it was so already, or it has ended."""
+    moved = await tx.execute(
+        """
+        UPDATE job
+           SET state = 'running', queued_at = coalesce(queued_at, now()), running_at = now()
+         WHERE id = $1
+           AND state IN ('pending', 'queued')
+        """,
+        job_id,
+    )
+    return moved == 1
+
+
+async def add_counts(tx: Connection, job_id: UUID, *, stored: int, failed: int) -> Job:
+    """Add slots that were newly counted (``slots.count_closed``), under the job's lock."""
+    row = await tx.fetchrow(
+        """
+        UPDATE job
+           SET stored = stored + $2, failed = failed + $3
+         WHERE id = $1
+     RETURNING *
+        """,
+        job_id,
+        stored,
+        failed,
+    )
+    job = _job(row)
+    if job is None:
+        raise LookupError(f"job {job_id} is not there to be counted")
+    return job
+
+
+async def end(
+    tx: Connection, job_id: UUID, *, state: JobState, canceled: int, reason: str | None
+) -> Job | None:
+    """End the job once; None: it had ended. ``canceled`` are the slots that its end closed."""
+    row = await tx.fetchrow(
+        """
+        UPDATE job
+           SET state = $2, canceled = canceled + $3, reason = $4, ended_at = now()
+         WHERE id = $1
+           AND ended_at IS NULL
+     RETURNING *
+        """,
+        job_id,
+        state,
+        canceled,
+        reason,
+    )
+    return _job(row)
+
+
+async def set_report(tx: Connection, job_id: UUID, *, report: str, key: str | None) -> bool:
+    """Note that the report was ``published`` or ``failed``; what is published stays so."""
+    noted = await tx.execute(
+        """
+        UPDATE job
+           SET report = $2, report_key = coalesce($3, report_key)
+         WHERE id = $1
+           AND report <> 'published'
+        """,
+        job_id,
+        report,
+        key,
+    )
+    return noted == 1
+
+
+async def overdue(tx: Connection, *, limit: int) -> list[UUID]:
+    """Open jobs past their deadline, the longest past first."""
+    rows = await tx.fetch(
+        """
+        SELECT id
+          FROM job
+         WHERE ended_at IS NULL
+           AND deadline <= now()
+      ORDER BY deadline
+         LIMIT $1
+        """,
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+_COLUMNS = tuple(column.name for column in fields(Job))
+
+
+def _job(row: Row | None) -> Job | None:
+    if row is None:
+        return None
+    values = {name: row[name] for name in _COLUMNS}
+    values["state"] = JobState(values["state"])
+    return Job(**values)
+
+
+def _jobs(rows: list[Row]) -> list[Job]:
+    return [job for row in rows if (job := _job(row)) is not None]

@@ -1,0 +1,224 @@
+"""SQL for ``journal``: every fact, stated or heard, once. Outbox, timeline and archive in one.
+
+Never a lock against duplicates: state decides. The relay claims by state, never by "greater than
+the last id", since ids become visible out of order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+from shared.db.connection import Connection, Row
+from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, ORIGIN, Envelope
+
+STATED = "stated"
+HEARD = "heard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A row of ``journal``. ``outcome`` is what hearing the fact did; ``published_at`` None means
+    that the relay still owes it. ``body`` is None once its retention is over."""
+
+    id: int
+    event_id: str
+    type: str
+    source: str
+    job_id: UUID | None
+    ordinal: int | None
+    origin: str
+    body: bytes | None
+    headers: dict[str, str]
+    causation_id: str | None
+    traceparent: str | None
+    occurred_at: datetime
+    recorded_at: datetime
+    outcome: str | None
+    published_at: datetime | None
+
+    @property
+    def envelope(self) -> Envelope:
+        """The fact as it travels. Raises LookupError where its body is gone."""
+        if self.body is None:
+            raise LookupError(f"the body of {self.event_id} is past its retention")
+        return Envelope(
+            id=self.event_id,
+            type=self.type,
+            source=self.source,
+            time=self.occurred_at,
+            body=self.body,
+            subject=str(self.job_id) if self.job_id else None,
+            causation_id=self.causation_id,
+            traceparent=self.traceparent,
+            extensions=self.headers,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """How many facts wait for the relay, and since when the oldest does."""
+
+    count: int
+    oldest: datetime | None
+
+
+async def say(tx: Connection, envelope: Envelope, *, ordinal: int | None = None) -> bool:
+    """State a fact; the relay publishes it after the commit. False: the journal has it already."""
+    said = await tx.fetchval(
+        """
+        INSERT INTO journal (event_id, type, source, job_id, ordinal, origin, body, headers,
+                             causation_id, traceparent, occurred_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            ON CONFLICT (event_id) DO NOTHING
+     RETURNING true
+        """,
+        envelope.id,
+        envelope.type,
+        envelope.source,
+        _job_id(envelope),
+        ordinal,
+        _origin(envelope, STATED),
+        envelope.body,
+        dict(envelope.extensions),
+        envelope.causation_id,
+        envelope.traceparent,
+        envelope.time,
+    )
+    if said is None:
+        return False
+    tx.owes_facts = True
+    return True
+
+
+async def say_again(tx: Connection, event_id: str) -> bool:
+    """Have the relay publish a fact once more. False: it is not there, or its body is gone."""
+    owed = await tx.execute(
+        """
+        UPDATE journal
+           SET published_at = NULL
+         WHERE event_id = $1
+           AND body IS NOT NULL
+        """,
+        event_id,
+    )
+    if not owed:
+        return False
+    tx.owes_facts = True
+    return True
+
+
+async def hear(
+    tx: Connection,
+    envelope: Envelope,
+    *,
+    outcome: str,
+    job_id: UUID | None = None,
+    ordinal: int | None = None,
+) -> bool:
+    """Note a fact that somebody else published, and what it did here. False: noted before.
+
+    A fact that nobody could place when it first came takes its place when a replay finds one.
+    """
+    noted = await tx.fetchval(
+        """
+        INSERT INTO journal (event_id, type, source, job_id, ordinal, origin, body, headers,
+                             causation_id, traceparent, occurred_at, outcome, published_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp())
+            ON CONFLICT (event_id) DO UPDATE
+           SET outcome = EXCLUDED.outcome,
+               job_id = coalesce(EXCLUDED.job_id, journal.job_id),
+               ordinal = coalesce(EXCLUDED.ordinal, journal.ordinal)
+         WHERE journal.outcome IS NULL
+            OR journal.outcome IN ('unknown', 'ambiguous')
+     RETURNING xmax = 0
+        """,
+        envelope.id,
+        envelope.type,
+        envelope.source,
+        job_id or _job_id(envelope),
+        ordinal,
+        _origin(envelope, HEARD),
+        envelope.body,
+        dict(envelope.extensions),
+        envelope.causation_id,
+        envelope.traceparent,
+        envelope.time,
+        outcome,
+    )
+    return noted is True
+
+
+async def of_job(tx: Connection, job_id: UUID, *, limit: int = 10_000) -> list[Entry]:
+    """The timeline of a job, in the order in which its facts were written down."""
+    rows = await tx.fetch(
+        "SELECT * FROM journal WHERE job_id = $1 ORDER BY id LIMIT $2", job_id, limit
+    )
+    return [_entry(row) for row in rows]
+
+
+async def by_event_id(tx: Connection, event_id: str) -> Entry | None:
+    row = await tx.fetchrow("SELECT * FROM journal WHERE event_id = $1", event_id)
+    return None if row is None else _entry(row)
+
+
+async def claim_owed(tx: Connection, limit: int) -> list[Entry]:
+    """Facts to publish, oldest first, locked until this transaction ends. Relays share them.
+
+    Publish, then ``mark_published``, then commit: a relay that dies in between owes them again.
+    """
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM journal
+         WHERE published_at IS NULL
+      ORDER BY id
+         LIMIT $1
+           FOR UPDATE SKIP LOCKED
+        """,
+        limit,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def mark_published(tx: Connection, ids: Sequence[int]) -> int:
+    """Note that the broker confirmed them; return how many were owed."""
+    return await tx.execute(
+        """
+        UPDATE journal
+           SET published_at = clock_timestamp()
+         WHERE id = ANY($1)
+           AND published_at IS NULL
+        """,
+        list(ids),
+    )
+
+
+async def owed(tx: Connection) -> Owed:
+    row = await tx.fetchrow(
+        """
+        SELECT count(*) AS count, min(recorded_at) AS oldest
+          FROM journal
+         WHERE published_at IS NULL
+        """
+    )
+    return Owed(0, None) if row is None else Owed(row["count"], row["oldest"])
+
+
+_COLUMNS = tuple(column.name for column in fields(Entry))
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(**{name: row[name] for name in _COLUMNS})
+
+
+def _origin(envelope: Envelope, otherwise: str) -> str:
+    origin = envelope.extensions.get(ORIGIN)
+    return origin if origin in (FROM_WEBHOOK, FROM_RECONCILER) else otherwise
+
+
+def _job_id(envelope: Envelope) -> UUID | None:
+    try:
+        return UUID(envelope.subject) if envelope.subject else None
+    except ValueError:
+        return None  # another team's subject is its own affair

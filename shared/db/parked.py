@@ -1,0 +1,311 @@
+"""SQL for ``parked_message``: deliveries that wait for their time, or (dead) for an operator.
+
+Bringing one back: claim it, publish it with a confirm, then ``brought_back``, which deletes only
+the generation that was claimed. A message that was parked again in between stays.
+"""
+
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from shared.db.connection import Connection, Database, Row
+from shared.envelope import Envelope
+
+REASON_KEPT = 2_000  # characters
+TRACE_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedMessage:
+    """A row of ``parked_message``. ``due_at`` None means dead. ``expires_at`` is when the files
+    that it speaks of are gone."""
+
+    id: UUID
+    queue: str
+    event_id: str
+    type: str
+    source: str
+    subject: str | None
+    body: bytes
+    headers: dict[str, str]
+    causation_id: str | None
+    traceparent: str | None
+    attempts: int
+    reason: str
+    trace: str | None
+    occurred_at: datetime
+    first_at: datetime
+    parked_at: datetime
+    due_at: datetime | None
+    expires_at: datetime | None
+    generation: int
+
+    @property
+    def is_dead(self) -> bool:
+        return self.due_at is None
+
+    @property
+    def envelope(self) -> Envelope:
+        """The delivery as it travels, with the attempts that it cost so far."""
+        return Envelope(
+            id=self.event_id,
+            type=self.type,
+            source=self.source,
+            time=self.occurred_at,
+            body=self.body,
+            subject=self.subject,
+            causation_id=self.causation_id,
+            traceparent=self.traceparent,
+            extensions=self.headers,
+            attempts=self.attempts,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedCount:
+    """What is parked of one queue; ``oldest`` is since when the longest parked waits."""
+
+    queue: str
+    waiting: int
+    dead: int
+    oldest: datetime
+
+
+class Parked:
+    """Parks messages for consumers, each in a short transaction of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def park(
+        self,
+        queue: str,
+        envelope: Envelope,
+        *,
+        reason: str,
+        trace: str | None,
+        attempts: int,
+        due_in: timedelta | None,
+        expires_at: datetime | None = None,
+    ) -> None:
+        """Keep a delivery until it is due (``due_in`` None: dead). Acknowledge it afterwards."""
+        async with self._database.transaction() as tx:
+            await park(
+                tx,
+                queue,
+                envelope,
+                reason=reason,
+                trace=trace,
+                attempts=attempts,
+                due_in=due_in,
+                expires_at=expires_at,
+            )
+
+    async def note_start(self, queue: str, envelope: Envelope) -> int:
+        """Note that a message which may kill its process is started, alone; how often so far.
+
+        Committed before the start, so that a death does not take the note with it.
+        """
+        async with self._database.transaction() as tx:
+            starts: int = await tx.fetchval(
+                """
+                INSERT INTO suspect_start (queue, event_id)
+                VALUES ($1, $2)
+                    ON CONFLICT (queue, event_id) DO UPDATE
+                   SET starts = suspect_start.starts + 1, last_at = now()
+             RETURNING starts
+                """,
+                queue,
+                envelope.id,
+            )
+        return starts
+
+
+async def park(
+    tx: Connection,
+    queue: str,
+    envelope: Envelope,
+    *,
+    reason: str,
+    trace: str | None,
+    attempts: int,
+    due_in: timedelta | None,
+    expires_at: datetime | None = None,
+) -> None:
+    """Keep a delivery, once per queue and event: parking again makes a new generation of it."""
+    await tx.execute(
+        """
+        INSERT INTO parked_message (queue, event_id, type, source, subject, body, headers,
+                                    causation_id, traceparent, attempts, reason, trace, occurred_at,
+                                    due_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + $14::interval, $15)
+            ON CONFLICT (queue, event_id) DO UPDATE
+           SET body = EXCLUDED.body,
+               headers = EXCLUDED.headers,
+               attempts = EXCLUDED.attempts,
+               reason = EXCLUDED.reason,
+               trace = EXCLUDED.trace,
+               parked_at = now(),
+               due_at = EXCLUDED.due_at,
+               expires_at = coalesce(EXCLUDED.expires_at, parked_message.expires_at),
+               generation = parked_message.generation + 1
+        """,
+        queue,
+        envelope.id,
+        envelope.type,
+        envelope.source,
+        envelope.subject,
+        envelope.body,
+        dict(envelope.extensions),
+        envelope.causation_id,
+        envelope.traceparent,
+        attempts,
+        _kept(reason, REASON_KEPT),
+        None if trace is None else _kept(trace, TRACE_KEPT),
+        envelope.time,
+        due_in,
+        expires_at,
+    )
+
+
+async def add_dead(
+    tx: Connection,
+    queue: str,
+    envelope: Envelope,
+    *,
+    reason: str,
+    trace: str | None = None,
+    attempts: int = 0,
+) -> None:
+    """Keep a delivery that only an operator can help, such as one that the broker gave up on."""
+    await park(tx, queue, envelope, reason=reason, trace=trace, attempts=attempts, due_in=None)
+
+
+async def claim_due(tx: Connection, *, limit: int, lease: timedelta) -> list[ParkedMessage]:
+    """Take messages whose time has come, soonest expiry first; they are due again after ``lease``.
+
+    Commit before publishing them.
+    """
+    rows = await tx.fetch(
+        """
+        WITH due AS (
+            SELECT id
+              FROM parked_message
+             WHERE due_at <= now()
+          ORDER BY expires_at NULLS LAST, due_at
+             LIMIT $1
+               FOR UPDATE SKIP LOCKED
+        )
+        UPDATE parked_message p
+           SET due_at = now() + $2::interval
+          FROM due
+         WHERE p.id = due.id
+     RETURNING p.*
+        """,
+        limit,
+        lease,
+    )
+    claimed = [_parked(row) for row in rows]
+    return sorted(
+        claimed,
+        key=lambda message: (message.expires_at is None, message.expires_at, message.parked_at),
+    )
+
+
+async def brought_back(tx: Connection, message_id: UUID, generation: int) -> bool:
+    """Forget a message that its queue has again. False: it was parked anew meanwhile, and stays."""
+    gone = await tx.execute(
+        "DELETE FROM parked_message WHERE id = $1 AND generation = $2", message_id, generation
+    )
+    return gone == 1
+
+
+async def next_due_in(tx: Connection) -> timedelta | None:
+    """How long until a message is due (zero: now), or None where none waits."""
+    wait: timedelta | None = await tx.fetchval(
+        """
+        SELECT greatest(due_at - now(), interval '0')
+          FROM parked_message
+         WHERE due_at IS NOT NULL
+      ORDER BY due_at
+         LIMIT 1
+        """
+    )
+    return wait
+
+
+async def get(tx: Connection, message_id: UUID) -> ParkedMessage | None:
+    row = await tx.fetchrow("SELECT * FROM parked_message WHERE id = $1", message_id)
+    return None if row is None else _parked(row)
+
+
+async def listing(
+    tx: Connection, *, limit: int, dead: bool | None = None, queue: str | None = None
+) -> list[ParkedMessage]:
+    """What is parked, the latest first; ``dead`` True: only the dead, False: only what waits."""
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM parked_message
+         WHERE ($2::boolean IS NULL OR (due_at IS NULL) = $2)
+           AND ($3::text IS NULL OR queue = $3)
+      ORDER BY parked_at DESC, id
+         LIMIT $1
+        """,
+        limit,
+        dead,
+        queue,
+    )
+    return [_parked(row) for row in rows]
+
+
+async def bring_back_now(tx: Connection, message_id: UUID) -> bool:
+    """Make a message due, dead or not, with all its attempts before it again."""
+    due = await tx.execute(
+        """
+        UPDATE parked_message
+           SET due_at = now(), attempts = 0, generation = generation + 1
+         WHERE id = $1
+        """,
+        message_id,
+    )
+    return due == 1
+
+
+async def discard(tx: Connection, message_id: UUID) -> bool:
+    """Throw a parked message away, on an operator's word."""
+    return await tx.execute("DELETE FROM parked_message WHERE id = $1", message_id) == 1
+
+
+async def counts(tx: Connection) -> list[ParkedCount]:
+    rows = await tx.fetch(
+        """
+        SELECT queue,
+               count(*) FILTER (WHERE due_at IS NOT NULL) AS waiting,
+               count(*) FILTER (WHERE due_at IS NULL) AS dead,
+               min(first_at) AS oldest
+          FROM parked_message
+      GROUP BY queue
+      ORDER BY queue
+        """
+    )
+    return [ParkedCount(**dict(row)) for row in rows]
+
+
+async def forget_suspects(tx: Connection, *, older_than: timedelta) -> int:
+    """Drop notes of starts that killed nothing for so long."""
+    return await tx.execute(
+        "DELETE FROM suspect_start WHERE last_at < now() - $1::interval", older_than
+    )
+
+
+_COLUMNS = tuple(column.name for column in fields(ParkedMessage))
+
+
+def _parked(row: Row) -> ParkedMessage:
+    return ParkedMessage(**{name: row[name] for name in _COLUMNS})
+
+
+def _kept(text: str, limit: int) -> str:
+    # Words of other people's exceptions may hold anything; a parked message must get in.
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")[:limit]

@@ -1,0 +1,329 @@
+"""News of a prediction, taken in: journal it, find its purchase, move prediction, slot and job.
+
+Whoever hears ``prediction.*`` calls ``record``, so webhook and reconciler mean the same. Bodies
+come twice, late, out of order, and overtake our own commits; everything here may run again.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from shared import events
+from shared.db import jobs, journal, predictions, slots
+from shared.db.connection import Connection
+from shared.db.jobs import Job
+from shared.db.predictions import PredictionRow
+from shared.db.slots import Slot
+from shared.domain.failure import failure_code, failure_words
+from shared.domain.job import JobState
+from shared.domain.prediction import TERMINAL, Prediction, Status, Unreadable, read_prediction
+from shared.domain.slot import VERDICTS, FailureCode, Move, News, SlotState, Stale, decide
+from shared.domain.slot_ref import SlotRef, read_slot_ref, slot_ref_of_url
+from shared.envelope import SLOT, Envelope
+
+# Replicate removes inputs, outputs and files of API predictions one hour after they completed
+# (its page on data retention).
+FILES_LIVE = timedelta(hours=1)
+
+# Whether another purchase for the slot is allowed, left and worth it; built from the recipe.
+AgainRule: TypeAlias = Callable[[Job, Slot, FailureCode, str | None], bool]
+
+
+class Outcome(StrEnum):
+    """What a piece of news did."""
+
+    MOVED = "moved"  # prediction and slot
+    STALE = "stale"  # the prediction moved; its slot does not depend on it, or not on this
+    NOTHING_NEW = "nothing_new"
+    LOST = "lost"  # the slot is closed, or another attempt won it
+    DATA_REMOVED = "data_removed"  # moved: it succeeded, but its files are gone already
+    UNKNOWN = "unknown"  # no purchase of ours
+    AMBIGUOUS = "ambiguous"  # more than one purchase could be meant, or another is known
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What ``record`` found and did; ``slot`` and ``prediction`` as they are afterwards.
+
+    ``news`` is the body as read. ``wins``: this prediction is its slot's winner, also when the
+    news is a duplicate. ``closes``: this news closed the slot, and the fact is stated. Nothing
+    moved for UNKNOWN, AMBIGUOUS and UNREADABLE: the caller raises Permanent after the commit, so
+    that the message is parked for a look.
+    """
+
+    outcome: Outcome
+    news: Prediction | None = None
+    job: Job | None = None
+    slot: Slot | None = None
+    prediction: PredictionRow | None = None
+    wins: bool = False
+    closes: bool = False
+
+
+async def record(
+    tx: Connection,
+    envelope: Envelope,
+    *,
+    again: AgainRule,
+    now: datetime,
+    source: str = "generator",
+) -> Recorded:
+    """Take in one ``prediction.*`` event.
+
+    ``now`` stands in for a completion time that the body lacks. ``source`` is the service that
+    states ``slot.failed``, if this news closes the slot so. Locks job, slot, prediction, in turn.
+    """
+    try:
+        news = read_prediction(envelope.body)
+    except Unreadable:
+        await journal.hear(tx, envelope, outcome=Outcome.UNREADABLE)
+        return Recorded(outcome=Outcome.UNREADABLE)
+
+    purchase = await _find(tx, news, envelope)
+    if isinstance(purchase, Outcome):
+        await journal.hear(tx, envelope, outcome=purchase)
+        return Recorded(outcome=purchase, news=news)
+
+    recorded = await _take_in(tx, news, purchase, again=again, now=now)
+    await journal.hear(
+        tx,
+        envelope,
+        outcome=recorded.outcome,
+        job_id=purchase.job_id,
+        ordinal=purchase.ordinal,
+    )
+    if recorded.closes and recorded.slot is not None:
+        await _say_failed(
+            tx,
+            recorded.slot,
+            attempt=purchase.attempt,
+            source=source,
+            now=now,
+            causation=envelope,
+        )
+    return recorded
+
+
+async def fail(
+    tx: Connection,
+    slot: Slot,
+    to: Move,
+    *,
+    attempt: int,
+    code: FailureCode,
+    detail: str,
+    source: str,
+    now: datetime,
+    causation: Envelope | None = None,
+) -> Slot | None:
+    """Carry out a move that ends an attempt: another one, or the end of the slot *with its fact*.
+
+    For every service that decides a slot's fate. None: somebody moved it first.
+    """
+    if to.to is not SlotState.FAILED:
+        return await slots.move(tx, slot, to)
+    moved = await slots.move(tx, slot, to, code=code, detail=detail)
+    if moved is not None:
+        await _say_failed(tx, moved, attempt=attempt, source=source, now=now, causation=causation)
+    return moved
+
+
+async def _say_failed(
+    tx: Connection,
+    slot: Slot,
+    *,
+    attempt: int,
+    source: str,
+    now: datetime,
+    causation: Envelope | None,
+) -> None:
+    fact = events.SlotFailed(
+        job_id=slot.job_id,
+        ordinal=slot.ordinal,
+        attempt=attempt,
+        code=slot.failure_code or FailureCode.PROVIDER,
+        detail=slot.failure_detail or "",
+    )
+    said = await journal.say(
+        tx, events.state(fact, source=source, now=now, causation=causation), ordinal=slot.ordinal
+    )
+    if not said:
+        raise RuntimeError(f"slot {slot.job_id}.{slot.ordinal} closed twice")
+
+
+async def _take_in(
+    tx: Connection, news: Prediction, purchase: PredictionRow, *, again: AgainRule, now: datetime
+) -> Recorded:
+    job = await jobs.get(tx, purchase.job_id)
+    if job is not None and job.state in (JobState.PENDING, JobState.QUEUED):
+        # Only the first news of a job takes this lock, and takes it before the slot's.
+        await jobs.lock(tx, job.id)
+        await jobs.to_running(tx, job.id)
+        job = await jobs.get(tx, job.id)
+    slot = await slots.lock(tx, purchase.job_id, purchase.ordinal)
+    row = await predictions.lock(tx, purchase.job_id, purchase.ordinal, purchase.attempt)
+    if job is None or slot is None or row is None:
+        return Recorded(outcome=Outcome.UNKNOWN, news=news)  # deleted after its retention
+    if row.prediction_id not in (None, news.id):
+        return Recorded(outcome=Outcome.AMBIGUOUS, news=news, job=job)
+    if row.is_final:
+        # Its verdict moved what it could when it came first; what contradicts it comes too late.
+        return Recorded(
+            outcome=Outcome.NOTHING_NEW,
+            news=news,
+            job=job,
+            slot=slot,
+            prediction=row,
+            wins=slot.winner == row.attempt,
+        )
+
+    moved = await _move_slot(tx, news, job, slot, row, again=again, now=now)
+    after = moved or slot
+    wins = after.winner == row.attempt
+    lost = not wins and (after.is_closed or after.state is SlotState.SUCCEEDED or not job.is_open)
+    status = _further(row.status, news.status)
+    updated = await predictions.advance(
+        tx,
+        row,
+        news,
+        status=status,
+        adopted=row.prediction_id is None,
+        cancel_wanted=lost and status not in TERMINAL,
+    )
+    if moved is not None and moved.state is SlotState.SUCCEEDED and slot.attempt > 1:
+        await predictions.want_cancel_losers(tx, slot.job_id, slot.ordinal, winner=row.attempt)
+    return Recorded(
+        outcome=_outcome(news, row, updated, moved, lost=lost),
+        news=news,
+        job=job,
+        slot=after,
+        prediction=updated,
+        wins=wins,
+        closes=moved is not None and moved.is_closed,
+    )
+
+
+async def _move_slot(
+    tx: Connection,
+    news: Prediction,
+    job: Job,
+    slot: Slot,
+    row: PredictionRow,
+    *,
+    again: AgainRule,
+    now: datetime,
+) -> Slot | None:
+    """Move the locked slot where the table says so; None: it stays where it is."""
+    told = _told_to_slot(news, slot, row)
+    if told is None:
+        return None
+    failed = failure_code(news.status, news.error) if news.status and told in VERDICTS else None
+    to = decide(
+        slot.state,
+        told,
+        again=failed is not None and job.is_open and again(job, slot, failed, news.error),
+    )
+    if isinstance(to, Stale):
+        return None
+    if to.to is SlotState.SUCCEEDED:
+        expires_at = min(news.completed_at or now, now) + FILES_LIVE
+        return await slots.move(tx, slot, to, winner=row.attempt, expires_at=expires_at)
+    if to.to is SlotState.FAILED and news.status:
+        detail = failure_words(news.status, news.error)
+        return await slots.move(tx, slot, to, code=failed, detail=detail)
+    return await slots.move(tx, slot, to)
+
+
+def _told_to_slot(news: Prediction, slot: Slot, row: PredictionRow) -> News | None:
+    """What this news of ``row`` says to its slot; None: nothing."""
+    if news.status is Status.SUCCEEDED:
+        return News.SUCCEEDED  # the first one wins, whichever attempt it comes from
+    if news.status is None or row.attempt != slot.attempt:
+        return None
+    if news.status is Status.CANCELED and row.cancel_wanted_at is not None:
+        return None  # as we asked
+    return _NEWS[news.status]
+
+
+async def _find(tx: Connection, news: Prediction, envelope: Envelope) -> PredictionRow | Outcome:
+    known = await predictions.by_prediction_id(tx, news.id)
+    if known is not None:
+        return known
+    # The signed body speaks first; the address that the webhook came to only where it is silent.
+    ref: SlotRef | None = slot_ref_of_url(news.webhook) or read_slot_ref(
+        envelope.extensions.get(SLOT)
+    )
+    if ref is not None:
+        return await predictions.by_ref(tx, ref) or Outcome.UNKNOWN
+    return await _find_by_input(tx, news)
+
+
+async def _find_by_input(tx: Connection, news: Prediction) -> PredictionRow | Outcome:
+    """Find a purchase that carries no slot: by the job in its links, and the seed, if one fits."""
+    named = set(_job_ids(news.input))
+    if not named:
+        return Outcome.UNKNOWN
+    if len(named) > 1:
+        return Outcome.AMBIGUOUS
+    seed = news.input.get("seed")
+    if not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= 2**63:
+        seed = None
+    rows = await predictions.by_input(tx, named.pop(), seed)
+    unexplained = [row for row in rows if row.prediction_id is None and _may_be_bought(row)]
+    if len(unexplained) == 1:
+        return unexplained[0]
+    return Outcome.AMBIGUOUS if rows else Outcome.UNKNOWN
+
+
+def _may_be_bought(row: PredictionRow) -> bool:
+    return row.outcome not in (predictions.Purchase.REFUSED, predictions.Purchase.NOT_BOUGHT)
+
+
+_JOB_IN_LINK = re.compile(r"/jobs/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
+
+
+def _job_ids(value: Any) -> Iterable[UUID]:
+    if isinstance(value, str):
+        # An original may travel inside the input as data: megabytes that hold no link.
+        yield from map(UUID, _JOB_IN_LINK.findall(value[:4096]))
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _job_ids(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _job_ids(inner)
+
+
+_NEWS = {
+    Status.STARTING: News.STARTED,
+    Status.PROCESSING: News.STARTED,
+    Status.FAILED: News.FAILED,
+    Status.ABORTED: News.ABORTED,
+    Status.CANCELED: News.CANCELED,
+}
+_ORDER: dict[Status | None, int] = {
+    None: 0,
+    Status.STARTING: 1,
+    Status.PROCESSING: 2,
+    **dict.fromkeys(TERMINAL, 3),
+}
+
+
+def _further(known: Status | None, heard: Status | None) -> Status | None:
+    return heard if _ORDER[heard] > _ORDER[known] else known
+
+
+def _outcome(
+    news: Prediction, before: PredictionRow, after: PredictionRow, moved: Slot | None, *, lost: bool
+) -> Outcome:
+    if moved is not None:
+        gone = news.data_removed and news.status is Status.SUCCEEDED
+        return Outcome.DATA_REMOVED if gone else Outcome.MOVED
+    if before.prediction_id is not None and before.status == after.status:
+        return Outcome.NOTHING_NEW
+    return Outcome.LOST if lost else Outcome.STALE

@@ -1,0 +1,308 @@
+"""SQL for ``slot``: one of the purchases that a job waits for.
+
+Every move is a compare-and-set on state, attempt and fence. Locks are taken job first, then slots
+by ordinal, then predictions.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from shared.db.connection import Connection, Row
+from shared.domain.slot import CLOSED, FailureCode, Move, SlotState
+
+NOW = timedelta(0)
+DETAIL_KEPT = 2000  # characters of a failure's words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSlot:
+    """A purchase to come. ``input`` holds object references, never links."""
+
+    ordinal: int
+    model: str
+    input: dict[str, Any]
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot(NewSlot):
+    """A row of ``slot``.
+
+    ``attempt`` is the current purchase; ``winner`` the one whose outputs the slot takes.
+    ``fence`` grows with every claim, so that a buyer that slept past its lease writes nothing.
+    ``expires_at`` is when Replicate deletes the files; ``counted_at`` is the aggregator's.
+    """
+
+    job_id: UUID
+    state: SlotState
+    attempt: int
+    winner: int | None
+    due_at: datetime | None
+    lease_until: datetime | None
+    fence: int
+    expires_at: datetime | None
+    failure_code: FailureCode | None
+    failure_detail: str | None
+    counted_at: datetime | None
+    created_at: datetime
+    moved_at: datetime
+
+    @property
+    def is_closed(self) -> bool:
+        return self.state in CLOSED
+
+
+async def insert_all(tx: Connection, job_id: UUID, slots: Sequence[NewSlot]) -> None:
+    """The slots of a new job, all due now. The commit rings ``slots_due``."""
+    await tx.execute(
+        """
+        INSERT INTO slot (job_id, ordinal, model, input, seed, due_at)
+        SELECT $1, ordinal, model, input::jsonb, seed, now()
+          FROM unnest($2::int[], $3::text[], $4::text[], $5::bigint[])
+               AS new (ordinal, model, input, seed)
+        """,
+        job_id,
+        [slot.ordinal for slot in slots],
+        [slot.model for slot in slots],
+        [json.dumps(slot.input) for slot in slots],
+        [slot.seed for slot in slots],
+    )
+    tx.makes_slots_due = True
+
+
+async def of_job(tx: Connection, job_id: UUID) -> list[Slot]:
+    return _slots(await tx.fetch("SELECT * FROM slot WHERE job_id = $1 ORDER BY ordinal", job_id))
+
+
+async def lock(tx: Connection, job_id: UUID, ordinal: int) -> Slot | None:
+    """The slot, locked until the end of the transaction."""
+    row = await tx.fetchrow(
+        "SELECT * FROM slot WHERE job_id = $1 AND ordinal = $2 FOR NO KEY UPDATE", job_id, ordinal
+    )
+    return None if row is None else _slot(row)
+
+
+async def move(
+    tx: Connection,
+    slot: Slot,
+    to: Move,
+    *,
+    due_in: timedelta | None = None,
+    lease: timedelta | None = None,
+    winner: int | None = None,
+    expires_at: datetime | None = None,
+    code: FailureCode | None = None,
+    detail: str | None = None,
+) -> Slot | None:
+    """Move ``slot``, as it was read, by what ``shared.domain.slot.decide`` said.
+
+    None: somebody moved it first; read it again and decide again. To ``pending`` it is due in
+    ``due_in`` (now, if None) and forgets winner and expiry, since it will be bought again.
+    ``lease`` belongs to ``creating``; ``winner`` and ``expires_at`` to ``succeeded``; ``code`` and
+    ``detail`` to ``failed``. The commit rings ``slots_due`` where the slot is to be bought.
+    """
+    pending = to.to is SlotState.PENDING
+    row = await tx.fetchrow(
+        """
+        UPDATE slot
+           SET state = $6,
+               attempt = attempt + $7,
+               due_at = now() + $8::interval,
+               lease_until = now() + $9::interval,
+               winner = CASE WHEN $6 = 'pending' THEN NULL ELSE coalesce($10, winner) END,
+               expires_at = CASE WHEN $6 = 'pending' THEN NULL ELSE coalesce($11, expires_at) END,
+               failure_code = $12,
+               failure_detail = $13,
+               moved_at = now()
+         WHERE job_id = $1
+           AND ordinal = $2
+           AND state = $3
+           AND attempt = $4
+           AND fence = $5
+     RETURNING *
+        """,
+        slot.job_id,
+        slot.ordinal,
+        slot.state,
+        slot.attempt,
+        slot.fence,
+        to.to,
+        1 if to.next_attempt else 0,
+        (due_in or NOW) if pending else None,
+        lease,
+        winner,
+        expires_at,
+        code,
+        None if detail is None else detail[:DETAIL_KEPT],
+    )
+    if row is None:
+        return None
+    if pending:
+        tx.makes_slots_due = True
+    return _slot(row)
+
+
+async def claim_due(tx: Connection, *, limit: int, lease: timedelta) -> list[Slot]:
+    """Take due slots of open jobs to buy them: they are ``creating`` under a lease and a new fence.
+
+    Write the intent of each in the same transaction. Two claimers share without overlap.
+    """
+    rows = await tx.fetch(
+        """
+        WITH due AS (
+            SELECT s.job_id, s.ordinal, s.due_at
+              FROM slot s
+              JOIN job j ON j.id = s.job_id AND j.ended_at IS NULL
+             WHERE s.state = 'pending'
+               AND s.due_at <= now()
+          ORDER BY s.due_at, s.ordinal
+             LIMIT $1
+               FOR NO KEY UPDATE OF s SKIP LOCKED
+        ), claimed AS (
+            UPDATE slot s
+               SET state = 'creating', due_at = NULL, lease_until = now() + $2::interval,
+                   fence = s.fence + 1, moved_at = now()
+              FROM due
+             WHERE s.job_id = due.job_id
+               AND s.ordinal = due.ordinal
+         RETURNING s.*, due.due_at AS was_due_at
+        )
+        SELECT *
+          FROM claimed
+      ORDER BY was_due_at, ordinal
+        """,
+        limit,
+        lease,
+    )
+    return _slots(rows)
+
+
+async def lease_holds(tx: Connection, slot: Slot) -> bool:
+    """Whether a claimed slot is still its claimer's: asked once more right before the create."""
+    holds = await tx.fetchval(
+        """
+        SELECT true
+          FROM slot
+         WHERE job_id = $1
+           AND ordinal = $2
+           AND state = 'creating'
+           AND fence = $3
+           AND lease_until > clock_timestamp()
+        """,
+        slot.job_id,
+        slot.ordinal,
+        slot.fence,
+    )
+    return holds is True
+
+
+async def next_due_in(tx: Connection) -> timedelta | None:
+    """How long until a slot may be bought (zero: now), or None where none waits."""
+    wait: timedelta | None = await tx.fetchval(
+        """
+        SELECT greatest(due_at - now(), interval '0')
+          FROM slot
+         WHERE state = 'pending'
+      ORDER BY due_at
+         LIMIT 1
+        """
+    )
+    return wait
+
+
+async def leases_run_out(tx: Connection, *, limit: int) -> list[Slot]:
+    """Slots whose buyer did not come back, locked; move them to ``in_doubt``."""
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM slot
+         WHERE state = 'creating'
+           AND lease_until < now()
+      ORDER BY lease_until
+         LIMIT $1
+           FOR NO KEY UPDATE SKIP LOCKED
+        """,
+        limit,
+    )
+    return _slots(rows)
+
+
+async def in_doubt(tx: Connection, *, limit: int) -> list[Slot]:
+    """Slots whose purchase nobody knows of, the longest in doubt first."""
+    rows = await tx.fetch(
+        "SELECT * FROM slot WHERE state = 'in_doubt' ORDER BY moved_at LIMIT $1", limit
+    )
+    return _slots(rows)
+
+
+async def count_closed(
+    tx: Connection, job_id: UUID, ordinals: Sequence[int] | None = None
+) -> list[Slot]:
+    """Mark closed slots of ``ordinals`` (None: of the whole job) as counted; return those newly so.
+
+    Under the job's lock, which comes first. A slot that is not returned was counted before, or is
+    not closed.
+    """
+    rows = await tx.fetch(
+        """
+        UPDATE slot
+           SET counted_at = now()
+         WHERE job_id = $1
+           AND ($2::int[] IS NULL OR ordinal = ANY($2))
+           AND counted_at IS NULL
+           AND state IN ('stored', 'failed', 'canceled')
+     RETURNING *
+        """,
+        job_id,
+        None if ordinals is None else sorted(ordinals),
+    )
+    return _slots(rows)
+
+
+async def cancel_open(tx: Connection, job_id: UUID) -> list[Slot]:
+    """Close what the end of its job leaves open, counted at once; what runs is to be canceled.
+
+    Under the job's lock. Returns the slots that it closed.
+    """
+    rows = await tx.fetch(
+        """
+        UPDATE slot
+           SET state = 'canceled', due_at = NULL, lease_until = NULL,
+               counted_at = now(), moved_at = now()
+         WHERE job_id = $1
+           AND state NOT IN ('stored', 'failed', 'canceled')
+     RETURNING *
+        """,
+        job_id,
+    )
+    await tx.execute(
+        """
+        UPDATE prediction
+           SET cancel_wanted_at = now()
+         WHERE job_id = $1
+           AND cancel_wanted_at IS NULL
+           AND outcome NOT IN ('refused', 'not_bought')
+           AND (status IS NULL OR status IN ('starting', 'processing'))
+        """,
+        job_id,
+    )
+    return sorted(_slots(rows), key=lambda slot: slot.ordinal)
+
+
+_COLUMNS = tuple(column.name for column in fields(Slot))
+
+
+def _slot(row: Row) -> Slot:
+    values = {name: row[name] for name in _COLUMNS}
+    values["state"] = SlotState(values["state"])
+    if values["failure_code"] is not None:
+        values["failure_code"] = FailureCode(values["failure_code"])
+    return Slot(**values)
+
+
+def _slots(rows: list[Row]) -> list[Slot]:
+    return [_slot(row) for row in rows]

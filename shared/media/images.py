@@ -1,0 +1,135 @@
+"""Pictures that somebody sent, looked at with care: what they are, how large, and whether whole.
+
+The whole picture is decoded, since a header proves nothing about the rest. The caller runs
+``measure`` in a thread, a bounded number at a time: the decoders release the interpreter lock, and
+a process of its own would cost each picture a start, or each service a second set of libraries.
+What bounds it instead: one decoder, chosen by magic bytes; few pixels, checked before a single one
+is decoded; JPEG decoded at an eighth of its size. A decoder that kills the process all the same
+does so alone: the broker's count of deliveries finds the message, and it is parked.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from shared.errors import Permanent
+from shared.media.sniff import ENOUGH, sniff
+
+# The largest that phones make; a decoded PNG of it takes 200 MB for a moment.
+MOST_PIXELS = 50_000_000
+LONGEST_SIDE = 30_000
+
+_DECODERS = {
+    "image/png": "PNG",
+    "image/jpeg": "JPEG",
+    "image/webp": "WEBP",
+    "image/gif": "GIF",
+}
+_ORIENTATION = 0x0112  # EXIF
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+
+# Our own check comes first and is stricter; this stands where Pillow opens something by itself.
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+# Odd notes of cameras are no news to anybody; whether the picture is whole is what we say.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+class UnusableImage(Permanent):
+    """The file is no picture that we take; the sentence says why."""
+
+
+class TruncatedImage(UnusableImage):
+    """It begins as a picture and is cut off or damaged further on."""
+
+
+class TooLargeImage(UnusableImage):
+    """More pixels than anybody needs, which is how bombs are made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInfo:
+    """A picture as people see it: ``width`` and ``height`` after ``orientation`` (EXIF, 1 to 8)."""
+
+    content_type: str
+    width: int
+    height: int
+    orientation: int = 1
+
+
+def measure(file: BinaryIO, *, alone: bool = False) -> ImageInfo:
+    """Decode the picture in ``file``, from its beginning, and say what it is.
+
+    ``alone`` also refuses a file that goes on after its picture: something else may hide there.
+    (Cameras and phones append data of their own, so photos of people are not asked for that.)
+    Blocking: CPU for as long as the decoding takes. Raises UnusableImage or one of its kinds.
+    """
+    file.seek(0)
+    content_type = sniff(file.read(ENOUGH))
+    decoder = _DECODERS.get(content_type or "")
+    if content_type is None or decoder is None:
+        raise UnusableImage(f"it is {content_type or 'no file that we know'}, not a picture")
+    file.seek(0)
+    with _hostile(), Image.open(file, formats=(decoder,)) as picture:
+        width, height = picture.size
+        if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
+            raise TooLargeImage(
+                f"the picture has {width} × {height} pixels; {MOST_PIXELS} are taken"
+            )
+        orientation = _orientation(picture)
+        # Everything is read and nothing is kept at full size; other decoders ignore it.
+        picture.draft(None, (max(1, width // 8), max(1, height // 8)))
+        picture.load()
+    if alone and not _ends_with_its_picture(file, content_type):
+        raise UnusableImage("the file goes on after its picture")
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    return ImageInfo(content_type=content_type, width=width, height=height, orientation=orientation)
+
+
+@contextmanager
+def _hostile() -> Iterator[None]:
+    """Whatever a decoder raises on bytes that it does not like becomes one sentence of ours."""
+    try:
+        yield
+    except UnusableImage:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise TooLargeImage(f"the picture has more than {MOST_PIXELS} pixels") from error
+    except UnidentifiedImageError as error:
+        raise UnusableImage("it begins as a picture and is none") from error
+    except (OSError, EOFError) as error:
+        raise TruncatedImage("the picture is cut off or damaged") from error
+    except Exception as error:  # decoders of hostile bytes raise whatever they trip over
+        raise UnusableImage(f"the picture cannot be decoded ({type(error).__name__})") from error
+
+
+def _orientation(picture: Image.Image) -> int:
+    """How the camera was held; upright where the note is missing, odd or broken."""
+    try:
+        held = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - a broken note does not make the picture unusable
+        return 1
+    return held if held in range(1, 9) else 1
+
+
+def _ends_with_its_picture(file: BinaryIO, content_type: str) -> bool:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 64))
+    tail = file.read()
+    match content_type:
+        case "image/png":
+            return tail.endswith(b"\x00\x00\x00\x00IEND\xaeB`\x82")
+        case "image/webp":
+            file.seek(4)
+            declared = int.from_bytes(file.read(4), "little") + 8
+            return declared <= size <= declared + declared % 2
+        case "image/jpeg":
+            return tail.rstrip(b"\x00").endswith(b"\xff\xd9")
+        case _:
+            return tail.endswith(b"\x3b")

@@ -1,0 +1,174 @@
+"""An event as an AMQP message and back: CloudEvents 1.0 in binary mode, lenient with strangers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from uuid import UUID, uuid4
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage, DeliveryMode
+
+from shared.clock import utc_now
+from shared.domain.identity import fact_id
+from shared.envelope import Envelope
+from shared.errors import Permanent
+
+# The AMQP binding names attributes `cloudEvents:id` or `cloudEvents_id`; we write the first.
+PREFIX, OTHER_PREFIX = "cloudEvents:", "cloudEvents_"
+ATTEMPTS = "darkroom-attempts"
+# Of a dead letter: the queue that gave it up, and why.
+DIED_IN, DIED_OF = "darkroom-died-in", "darkroom-died-of"
+
+LONGEST_NAME = 256  # of an id, a type, a source; what is longer is nobody's id
+LONGEST_EXTENSION = 2048
+MOST_EXTENSIONS = 32
+
+UNNAMED = (
+    "nothing names this event: it has no cloudEvents:id header, no message_id, and no job_id in a "
+    "JSON body"
+)
+
+
+def to_message(envelope: Envelope) -> aio_pika.Message:
+    """The message to publish.
+
+    ``message_id`` is fresh for every publish: the client maps returned messages by it, and two in
+    flight with one id would report the unroutable one as stored. The event's id is a header.
+    """
+    headers = {
+        f"{PREFIX}specversion": "1.0",
+        f"{PREFIX}id": envelope.id,
+        f"{PREFIX}type": envelope.type,
+        f"{PREFIX}source": envelope.source,
+        f"{PREFIX}time": envelope.time.isoformat(),
+        f"{PREFIX}subject": envelope.subject,
+        f"{PREFIX}causationid": envelope.causation_id,
+        f"{PREFIX}traceparent": envelope.traceparent,
+        **envelope.extensions,
+    }
+    told: dict[str, str | int] = {k: v for k, v in headers.items() if v is not None}
+    if envelope.attempts:
+        told[ATTEMPTS] = envelope.attempts
+    return aio_pika.Message(
+        envelope.body,
+        headers=dict(told),
+        content_type="application/json",
+        delivery_mode=DeliveryMode.PERSISTENT,
+        message_id=uuid4().hex,
+    )
+
+
+def from_message(message: AbstractIncomingMessage) -> Envelope:
+    """The event that a delivery carries, whoever published it.
+
+    A plain message (no CloudEvents headers) is an event too: its type is the routing key, its id
+    the ``message_id``, or else comes from the ``job_id`` in the body. Raises Permanent where
+    nothing names it.
+    """
+    headers = message.headers or {}
+    told = _attributes(headers)
+    fact_type = _short(told.get("type")) or message.routing_key or ""
+    job_id = None if told.get("subject") else _job_id(message.body)
+    event_id = _short(told.get("id")) or _short(message.message_id)
+    if event_id is None:
+        if job_id is None:
+            raise Permanent(UNNAMED)
+        event_id = fact_id(job_id, fact_type)
+    return Envelope(
+        id=event_id,
+        type=fact_type,
+        source=_short(told.get("source")) or _short(message.app_id) or "unknown",
+        time=_instant(told.get("time")) or message.timestamp or utc_now(),
+        body=message.body,
+        subject=_short(told.get("subject")) or (str(job_id) if job_id else None),
+        causation_id=_short(told.get("causationid")),
+        traceparent=_short(told.get("traceparent")),
+        extensions=MappingProxyType({**_extensions(headers), **_death(headers)}),
+        attempts=_attempts(headers.get(ATTEMPTS)),
+    )
+
+
+def raw_envelope(message: AbstractIncomingMessage) -> Envelope:
+    """A delivery that is no event, as it came, so that it can be parked and looked at.
+
+    Its id comes from its bytes: the same junk twice is parked once.
+    """
+    return Envelope(
+        id=fact_id("raw", message.routing_key, hashlib.sha256(message.body).hexdigest()),
+        type=message.routing_key or "unknown",
+        source=_short(message.app_id) or "unknown",
+        time=utc_now(),
+        body=message.body,
+    )
+
+
+def delivery_count(message: AbstractIncomingMessage) -> int:
+    """How often the broker delivered it before: quorum queues count it, the first time is 0."""
+    count = (message.headers or {}).get("x-delivery-count", 0)
+    return count if isinstance(count, int) else 0
+
+
+def _attributes(headers: Mapping[str, object]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in headers.items():
+        for prefix in (PREFIX, OTHER_PREFIX):
+            if name.startswith(prefix):
+                found[name.removeprefix(prefix)] = value
+    return found
+
+
+def _extensions(headers: Mapping[str, object]) -> dict[str, str]:
+    own = {
+        name: value
+        for name, value in headers.items()
+        if isinstance(value, str)
+        and len(value) <= LONGEST_EXTENSION
+        and not name.startswith((PREFIX, OTHER_PREFIX, "x-"))
+        and name != ATTEMPTS
+    }
+    return dict(list(own.items())[:MOST_EXTENSIONS])
+
+
+def _death(headers: Mapping[str, object]) -> dict[str, str]:
+    """The last death that the broker tells of in ``x-death``, the newest first."""
+    deaths = headers.get("x-death")
+    last = deaths[0] if isinstance(deaths, list) and deaths else None
+    if not isinstance(last, dict):
+        return {}
+    queue, reason = _short(last.get("queue")), _short(last.get("reason"))
+    return {DIED_IN: queue, DIED_OF: reason or "unknown"} if queue else {}
+
+
+def _short(value: object) -> str | None:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME or "\x00" in value:
+        return None
+    return value
+
+
+def _instant(value: object) -> datetime | None:
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if not isinstance(value, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _attempts(value: object) -> int:
+    return min(value, 1000) if isinstance(value, int) and value > 0 else 0
+
+
+def _job_id(body: bytes) -> UUID | None:
+    # Only small bodies are asked: ours always carry a subject, and Replicate's may be 10 MiB.
+    if len(body) > 256 * 1024:
+        return None
+    try:
+        document = json.loads(body)
+        return UUID(document["job_id"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None

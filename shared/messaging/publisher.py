@@ -1,0 +1,108 @@
+"""Publishing: done when the broker says that it has the message, and not a moment earlier."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractExchange
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+from pamqp.commands import Basic
+from prometheus_client import Counter, Histogram
+
+from shared.envelope import Envelope
+from shared.errors import BrokerUnavailable, Unroutable
+from shared.messaging.codec import to_message
+from shared.messaging.link import Link, deadline, opened
+from shared.messaging.topology import EXCHANGE, must_be_heard
+
+PUBLISHED = Counter("darkroom_publish_total", "Messages given to the broker", ["outcome"])
+CONFIRM_SECONDS = Histogram(
+    "darkroom_publish_confirm_seconds",
+    "From the publish to the broker's word",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+for outcome in ("confirmed", "returned", "nacked", "timeout", "lost"):
+    PUBLISHED.labels(outcome)
+
+
+class Publisher:
+    """Publishes over a connection of its own, any number of messages in flight.
+
+    Its own, because a broker under memory alarm stops reading from connections that publish: on a
+    shared one the acknowledgements would wait behind.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._channel: AbstractChannel | None = None
+        self._exchange: AbstractExchange | None = None
+        self._opening = asyncio.Lock()
+
+    async def publish(
+        self, envelope: Envelope, *, to_queue: str | None = None, timeout: float = 5.0
+    ) -> None:
+        """Publish to whoever hears the fact, or (``to_queue``) straight into one queue.
+
+        Returns after the broker's ack. Raises Unroutable where a message that somebody must hear
+        came back, BrokerUnavailable where there was no ack within ``timeout`` seconds; the message
+        may then have arrived all the same.
+        """
+        began = time.monotonic()
+        try:
+            async with deadline(timeout, "publishing"):
+                channel, exchange = await self._ready()
+                target = exchange if to_queue is None else channel.default_exchange
+                word = await target.publish(
+                    to_message(envelope),
+                    routing_key=envelope.type if to_queue is None else to_queue,
+                    mandatory=to_queue is not None or must_be_heard(envelope.type),
+                )
+        except BrokerUnavailable:
+            PUBLISHED.labels("timeout").inc()
+            raise
+        except aio_pika.exceptions.PublishError as error:
+            PUBLISHED.labels("returned").inc()
+            raise Unroutable(
+                f"nobody hears {to_queue or envelope.type}: run `darkroom topology apply`"
+            ) from error
+        except aio_pika.exceptions.DeliveryError as error:
+            PUBLISHED.labels("nacked").inc()
+            raise BrokerUnavailable("the broker refused the message (its queue is full)") from error
+        except (AMQPError, ChannelInvalidStateError, OSError, RuntimeError) as error:
+            PUBLISHED.labels("lost").inc()
+            raise BrokerUnavailable(f"the link broke: {type(error).__name__}") from error
+        if not isinstance(word, Basic.Ack):
+            PUBLISHED.labels("nacked").inc()
+            raise BrokerUnavailable(f"the broker said {type(word).__name__} instead of an ack")
+        PUBLISHED.labels("confirmed").inc()
+        CONFIRM_SECONDS.observe(time.monotonic() - began)
+
+    async def ping(self) -> None:
+        """Raise BrokerUnavailable unless there is a channel to publish on."""
+        async with deadline(2.0, "opening a channel"):
+            await self._ready()
+
+    async def _ready(self) -> tuple[AbstractChannel, AbstractExchange]:
+        if self._channel is not None and self._exchange is not None and not self._is_gone():
+            return self._channel, self._exchange
+        async with self._opening:
+            if self._channel is None or self._exchange is None or self._is_gone():
+                connection = await self._link.connection()
+                # Held here: the client keeps channels by weak references only.
+                self._channel = await connection.channel(
+                    publisher_confirms=True, on_return_raises=True
+                )
+                self._exchange = await self._channel.get_exchange(EXCHANGE, ensure=False)
+            return self._channel, self._exchange
+
+    def _is_gone(self) -> bool:
+        return self._channel is None or self._channel.is_closed or not self._link.is_open
+
+
+@asynccontextmanager
+async def open_publisher(amqp_url: str, *, name: str) -> AsyncIterator[Publisher]:
+    """A publisher that may be used at once; while the broker is away, ``publish`` says so."""
+    async with opened(amqp_url, name=f"darkroom-{name}-publish") as link:
+        yield Publisher(link)

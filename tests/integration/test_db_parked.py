@@ -1,0 +1,195 @@
+"""Parked messages: kept until they are due, brought back once, or dead with their reason."""
+
+import asyncio
+from datetime import timedelta
+
+from shared.db import parked
+from shared.db.connection import Database
+from shared.db.parked import Parked, ParkedMessage
+from shared.envelope import Envelope
+from tests.support.purchases import MINUTE, NOON, news
+
+QUEUE = "darkroom.storage.outputs"
+NOW = timedelta(0)
+
+
+async def park(
+    database: Database, envelope: Envelope, *, due_in: timedelta | None = NOW, **more: object
+) -> None:
+    keeping: dict[str, object] = {"reason": "timeout", "trace": "at …", "attempts": 1, **more}
+    await Parked(database).park(QUEUE, envelope, due_in=due_in, **keeping)  # type: ignore[arg-type]
+
+
+async def due(database: Database, *, limit: int = 10) -> list[ParkedMessage]:
+    async with database.transaction() as tx:
+        return await parked.claim_due(tx, limit=limit, lease=MINUTE)
+
+
+async def test_a_message_comes_back_as_it_was_parked_with_its_attempts(database: Database) -> None:
+    envelope = news("p1", "succeeded", extensions={"webhook-id": "w1"})
+
+    await park(database, envelope, attempts=3)
+
+    (message,) = await due(database)
+    assert message.envelope.attempts == 3
+    assert (message.envelope.id, message.envelope.body) == (envelope.id, envelope.body)
+    assert message.envelope.extensions == {"webhook-id": "w1"}
+    assert (message.queue, message.reason, message.trace) == (QUEUE, "timeout", "at …")
+
+
+async def test_a_message_is_not_due_before_its_time(database: Database) -> None:
+    await park(database, news("p1", "succeeded"), due_in=MINUTE)
+
+    assert await due(database) == []
+    async with database.connection() as connection:
+        wait = await parked.next_due_in(connection)
+    assert wait is not None
+    assert NOW < wait <= MINUTE
+
+
+async def test_a_claimed_message_belongs_to_one_until_its_lease_is_over(
+    database: Database,
+) -> None:
+    await park(database, news("p1", "succeeded"))
+
+    assert len(await due(database)) == 1
+    assert await due(database) == []
+
+
+async def test_two_reconcilers_share_the_due_messages_without_overlap(database: Database) -> None:
+    for number in range(6):
+        await park(database, news(f"p{number}", "succeeded"))
+
+    async with database.transaction() as one, database.transaction() as two:
+        mine = await parked.claim_due(one, limit=4, lease=MINUTE)
+        async with asyncio.timeout(3):
+            theirs = await parked.claim_due(two, limit=4, lease=MINUTE)
+
+    assert (len(mine), len(theirs)) == (4, 2)
+    assert {message.id for message in mine}.isdisjoint(message.id for message in theirs)
+
+
+async def test_what_expires_soonest_comes_back_first(database: Database) -> None:
+    await park(database, news("p1", "succeeded", event_id="never"))
+    await park(database, news("p2", "succeeded", event_id="late"), expires_at=NOON + MINUTE)
+    await park(database, news("p3", "succeeded", event_id="soon"), expires_at=NOON)
+
+    first = await due(database, limit=2)
+    then = await due(database, limit=2)
+
+    assert [message.event_id for message in first + then] == ["soon", "late", "never"]
+
+
+async def test_a_message_that_its_queue_has_again_is_forgotten(database: Database) -> None:
+    await park(database, news("p1", "succeeded"))
+    (message,) = await due(database)
+
+    async with database.transaction() as tx:
+        assert await parked.brought_back(tx, message.id, message.generation)
+        assert not await parked.brought_back(tx, message.id, message.generation)
+        assert await parked.get(tx, message.id) is None
+
+
+async def test_a_message_parked_anew_while_it_was_brought_back_stays(database: Database) -> None:
+    envelope = news("p1", "succeeded")
+    await park(database, envelope, attempts=1)
+    (message,) = await due(database)
+
+    await park(database, envelope, attempts=2, due_in=MINUTE, reason="again")
+
+    async with database.transaction() as tx:
+        assert not await parked.brought_back(tx, message.id, message.generation)
+        kept = await parked.get(tx, message.id)
+    assert kept is not None
+    assert (kept.attempts, kept.reason, kept.generation) == (2, "again", 2)
+    assert kept.first_at == message.first_at
+
+
+async def test_parking_again_forgets_no_expiry(database: Database) -> None:
+    envelope = news("p1", "succeeded")
+    await park(database, envelope, expires_at=NOON)
+
+    await park(database, envelope)
+
+    (message,) = await due(database)
+    assert message.expires_at == NOON
+
+
+async def test_the_same_event_waits_for_each_queue_on_its_own(database: Database) -> None:
+    envelope = news("p1", "succeeded")
+    await park(database, envelope)
+    await Parked(database).park(
+        "darkroom.generator.verdicts", envelope, reason="x", trace=None, attempts=1, due_in=NOW
+    )
+
+    assert len(await due(database)) == 2
+
+
+async def test_a_dead_message_waits_for_an_operator_only(database: Database) -> None:
+    await park(database, news("p1", "succeeded"), due_in=None, reason="unreadable", attempts=8)
+
+    assert await due(database) == []
+    async with database.transaction() as tx:
+        (dead,) = await parked.listing(tx, limit=9, dead=True)
+        assert await parked.listing(tx, limit=9, dead=False) == []
+        assert await parked.listing(tx, limit=9, queue="another") == []
+        (count,) = await parked.counts(tx)
+        assert await parked.next_due_in(tx) is None
+    assert dead.is_dead
+    assert (count.queue, count.waiting, count.dead) == (QUEUE, 0, 1)
+
+
+async def test_an_operator_brings_a_dead_message_back_with_all_its_attempts(
+    database: Database,
+) -> None:
+    await park(database, news("p1", "succeeded"), due_in=None, attempts=8)
+    async with database.transaction() as tx:
+        (dead,) = await parked.listing(tx, limit=9)
+        assert await parked.bring_back_now(tx, dead.id)
+
+    (message,) = await due(database)
+
+    assert message.attempts == 0
+
+
+async def test_an_operator_discards_a_message_for_good(database: Database) -> None:
+    await park(database, news("p1", "succeeded"))
+    async with database.transaction() as tx:
+        (message,) = await parked.listing(tx, limit=9)
+
+        assert await parked.discard(tx, message.id)
+        assert not await parked.discard(tx, message.id)
+
+
+async def test_a_dead_letter_of_the_broker_joins_the_one_list_of_the_dead(
+    database: Database,
+) -> None:
+    async with database.transaction() as tx:
+        await parked.add_dead(tx, QUEUE, news("p1", "succeeded"), reason="delivered 20 times")
+        (dead,) = await parked.listing(tx, limit=9, dead=True)
+
+    assert dead.reason == "delivered 20 times"
+
+
+async def test_words_that_postgres_cannot_keep_do_not_keep_a_message_out(
+    database: Database,
+) -> None:
+    await park(database, news("p1", "succeeded"), reason="a\x00b\ud800" + "x" * 9000, trace="\x00")
+
+    (message,) = await due(database)
+
+    assert message.reason.startswith("ab?x")
+    assert len(message.reason) == parked.REASON_KEPT
+
+
+async def test_every_start_of_a_suspicious_message_is_counted(database: Database) -> None:
+    parking, envelope = Parked(database), news("p1", "succeeded")
+
+    starts = [await parking.note_start(QUEUE, envelope) for _ in range(3)]
+
+    assert starts == [1, 2, 3]
+    assert await parking.note_start(QUEUE, news("p2", "succeeded")) == 1
+    async with database.transaction() as tx:
+        assert await parked.forget_suspects(tx, older_than=MINUTE) == 0
+        await tx.execute("UPDATE suspect_start SET last_at = now() - interval '1 hour'")
+        assert await parked.forget_suspects(tx, older_than=MINUTE) == 2

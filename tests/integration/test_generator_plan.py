@@ -1,0 +1,226 @@
+"""Planning: an order becomes a job with its slots, or a job that failed with a sentence."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+
+from shared.clock import utc_now
+from shared.db.connection import Database
+from shared.domain import identity, keys
+from shared.envelope import Envelope
+from shared.errors import Permanent
+from tests.support.shop import Shop, a_photo, open_shop
+
+
+@pytest_asyncio.fixture
+async def shop(database: Database, bucket: dict[str, str]) -> AsyncIterator[Shop]:
+    async with open_shop(database, bucket) as opened:
+        yield opened
+
+
+def an_order(body: object, *, event_id: str = "order-1") -> Envelope:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Envelope(id=event_id, type="upload.received", source="test", time=utc_now(), body=raw)
+
+
+async def with_original(shop: Shop, data: bytes, *, name: str = "photo.jpg") -> dict[str, Any]:
+    """An order whose original lies where it should."""
+    job_id = uuid4()
+    key = keys.originals(job_id) + name
+    await shop.bucket.put(key, data, content_type="image/jpeg")
+    return {"recipe": "variations", "job_id": str(job_id), "source": {"key": key}}
+
+
+async def refused(shop: Shop, order: dict[str, Any]) -> str:
+    """Hear an order that cannot be planned; the sentence that its job failed with."""
+    await shop.planner().hear(an_order(order))
+    job = await shop.job(UUID(order["job_id"]))
+    assert (job["state"], job["n"]) == ("failed", 0)
+    assert await shop.facts(job["id"]) == ["upload.received", "job.failed"]
+    assert await shop.slots(job["id"]) == []
+    return str(job["reason"])
+
+
+async def test_an_order_becomes_a_job_with_a_slot_for_each_picture(shop: Shop) -> None:
+    order = await with_original(shop, a_photo(size=(64, 48)))
+    wishes = {
+        "params": {"count": 4},
+        "external_ref": "order-17",
+        "metadata": {"customer": 9},
+        "timezone": "Asia/Seoul",
+        "locale": "ko",
+        "deadline_seconds": 600,
+    }
+
+    await shop.planner().hear(an_order(order | wishes))
+
+    job_id = UUID(order["job_id"])
+    job = await shop.job(job_id)
+    assert (job["state"], job["n"], job["external_ref"]) == ("pending", 4, "order-17")
+    assert (job["timezone"], job["locale"], job["metadata"]) == (
+        "Asia/Seoul",
+        "ko",
+        {"customer": 9},
+    )
+    assert 590 < (job["deadline"] - job["created_at"]).total_seconds() < 610
+    slots = await shop.slots(job_id)
+    assert [slot["ordinal"] for slot in slots] == [1, 2, 3, 4]
+    assert {slot["state"] for slot in slots} == {"pending"}
+    assert len({slot["seed"] for slot in slots}) == 4
+    assert slots[0]["input"]["image"] == {"object": order["source"]["key"]}
+    assert await shop.facts(job_id) == ["upload.received", "job.accepted"]
+
+
+async def test_the_original_is_recorded_by_what_it_is(shop: Shop) -> None:
+    data = a_photo(size=(64, 48), format="PNG")
+    order = await with_original(shop, data, name="called.jpg")
+
+    await shop.planner().hear(an_order(order))
+
+    (original,) = await shop.rows("SELECT * FROM artifact WHERE job_id = $1", UUID(order["job_id"]))
+    assert (original["kind"], original["content_type"]) == ("original", "image/png")
+    assert (original["width"], original["height"], original["bytes"]) == (64, 48, len(data))
+
+
+async def test_the_same_order_twice_is_one_job(shop: Shop) -> None:
+    order = await with_original(shop, a_photo())
+
+    await shop.planner().hear(an_order(order))
+    await shop.planner().hear(an_order(order))
+    await shop.planner().hear(an_order(order, event_id="order-1-again"))
+
+    job_id = UUID(order["job_id"])
+    assert len(await shop.slots(job_id)) == 3
+    assert (await shop.facts(job_id)).count("job.accepted") == 1
+
+
+async def test_another_order_for_the_same_job_changes_nothing_and_is_seen(shop: Shop) -> None:
+    order = await with_original(shop, a_photo())
+    await shop.planner().hear(an_order(order))
+
+    await shop.planner().hear(
+        an_order(order | {"params": {"count": 9}, "external_ref": "other"}, event_id="order-2")
+    )
+
+    job_id = UUID(order["job_id"])
+    assert (await shop.job(job_id))["n"] == 3
+    (second,) = await shop.rows("SELECT outcome FROM journal WHERE event_id = $1", "order-2")
+    assert second["outcome"] == "conflicting"
+
+
+async def test_an_order_that_names_no_job_has_the_one_that_its_event_names(shop: Shop) -> None:
+    job_id = identity.job_id_of_order("test", "order-1")
+    key = keys.originals(job_id) + "photo.jpg"
+    await shop.bucket.put(key, a_photo(), content_type="image/jpeg")
+
+    await shop.planner().hear(an_order({"recipe": "variations", "source": {"key": key}}))
+
+    assert (await shop.job(job_id))["n"] == 3
+
+
+async def test_an_original_may_lie_in_an_agreed_folder(shop: Shop) -> None:
+    job_id, key = uuid4(), f"uploads/{uuid4()}.jpg"
+    await shop.bucket.put(key, a_photo(), content_type="image/jpeg")
+    order = {"recipe": "variations", "job_id": str(job_id), "source": {"key": key}}
+
+    await shop.planner(folders=("uploads/",)).hear(an_order(order))
+
+    assert (await shop.job(job_id))["n"] == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"recipe": "no-such"}, "there is no recipe 'no-such'; there is variations"),
+        ({"params": {"count": 11}}, "count: Input should be less than or equal to 10"),
+        ({"params": {"count": "3"}}, "count: Input should be a valid integer"),
+        ({"params": {"prompts": "x"}}, "has no parameter 'prompts'"),
+        ({"timezone": "Mars/Olympus"}, "there is no time zone 'Mars/Olympus'"),
+        ({"timezone": "../../etc/passwd"}, "there is no time zone"),
+        ({"locale": "fr"}, "there is no language 'fr'"),
+        ({"source": None}, "source is missing"),
+        ({"source": {"url": "https://example.com/a.jpg"}}, "not from a url"),
+        ({"source": {"key": "jobs/other/original/a.jpg"}}, "must lie under"),
+        ({"deadline_seconds": 0}, "deadline_seconds: "),
+        ({"callback_url": "http://insecure.example"}, "callback_url: must be an https URL"),
+    ],
+)
+async def test_an_order_that_cannot_be_planned_fails_its_job_with_a_sentence(
+    shop: Shop, wrong: dict[str, Any], sentence: str
+) -> None:
+    order = await with_original(shop, a_photo())
+
+    assert sentence in await refused(shop, order | wrong)
+
+
+async def test_a_missing_original_fails_its_job(shop: Shop) -> None:
+    job_id = uuid4()
+    key = keys.originals(job_id) + "photo.jpg"
+
+    reason = await refused(
+        shop, {"recipe": "variations", "job_id": str(job_id), "source": {"key": key}}
+    )
+
+    assert reason == f"there is no original at {key}"
+
+
+async def test_a_text_that_is_called_a_photo_fails_its_job(shop: Shop) -> None:
+    order = await with_original(shop, b"Dear photo service, " * 50)
+
+    assert "no file that we know" in await refused(shop, order)
+
+
+async def test_half_a_photo_fails_its_job(shop: Shop) -> None:
+    data = a_photo(size=(400, 300))
+    order = await with_original(shop, data[: len(data) // 2])
+
+    assert await refused(shop, order)
+
+
+async def test_an_empty_original_fails_its_job(shop: Shop) -> None:
+    assert await refused(shop, await with_original(shop, b"")) == "the original is empty"
+
+
+async def test_an_original_beyond_the_limit_is_not_fetched(shop: Shop) -> None:
+    order = await with_original(shop, a_photo() + bytes(1_000_000))
+
+    assert "are taken" in await refused(shop, order)
+
+
+async def test_what_the_order_said_of_itself_is_told_with_its_failure(shop: Shop) -> None:
+    order = await with_original(shop, a_photo())
+    order |= {"recipe": "no-such", "external_ref": "order-17", "metadata": {"customer": 9}}
+
+    await refused(shop, order)
+
+    (failed,) = await shop.rows("SELECT body FROM journal WHERE type = 'job.failed'")
+    told = json.loads(failed["body"])
+    assert (told["external_ref"], told["metadata"]) == ("order-17", {"customer": 9})
+    assert "there is no recipe" in told["reason"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not json",
+        b"",
+        b"[1, 2]",
+        b'"upload"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"job_id": "not a uuid", "recipe": "variations"}',
+        b'{"job_id": 5}',
+        b'{"recipe": "' + b"x" * 300_000 + b'"}',
+    ],
+)
+async def test_an_order_that_names_no_job_at_all_is_for_an_operator(
+    shop: Shop, body: bytes
+) -> None:
+    with pytest.raises(Permanent):
+        await shop.planner().hear(an_order(body))
+
+    assert await shop.rows("SELECT id FROM job") == []
