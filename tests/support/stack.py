@@ -160,9 +160,7 @@ def service_environment(database_url: str, amqp_url: str, bucket: dict[str, str]
     return bucket | {"DATABASE_URL": database_url, "AMQP_URL": amqp_url}
 
 
-@pytest.fixture
-def own_stack() -> Iterator[Callable[..., Stack]]:
-    """Makes stacks that one test has for itself, to be killed part by part. About 4 s each."""
+def _own_stacks() -> Iterator[Callable[..., Stack]]:
     made: list[Stack] = []
 
     def make(*, throwaway: bool = True, start: bool = True) -> Stack:
@@ -177,3 +175,18 @@ def own_stack() -> Iterator[Callable[..., Stack]]:
     yield make
     for stack in made:
         stack.nuke()
+
+
+@pytest.fixture
+def own_stack() -> Iterator[Callable[..., Stack]]:
+    """Makes stacks that one test has for itself, to be killed part by part. About 4 s each.
+
+    Whatever `DARKROOM_TEST_STACK` says: nobody else's parts are ever killed.
+    """
+    yield from _own_stacks()
+
+
+@pytest.fixture(scope="module")
+def own_stack_for_a_module() -> Iterator[Callable[..., Stack]]:
+    """The same for the tests of one file, which must leave behind what `up` can mend."""
+    yield from _own_stacks()
