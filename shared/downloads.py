@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NoReturn, cast
 from urllib.parse import unquote_to_bytes
 
 import aiohttp
-from aiohttp.abc import AbstractCookieJar
+from aiohttp.abc import AbstractCookieJar, AbstractResolver
 from prometheus_client import Counter
 from yarl import URL
 
@@ -203,7 +203,7 @@ def checked(url: str, hosts: tuple[str, ...], origin: URL | None = None) -> URL:
     authority = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
     if not host or "@" in authority or "%" in authority:
         raise Forbidden("the address has user info, or no plain host")
-    if origin is not None and address.origin() == origin:
+    if origin is not None and address.scheme and address.origin() == origin:
         return address
     if address.scheme != "https" or port not in (None, 443):
         raise Forbidden("only https on its own port is fetched")
@@ -228,12 +228,17 @@ def is_public(address: str) -> bool:
 
 
 @asynccontextmanager
-async def open_downloads(settings: DownloadSettings) -> AsyncIterator[Downloads]:
-    """Two ways out: one to public addresses only, one to the single origin that a setting opens."""
+async def open_downloads(
+    settings: DownloadSettings, *, resolver: AbstractResolver | None = None
+) -> AsyncIterator[Downloads]:
+    """Two ways out: one to public addresses only, one to the single origin that a setting opens.
+
+    ``resolver`` looks names up (None: as this machine does); nobody believes it.
+    """
 
     def session(make_socket: Callable[[Any], socket.socket]) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, socket_factory=make_socket),
+            connector=aiohttp.TCPConnector(limit=0, resolver=resolver, socket_factory=make_socket),
             timeout=aiohttp.ClientTimeout(
                 total=TOTAL_S,
                 connect=CONNECT_WITHIN_S,

@@ -3,6 +3,7 @@
 import typer
 
 from services.cli import doctor, jobs, local, publish, secret, setup
+from shared.observability import configure_logging
 
 app = typer.Typer(
     name="darkroom",
@@ -25,6 +26,8 @@ app.command("doctor", help=doctor.doctor.__doc__)(doctor.doctor)
 
 
 def main() -> None:
+    # What goes wrong below is told; how the libraries fare on the way is not the caller's affair.
+    configure_logging("cli", level="ERROR", style="console")
     app()
 
 

@@ -1,7 +1,8 @@
 """The listening side of the ingress: bounded in headers, connections and patience."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -28,7 +29,7 @@ def serve_webhooks(
     port: int,
     connections: int,
     drain_s: float,
-) -> Callable[[asyncio.Event], Awaitable[None]]:
+) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
     """The worker that serves ``app``. When told to stop it says so in ``/readyz`` first, then
     closes its door, and finishes what it has in hand."""
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge, Histogram
 
 from shared.errors import DatabaseUnavailable, Permanent, Transient
 
@@ -29,6 +29,14 @@ ANSWER_TIMEOUT_S = 20
 AMBIGUOUS_COMMITS = Counter(
     "darkroom_ambiguous_commits_total",
     "Commits whose outcome is unknown; the work is redone by key",
+)
+
+POOL_IN_USE = Gauge("darkroom_database_connections_in_use", "Connections that work at the moment")
+POOL_SIZE = Gauge("darkroom_database_connections_allowed", "Connections that the pool may open")
+POOL_WAIT = Histogram(
+    "darkroom_database_wait_seconds",
+    "How long work waited for a connection",
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10),
 )
 
 # The server says that it is going, coming, full or not the one that writes.
@@ -151,9 +159,8 @@ class Connection:
 class Database:
     """The pool of one process, and its two bells: facts to publish, slots to buy."""
 
-    def __init__(self, pool: Any, *, max_size: int) -> None:
+    def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._max_size = max_size
         self.facts_owed = Bell()
         self.slots_due = Bell()
 
@@ -196,22 +203,15 @@ class Database:
             with translated(raw):
                 await raw.fetchval("SELECT 1", timeout=CONNECT_TIMEOUT_S)
 
-    @property
-    def in_use(self) -> int:
-        """Connections that somebody works with at the moment."""
-        return int(self._pool.get_size() - self._pool.get_idle_size())
-
-    @property
-    def max_size(self) -> int:
-        return self._max_size
-
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Any]:
         try:
-            raw = await self._pool.acquire(timeout=2 * CONNECT_TIMEOUT_S)
+            with POOL_WAIT.time():
+                raw = await self._pool.acquire(timeout=2 * CONNECT_TIMEOUT_S)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, *_AWAY) as error:
             # At connecting even a wrong password is a state of the outside: hold, never give up.
             raise DatabaseUnavailable(f"no connection to Postgres: {_words(error)}") from error
+        POOL_IN_USE.inc()
         try:
             yield raw
         except BaseException as error:
@@ -220,6 +220,7 @@ class Database:
                 _cut(raw)
             raise
         finally:
+            POOL_IN_USE.dec()
             await self._pool.release(raw)
 
     async def _commit(self, raw: Any) -> None:
@@ -266,9 +267,11 @@ async def open_database(url: str, *, name: str, max_size: int = 8) -> AsyncItera
         },
     )
     await pool
+    POOL_SIZE.inc(max_size)
     try:
-        yield Database(pool, max_size=max_size)
+        yield Database(pool)
     finally:
+        POOL_SIZE.dec(max_size)
         await _close(pool)
 
 

@@ -40,7 +40,7 @@ class Outcome(StrEnum):
     STALE = "stale"  # the prediction moved; its slot does not depend on it, or not on this
     NOTHING_NEW = "nothing_new"
     LOST = "lost"  # the slot is closed, or another attempt won it
-    DATA_REMOVED = "data_removed"  # the body tells the verdict, but its files are gone
+    DATA_REMOVED = "data_removed"  # moved: it succeeded, but its files are gone already
     UNKNOWN = "unknown"  # no purchase of ours
     AMBIGUOUS = "ambiguous"  # more than one purchase could be meant, or another is known
     UNREADABLE = "unreadable"
@@ -322,7 +322,8 @@ def _outcome(
     news: Prediction, before: PredictionRow, after: PredictionRow, moved: Slot | None, *, lost: bool
 ) -> Outcome:
     if moved is not None:
-        return Outcome.DATA_REMOVED if news.data_removed else Outcome.MOVED
+        gone = news.data_removed and news.status is Status.SUCCEEDED
+        return Outcome.DATA_REMOVED if gone else Outcome.MOVED
     if before.prediction_id is not None and before.status == after.status:
         return Outcome.NOTHING_NEW
     return Outcome.LOST if lost else Outcome.STALE

@@ -36,6 +36,8 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 # Our own check comes first and is stricter; this stands where Pillow opens something by itself.
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+# Odd notes of cameras are no news to anybody; whether the picture is whole is what we say.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class UnusableImage(Permanent):

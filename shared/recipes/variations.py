@@ -16,7 +16,7 @@ MODEL = "stability-ai/sdxl:39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa
 # SDXL draws its own default seed from 16 bits; a signed 32-bit seed is taken by every version.
 SEEDS = 2**31
 
-PROMPT = "a portrait of the same person, studio light, natural skin, detailed photograph"
+PROMPT = "the same picture in another mood and light, detailed, natural colours"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import io
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,16 @@ async def test_a_cold_start_delays_the_start() -> None:
         world.emulator.clock.advance(200)
 
         assert (await world.ended(created["id"]))["metrics"]["total_time"] >= 200
+
+
+async def test_a_start_can_lie_before_the_creation() -> None:
+    async with a_world(**the("early_start")) as world:
+        ended = await world.bought()
+
+        started, created = (
+            datetime.fromisoformat(ended[of]) for of in ("started_at", "created_at")
+        )
+        assert started < created
 
 
 async def test_what_is_stuck_in_starting_can_only_be_canceled() -> None:

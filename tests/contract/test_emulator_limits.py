@@ -70,9 +70,8 @@ async def test_creates_beyond_the_limit_are_throttled_and_reads_are_not() -> Non
 async def test_a_refused_create_has_counted() -> None:
     async with a_world(creates_per_minute=2) as world:
         wrong, right = world.order(num_outputs=9), world.order()
-        statuses = [
-            (await world.ask("POST", "/v1/predictions", order))[0]
-            for order in (wrong, wrong, right)
+        answers = [
+            await world.ask("POST", "/v1/predictions", order) for order in (wrong, wrong, right)
         ]
 
         assert [status for status, _, _ in answers] == [422, 422, 429]

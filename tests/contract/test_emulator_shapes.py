@@ -279,3 +279,33 @@ async def test_what_is_not_there_is_a_404_with_a_body(path: str) -> None:
 
         assert status == 404
         assert body == {"detail": "The requested resource could not be found.", "status": 404}
+
+
+async def test_what_is_not_known_of_the_provider_is_a_setting() -> None:
+    async with a_world(
+        echo_webhook=False,
+        cancel_finished_status=409,
+        refuse_unknown_inputs=True,
+        webhook_https_only=True,
+    ) as world:
+        plain = world.order() | {"webhook": "https://127.0.0.1:9/hook"}
+        _, created, _ = await world.ask("POST", "/v1/predictions", plain)
+        await world.ended(created["id"])
+        canceled, _, _ = await world.ask("POST", f"/v1/predictions/{created['id']}/cancel")
+        unknown, body, _ = await world.ask(
+            "POST", "/v1/predictions", plain | {"input": {"colour": "red"}}
+        )
+        insecure, _, _ = await world.ask("POST", "/v1/predictions", world.order())
+
+        assert "webhook" not in created
+        assert canceled == 409
+        assert (unknown, insecure) == (422, 422)
+        assert "Additional property colour is not allowed" in body["detail"]
+
+
+async def test_a_start_may_be_told_as_processing() -> None:
+    async with a_world(start_webhook_status="processing") as world:
+        await world.bought(events=("start", "completed"))
+        heard = await world.heard("the last word")
+
+        assert [one.status for one in heard] == ["processing", "succeeded"]

@@ -56,7 +56,7 @@ async def test_an_order_that_is_no_json_is_parked_with_a_sentence(world: World) 
     await world.publish("upload.received", f"not json {marker}".encode(), message_id=marker)
 
     row = await parked_with(world, marker)
-    assert "upload.received cannot be read" in str(row["reason"])
+    assert "not JSON" in str(row["reason"])
 
 
 async def test_an_order_without_any_name_is_parked_with_a_sentence(world: World) -> None:

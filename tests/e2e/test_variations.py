@@ -35,8 +35,8 @@ async def test_v1_an_upload_event_names_the_job_and_its_original(world: World) -
 @pytest.mark.parametrize(
     ("photo", "why"),
     [
-        (None, "not in the bucket"),
-        (b"this is a text, whatever its name says", "no picture"),
+        (None, "no original"),
+        (b"this is a text, whatever its name says", "no file that we know"),
         (A_PHOTO[: len(A_PHOTO) // 2], "cut short|truncated|damaged"),
     ],
     ids=["missing", "text called jpg", "truncated"],

@@ -265,6 +265,33 @@ async def test_a_purchase_heard_of_after_its_job_ended_is_to_be_canceled(
     assert (await the_slot(database, slot.job_id)).state is S.CANCELED
 
 
+async def test_a_purchase_that_was_said_not_to_be_one_is_canceled_when_it_runs_for_an_ended_job(
+    database: Database,
+) -> None:
+    slot = await open_slot(database, S.PENDING)
+    row = await the_purchase(database, slot)
+    await end_job(database, slot.job_id)
+    assert (await the_purchase(database, slot)).cancel_wanted_at is None
+
+    await hear(database, news("p1", "processing", row=row))
+
+    async with database.transaction() as tx:
+        (unwanted,) = await predictions.to_cancel(tx, limit=9, lease=timedelta(minutes=1))
+    assert unwanted.prediction_id == "p1"
+
+
+async def test_what_runs_for_an_ended_job_is_canceled_before_its_slot_is_closed(
+    database: Database,
+) -> None:
+    slot = await a_slot(database, S.SUBMITTED)
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE job SET state = 'failed', ended_at = now()")
+
+    await hear(database, news(PREDICTION, "processing"))
+
+    assert (await the_purchase(database, slot)).cancel_wanted_at is not None
+
+
 async def test_a_cancel_that_we_asked_for_fails_nothing(database: Database) -> None:
     first = await a_slot(database, S.IN_DOUBT)
     second = await given_up(database, first)

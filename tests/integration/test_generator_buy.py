@@ -269,6 +269,27 @@ async def test_a_refused_input_fails_the_slot_with_the_providers_reason(shop: Sh
     assert [row["outcome"] for row in await shop.purchases(job_id)] == ["refused"]
 
 
+async def test_an_answer_to_an_earlier_attempt_does_not_move_the_slot(shop: Shop) -> None:
+    shop.emulator.faults.add("slow_answer", seconds=1.0)
+    shop.emulator.faults.add("unreadable_create_answer")
+    job_id = await shop.one_slot()
+    buyer = shop.buyer()
+    claim = await shop.claimed(buyer)
+    buying = asyncio.create_task(buyer.buy(claim))
+    await eventually("the create is under way", lambda: _entries(shop, "purchase"))
+
+    await shop.rows(
+        "UPDATE slot SET state = 'pending', attempt = 2, due_at = now(), lease_until = NULL"
+    )
+    await shop.claimed(shop.buyer())
+    await buying
+
+    slot = await shop.slot(job_id)
+    assert (slot["state"], slot["attempt"]) == ("creating", 2)
+    outcomes = [row["outcome"] for row in await shop.purchases(job_id)]
+    assert outcomes == ["in_doubt", "intended"]
+
+
 async def test_a_provider_that_cannot_be_reached_costs_no_attempt(
     database: Database, bucket: dict[str, str]
 ) -> None:

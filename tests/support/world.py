@@ -1,5 +1,6 @@
 """The whole system as a test sees it: as another team's service, as an operator, as Replicate."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID, uuid4
 import aio_pika
 import aiohttp
 import asyncpg
+import pika
 
 from deploy.local.system import System
 from shared.domain import keys
@@ -49,23 +51,10 @@ class World:
     async def publish(
         self, routing_key: str, body: object, *, message_id: str | None = None, **headers: Any
     ) -> None:
-        """Publish as anybody may: JSON or raw bytes, no CloudEvents headers unless given."""
+        """Publish as anybody may: plain pika, JSON or raw bytes, no headers unless given."""
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
-        connection = await aio_pika.connect(self.system.layout.parts["AMQP_URL"])
-        async with connection:
-            channel = await connection.channel()
-            exchange = await channel.get_exchange("darkroom", ensure=False)
-            await exchange.publish(
-                aio_pika.Message(
-                    payload,
-                    headers=headers,
-                    message_id=message_id,
-                    content_type="application/json",
-                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                ),
-                routing_key=routing_key,
-                timeout=10,
-            )
+        url = self.system.layout.parts["AMQP_URL"]
+        await asyncio.to_thread(_publish, url, routing_key, payload, message_id, headers)
 
     # ---- as somebody who looks
 
@@ -161,6 +150,17 @@ class World:
             declared = [await channel.declare_queue(queue.name, passive=True) for queue in QUEUES]
             return {q.name: q.declaration_result.message_count or 0 for q in declared}
 
+    async def consumers_of(self, queue: str) -> int:
+        """How many consumers a queue has; 0 where there is no such queue."""
+        connection = await aio_pika.connect(self.system.layout.parts["AMQP_URL"])
+        async with connection:
+            channel = await connection.channel()
+            try:
+                declared = await channel.declare_queue(queue, passive=True)
+            except aio_pika.exceptions.ChannelNotFoundEntity:
+                return 0
+            return declared.declaration_result.consumer_count or 0
+
     async def some_are_under_way(self, job_ids: list[UUID]) -> None:
         """A part of the jobs' slots is stored, and a part is not: the middle of it."""
 
@@ -235,6 +235,26 @@ class World:
             session.post(url, data=body, headers=dict(headers)) as answer,
         ):
             return answer.status, await answer.text()
+
+
+def _publish(
+    url: str, routing_key: str, body: bytes, message_id: str | None, headers: dict[str, Any]
+) -> None:
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish(
+            "darkroom",
+            routing_key,
+            body,
+            mandatory=True,
+            properties=pika.BasicProperties(
+                content_type="application/json",
+                delivery_mode=2,
+                message_id=message_id,
+                headers=headers or None,
+            ),
+        )
 
 
 def read_ledger(system: System) -> list[Row]:

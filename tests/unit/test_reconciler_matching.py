@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -71,7 +72,7 @@ def doubted(ordinal: int = 1, *, seed: int = 7) -> Doubted:
     return Doubted(slot, row)
 
 
-def listed(prediction_id: str = "p1", **more: object) -> Prediction:
+def listed(prediction_id: str = "p1", **more: Any) -> Prediction:
     """A prediction with the input that ``doubted()`` became; its webhook is not told."""
     body: dict[str, object] = {
         "id": prediction_id,
@@ -121,7 +122,7 @@ def test_without_a_webhook_the_input_decides() -> None:
         {"webhook": "https://elsewhere.example/hook"},
     ],
 )
-def test_what_differs_is_not_it(other: dict[str, object]) -> None:
+def test_what_differs_is_not_it(other: dict[str, Any]) -> None:
     assert evidence(doubted(), listed(**other)) == NotListed()
 
 
@@ -146,7 +147,7 @@ def test_slots_with_seeds_of_their_own_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("lost", [{"input": {}, "data_removed": True}, {"input": {}}])
-def test_a_prediction_that_lost_its_input_may_be_anybodys(lost: dict[str, object]) -> None:
+def test_a_prediction_that_lost_its_input_may_be_anybodys(lost: dict[str, Any]) -> None:
     assert isinstance(evidence(doubted(), listed(**lost)), Unclear)
 
 

@@ -120,7 +120,9 @@ class Emulator:
         )
         control = Control(self.clock, self.ledger, self.faults)
 
-        files_origin = await _serve(stack, outputs.app(), settings.files_host, settings.files_port)
+        files_origin = await _serve(
+            stack, outputs.app(), settings.files_host or settings.host, settings.files_port
+        )
         self.files_url = outputs.url = (settings.files_url or files_origin).rstrip("/")
         app = web.Application(
             middlewares=[Gate(settings, self.ledger).middleware()],

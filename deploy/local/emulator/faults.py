@@ -39,6 +39,7 @@ FAULTS: Mapping[str, Fault] = {
     "no_webhook_echo": Fault("answers do not name the webhook; its own body still does"),
     # the run
     "cold_start": Fault("starts only after so many provider seconds", {"seconds": 120.0}),
+    "early_start": Fault("`started_at` lies some milliseconds before `created_at`"),
     "stuck_starting": Fault("never starts; only a cancel or its deadline ends it"),
     "slow_run": Fault("runs for so many provider seconds", {"seconds": 600.0}),
     "abort": Fault("ends as `aborted` before it has started"),

@@ -304,7 +304,8 @@ def _fitting(size: Sequence[int]) -> tuple[int, int]:
 def _encoded(picture: Image.Image, kind: str) -> bytes:
     out = io.BytesIO()
     if kind == "PNG":
-        picture.save(out, "PNG", compress_level=1)
+        # Huffman codes alone: faster than looking for repetitions, of which paint has none.
+        picture.save(out, "PNG", compress_level=1, compress_type=2)
     else:
         picture.save(out, kind, quality=92)
     return out.getvalue()

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -92,6 +93,9 @@ class Lives:
             self._end(prediction, "aborted")
             return
         prediction.started = self.moment()
+        if "early_start" in faults:
+            early = prediction.created.wall - timedelta(milliseconds=4)
+            prediction.started = Moment(early, prediction.started.provider)
         self._tell(prediction, "start", status=self._settings.start_webhook_status)
         prediction.status = "processing"
         made: Sequence[MadeFile] = ()
@@ -199,6 +203,10 @@ class Lives:
         prediction.data_removed = True
         prediction.input = {}
         prediction.output = None
+        # Data URLs may be megabytes; the rest of the order still words the metrics.
+        files = {one.name for one in prediction.model.inputs if one.uri}
+        kept = {name: value for name, value in prediction.order.input.items() if name not in files}
+        prediction.order = Order(kept, prediction.order.seed, {})
         for token in prediction.file_tokens:
             self._outputs.drop(token)
         self._last_delivery.pop(prediction.id, None)

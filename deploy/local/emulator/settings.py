@@ -29,7 +29,7 @@ class Settings(BaseModel):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8400  # 0: a free one
-    files_host: str = "127.0.0.1"
+    files_host: str | None = None  # none: the same
     files_port: Annotated[int, Field(ge=0, le=65535)] = (
         8401  # outputs live on an origin of their own
     )

@@ -1,0 +1,36 @@
+"""What the README promises about settings is what the services read, in both directions."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+from deploy.local.system import SERVICES
+from shared.recipes import RECIPES
+from shared.settings import CommonSettings
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def told() -> set[str]:
+    section = README.read_text().split("## Settings", 1)[1].split("\n## ", 1)[0]
+    names: set[str] = set()
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            names |= set(re.findall(r"`([A-Z][A-Z0-9_]+)`", line.split("|")[1]))
+    return names
+
+
+def read() -> set[str]:
+    names = {name for recipe in RECIPES for name in recipe.settings}
+    for service in SERVICES:
+        kind: type[CommonSettings] = import_module(f"services.{service}.settings").Settings
+        names |= {field.upper() for field in kind.model_fields}
+    return names
+
+
+def test_every_setting_that_a_service_reads_is_in_the_readme() -> None:
+    assert read() - told() == set()
+
+
+def test_every_setting_in_the_readme_is_read_by_a_service() -> None:
+    assert told() - read() == set()
