@@ -89,22 +89,24 @@ async def test_a_cancel_ends_the_prediction_at_once() -> None:
 
 
 async def test_the_list_is_paged_newest_first_without_gaps() -> None:
-    async with a_world(run_s=600) as world, official(world) as client:
-        made = [
-            (await client.predictions.async_create(version=SDXL, input={"seed": seed})).id
-            for seed in range(103)
-        ]
+    async with a_world(cold_start_s=600) as world, official(world) as client:
+        for seed in range(203):
+            await world.buy(seed=seed)
+        made = [one["prediction"] for one in world.emulator.ledger.entries("purchase")]
         first = await client.predictions.async_list()
         second = await client.predictions.async_list(first.next or "")
-        back = await client.predictions.async_list(second.previous or "")
+        third = await client.predictions.async_list(second.next or "")
+        back = await client.predictions.async_list(third.previous or "")
 
-        assert [one.id for one in [*first.results, *second.results]] == made[::-1]
-        assert second.next is None
-        assert [one.id for one in back.results] == [one.id for one in first.results]
+        pages = [[one.id for one in page.results] for page in (first, second, third)]
+        assert [len(page) for page in pages] == [100, 100, 3]
+        assert [one for page in pages for one in page] == made[::-1]
+        assert third.next is None
+        assert [one.id for one in back.results] == pages[1]
 
 
 async def test_the_list_knows_spans_of_time() -> None:
-    async with a_world(run_s=600) as world:
+    async with a_world(cold_start_s=600) as world:
         early = await world.buy(seed=1)
         between = datetime.now(UTC)  # noqa: TID251 - the span is the test's own
         late = await world.buy(seed=2)

@@ -44,7 +44,13 @@ def test_another_order_gives_another_picture(other: dict[str, Any]) -> None:
     assert np.abs(one - two).mean() > 2
 
 
-def test_three_seeds_can_be_told_apart_by_eye() -> None:
+def test_not_even_a_byte_of_the_photo_may_differ() -> None:
+    unseen = PHOTO + b"\0"
+
+    assert made(unseen) != made(PHOTO)
+
+
+def test_seeds_can_be_told_apart_by_eye() -> None:
     means = [np.asarray(opened(made(seed=seed)[0])).mean(axis=(0, 1)) for seed in range(6)]
 
     assert len({tuple(np.round(mean / 6)) for mean in means}) >= 4

@@ -262,6 +262,18 @@ async def test_a_stale_fence_writes_nothing_although_state_and_attempt_look_the_
     assert await the_slot(database, asleep.job_id) == awake
 
 
+async def test_a_move_decided_for_an_attempt_that_is_over_writes_nothing(
+    database: Database,
+) -> None:
+    before = await a_slot(database, S.PENDING)
+    after = await moved(database, before, Move(S.PENDING, next_attempt=True))
+
+    async with database.transaction() as tx:
+        assert await slots.move(tx, before, Move(S.PENDING, next_attempt=True)) is None
+
+    assert await the_slot(database, before.job_id) == after
+
+
 async def test_of_two_that_move_a_slot_at_once_one_does(database: Database) -> None:
     slot = await a_slot(database, S.SUBMITTED)
 

@@ -150,6 +150,17 @@ class World:
             declared = [await channel.declare_queue(queue.name, passive=True) for queue in QUEUES]
             return {q.name: q.declaration_result.message_count or 0 for q in declared}
 
+    async def consumers_of(self, queue: str) -> int:
+        """How many consumers a queue has; 0 where there is no such queue."""
+        connection = await aio_pika.connect(self.system.layout.parts["AMQP_URL"])
+        async with connection:
+            channel = await connection.channel()
+            try:
+                declared = await channel.declare_queue(queue, passive=True)
+            except aio_pika.exceptions.ChannelNotFoundEntity:
+                return 0
+            return declared.declaration_result.consumer_count or 0
+
     async def some_are_under_way(self, job_ids: list[UUID]) -> None:
         """A part of the jobs' slots is stored, and a part is not: the middle of it."""
 
