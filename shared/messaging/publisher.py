@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from pamqp.commands import Basic
 from prometheus_client import Counter, Histogram
 
 from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable, Unroutable
 from shared.messaging.codec import to_message
-from shared.messaging.link import Link, deadline, opened
+from shared.messaging.link import GONE, Link, deadline, opened
 from shared.messaging.topology import EXCHANGE, must_be_heard
 
 PUBLISHED = Counter("darkroom_publish_total", "Messages given to the broker", ["outcome"])
@@ -70,7 +69,7 @@ class Publisher:
         except aio_pika.exceptions.DeliveryError as error:
             PUBLISHED.labels("nacked").inc()
             raise BrokerUnavailable("the broker refused the message (its queue is full)") from error
-        except (AMQPError, ChannelInvalidStateError, OSError, RuntimeError) as error:
+        except GONE as error:
             PUBLISHED.labels("lost").inc()
             raise BrokerUnavailable(f"the link broke: {type(error).__name__}") from error
         if not isinstance(word, Basic.Ack):

@@ -186,6 +186,16 @@ def test_a_file_that_is_two_things_is_neither(data: bytes) -> None:
         look(data)
 
 
+def test_a_file_is_only_shown_to_the_decoder_of_its_magic_bytes() -> None:
+    # A Photo CD is known by bytes in its middle; at its head stands what a PNG begins with.
+    data = bytearray(96 * 2048 + 768 * 512 * 3)
+    data[:16] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
+    data[2048:2052] = b"PCD_"
+
+    with pytest.raises(UnusableImage):
+        look(bytes(data))
+
+
 @given(st.binary(max_size=400), st.sampled_from(KINDS), st.integers(0, 60))
 @settings(max_examples=150, deadline=None)
 def test_whatever_the_bytes_only_our_own_refusal_comes_out(
