@@ -77,6 +77,9 @@ class Publisher:
             raise BrokerUnavailable("the broker refused the message (its queue is full)") from error
         except GONE as error:
             PUBLISHED.labels("lost").inc()
+            # This can come without one await on the way. A caller that tries again at once would
+            # keep the loop from ever noticing that the link is gone.
+            await asyncio.sleep(0)
             raise BrokerUnavailable(f"the link broke: {type(error).__name__}") from error
         if not isinstance(word, Basic.Ack):
             PUBLISHED.labels("nacked").inc()
