@@ -199,7 +199,7 @@ def event_of(
         RECEIVED_AT: received_at.isoformat(),
     }
     if hint is not None:
-        extensions[SLOT] = str(hint)
+        extensions[SLOT] = slots_in_query[0]
     return Envelope(
         id=(
             identity.verdict_id(prediction.id, prediction.raw_status)

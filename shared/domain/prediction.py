@@ -38,6 +38,9 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NUMBERS_KEPT = 64
 
 
+_STATUSES = {status.value: status for status in Status}
+
+
 class Unreadable(ValueError):
     """The body is not a prediction; the sentence says what is missing."""
 
@@ -104,7 +107,7 @@ def read_prediction(body: bytes | Mapping[str, Any]) -> Prediction:
     urls = _mapping(document.get("urls"))
     return Prediction(
         id=prediction_id,
-        status=Status(status) if status in set(Status) else None,
+        status=_STATUSES.get(status),
         raw_status=status,
         input=_mapping(document.get("input")),
         output=document.get("output"),
