@@ -8,17 +8,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 Floats = NDArray[np.float32]
+Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
     """An hour of the day: colours from the zenith down to the water, and where the sun stands."""
 
-    zenith: tuple[int, int, int]
-    horizon: tuple[int, int, int]
-    glow: tuple[int, int, int]
-    far: tuple[int, int, int]
-    near: tuple[int, int, int]
+    zenith: Colour
+    horizon: Colour
+    glow: Colour
+    far: Colour
+    near: Colour
 
 
 EVENING = Light((62, 84, 138), (250, 196, 142), (255, 236, 190), (142, 130, 160), (24, 32, 44))
@@ -65,7 +66,7 @@ def _sky(
 ) -> Floats:
     width, height = size
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None] ** 1.3
-    sky = _colour(light.zenith) * (1 - down) + _colour(light.horizon) * down
+    sky = floats(light.zenith) * (1 - down) + floats(light.horizon) * down
     sky = np.repeat(sky, width, axis=1)
     x, y = sun
     across = np.arange(width, dtype=np.float32)[None, :] - x
@@ -73,8 +74,8 @@ def _sky(
     away = np.sqrt(across**2 + below**2) / height
     glow = np.exp(-((away / 0.42) ** 2)) * 0.55 + np.exp(-((away / 0.055) ** 4)) * 0.9
     clouds = _clouds(rng, size)
-    sky += (_colour(light.glow) - sky) * np.clip(glow, 0, 1)[..., None]
-    lit = _colour(light.glow) * 0.6 + _colour(light.horizon) * 0.4
+    sky += (floats(light.glow) - sky) * np.clip(glow, 0, 1)[..., None]
+    lit = floats(light.glow) * 0.6 + floats(light.horizon) * 0.4
     return np.asarray(sky + (lit - sky) * clouds[..., None] * 0.6, dtype=np.float32)
 
 
@@ -107,7 +108,7 @@ def _raise(view: Floats, crest: Floats, light: Light, near: float) -> Floats:
     height = view.shape[0]
     rows = np.arange(height, dtype=np.float32)[:, None]
     covered = np.clip(rows - crest[None, :], 0, 1)[..., None]
-    body = _colour(light.far) * (1 - near) + _colour(light.near) * near
+    body = floats(light.far) * (1 - near) + floats(light.near) * near
     # Slopes that face the light, softly: the crest's own roughness would draw stripes.
     span = max(3, view.shape[1] // 24) | 1
     calm = np.convolve(np.pad(crest, span // 2, mode="edge"), np.ones(span) / span, mode="valid")
@@ -115,7 +116,7 @@ def _raise(view: Floats, crest: Floats, light: Light, near: float) -> Floats:
     mist = np.clip((rows - crest[None, :]) / (height * 0.30), 0, 1)[..., None] * (
         0.75 - 0.65 * near
     )
-    hill = body * shade + (_colour(light.horizon) - body * shade) * mist
+    hill = body * shade + (floats(light.horizon) - body * shade) * mist
     return np.asarray(view * (1 - covered) + hill * covered, dtype=np.float32)
 
 
@@ -130,7 +131,7 @@ def _water(rng: np.random.Generator, view: Floats, depth: int, light: Light) -> 
     wave = wave + rng.normal(0, 1.2, (depth, 1)) * nearness
     columns = np.clip(np.arange(width)[None, :] + wave, 0, width - 1).astype(int)
     water = mirrored[rows[:, None], columns]
-    tint = _colour(light.zenith) * 0.55
+    tint = floats(light.zenith) * 0.55
     return np.asarray(water * 0.80 + tint * (0.10 + 0.18 * nearness[..., None]), dtype=np.float32)
 
 
@@ -153,5 +154,5 @@ def _trees(rng: np.random.Generator, image: Image.Image, light: Light, shore: in
         draw.line([(x, foot - tall * 0.1), (x, foot)], tuple(dark), max(2, int(tall * 0.03)))
 
 
-def _colour(rgb: tuple[int, int, int]) -> Floats:
+def floats(rgb: Colour) -> Floats:
     return np.asarray(rgb, dtype=np.float32)

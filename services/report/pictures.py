@@ -27,8 +27,8 @@ def for_page(data: bytes, *, edge: int) -> Picture:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             _bounded(opened)
-            opened.draft("RGB", (2 * edge, 2 * edge))  # a JPEG is decoded no larger than needed
-            copy = _reduced(ImageOps.exif_transpose(opened), edge)
+            opened.draft("RGB", (edge, edge))  # a JPEG is decoded at the last halving above that
+            copy = ImageOps.exif_transpose(_reduced(opened, edge))
     except Undisplayable:
         raise
     except Exception as error:  # decoders of damaged bytes raise whatever they trip over
@@ -45,9 +45,11 @@ def _reduced(picture: Image.Image, edge: int) -> Image.Image:
     profile = picture.info.get("icc_profile")
     if picture.mode.startswith("I"):  # 16 bits a channel, which the other modes would clip
         picture = picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")
-    see_through = picture.has_transparency_data
-    if picture.mode != "CMYK" or not profile:
-        picture = picture.convert("RGBA" if see_through else "RGB")
+    # Others cannot be scaled well, or keep what shows through beside the picture.
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    elif picture.mode not in ("RGB", "L", "CMYK"):
+        picture = picture.convert("RGB")
     picture.thumbnail((edge, edge), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return _in_screen_colours(picture, profile)
 

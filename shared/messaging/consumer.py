@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared.clock import utc_now
@@ -21,7 +20,7 @@ from shared.domain.backoff import MAX_ATTEMPTS, wait_before
 from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, Permanent, Transient
 from shared.messaging.codec import delivery_count, from_message, raw_envelope
-from shared.messaging.link import Link, deadline, opened
+from shared.messaging.link import GONE, Link, deadline, opened
 from shared.messaging.topology import Queue
 
 log = structlog.get_logger()
@@ -211,7 +210,7 @@ class QueueWorker:
             try:
                 await self._consume(stop)
                 told = False
-            except (BrokerUnavailable, AMQPError, ChannelInvalidStateError, OSError) as error:
+            except (BrokerUnavailable, *GONE) as error:
                 # A queue that is missing is an error of the installation, and a loud one.
                 if self._link.is_open and not told:
                     log.error("consumer.refused", worker=repr(self), error=str(error))
@@ -254,7 +253,7 @@ class QueueWorker:
                 await self._drain(tags)
             else:
                 log.warning("consumer.lost", worker=repr(self))
-            with suppress(BrokerUnavailable, AMQPError, ChannelInvalidStateError, OSError):
+            with suppress(BrokerUnavailable, *GONE):
                 async with deadline(CALL_TIMEOUT_S, "closing a channel"):
                     await channel.close()
         finally:
@@ -442,7 +441,7 @@ class QueueWorker:
         try:
             async with deadline(CALL_TIMEOUT_S, "acknowledging"):
                 await delivery.message.ack()
-        except (BrokerUnavailable, AMQPError, ChannelInvalidStateError, OSError) as error:
+        except (BrokerUnavailable, *GONE) as error:
             log.info("message.ack_lost", event_id=envelope.id, error=type(error).__name__)
         queue = delivery.queue
         PROCESSED.labels(queue, outcome).inc()

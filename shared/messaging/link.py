@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ChannelInvalidStateError
 from prometheus_client import Counter
 
 from shared.errors import BrokerUnavailable
@@ -20,6 +21,10 @@ CONNECT_TIMEOUT_S = 5.0
 # Between attempts, with as much again by chance, so that replicas do not come back in step.
 RECONNECT_S = 0.5
 CLOSE_TIMEOUT_S = 2.0
+
+# What the client raises on a link that is gone. RuntimeError is its word for a connection or
+# channel that was closed; nothing of ours runs inside these calls that could raise one.
+GONE = (aio_pika.exceptions.AMQPError, ChannelInvalidStateError, OSError, RuntimeError)
 
 FOREIGN_CANCELS = Counter(
     "darkroom_foreign_cancel_total",
@@ -60,7 +65,7 @@ class Link:
                         heartbeat=HEARTBEAT_S,
                         client_properties={"connection_name": self._name},
                     )
-            except (BrokerUnavailable, aio_pika.exceptions.AMQPError, OSError) as error:
+            except (BrokerUnavailable, *GONE) as error:
                 if not told:
                     log.warning("broker.unreachable", link=self._name, error=_words(error))
                 told = True
@@ -69,10 +74,11 @@ class Link:
             CONNECTS.labels(self._name).inc()
             log.info("broker.connected", link=self._name)
             told = False
+            gone = _gone(connection)
             self._connection = connection
             self._open.set()
             try:
-                await connection.closed()
+                await gone.wait()
             finally:
                 self._open.clear()
                 self._connection = None
@@ -80,7 +86,7 @@ class Link:
             log.warning("broker.lost", link=self._name)
 
     async def _close(self, connection: AbstractConnection) -> None:
-        with suppress(BrokerUnavailable, aio_pika.exceptions.AMQPError, OSError):
+        with suppress(BrokerUnavailable, *GONE):
             async with deadline(CLOSE_TIMEOUT_S, "closing"):
                 await connection.close()
 
@@ -120,6 +126,19 @@ async def deadline(seconds: float, what: str) -> AsyncIterator[None]:
             raise
         FOREIGN_CANCELS.inc()
         raise BrokerUnavailable(f"the link to the broker died: {what}") from error
+
+
+def _gone(connection: AbstractConnection) -> asyncio.Event:
+    """Set when the link is gone, whoever ended it.
+
+    The client's own ``closed()`` and ``is_closed`` tell only of a close that we asked for: a broker
+    that went away leaves them waiting and false for ever.
+    """
+    gone = asyncio.Event()
+    connection.close_callbacks.add(lambda *_: gone.set())
+    if not connection.connected.is_set():  # it went before we could listen
+        gone.set()
+    return gone
 
 
 def _words(error: BaseException) -> str:

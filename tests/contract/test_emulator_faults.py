@@ -222,6 +222,17 @@ async def test_a_success_can_carry_any_output(shape: str, kind: type) -> None:
         assert isinstance(ended["output"], kind)
 
 
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
+async def test_pictures_can_come_in_another_format(extension: str) -> None:
+    async with a_world(**the("other_format", format=extension)) as world:
+        url = (await world.bought())["output"][0]
+        _, kind, data = await world.fetch(url)
+
+        found = Image.open(io.BytesIO(data))
+        assert url.endswith(f"/out-0.{extension}")
+        assert found.get_format_mimetype() == kind
+
+
 async def test_logs_can_be_huge() -> None:
     async with a_world(**the("huge_logs", bytes=3_000_000)) as world:
         await world.bought(events=("completed",))
@@ -384,6 +395,7 @@ async def test_rules_are_made_listed_and_removed_over_http() -> None:
         {"fault": "fail", "when": {"weather": "bad"}},
         {"fault": "fail", "rate": 2},
         {"fault": "output", "shape": "round"},
+        {"fault": "other_format", "format": "bmp"},
         ["fail"],
     ],
 )

@@ -209,3 +209,10 @@ async def test_a_photo_that_is_none_fails_the_run() -> None:
 async def test_a_photo_beyond_all_bounds_is_not_read_to_its_end() -> None:
     async with a_world(input_limit_bytes=1000) as world:
         assert "Failed to download input file" in await the_error(world)
+
+
+async def test_pictures_can_be_kept_small() -> None:
+    async with a_world(photo=a_photo(size=(400, 200)), longest_side=128) as world:
+        ended = await world.bought()
+
+        assert opened((await world.fetch(ended["output"][0]))[2]).size == (128, 64)

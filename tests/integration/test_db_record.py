@@ -292,7 +292,21 @@ async def test_what_runs_for_an_ended_job_is_canceled_before_its_slot_is_closed(
     assert (await the_purchase(database, slot)).cancel_wanted_at is not None
 
 
-async def test_a_cancel_that_we_asked_for_fails_nothing(database: Database) -> None:
+async def test_a_cancel_that_we_asked_for_is_no_failure_of_a_slot_that_is_about_to_be_closed(
+    database: Database,
+) -> None:
+    slot = await a_slot(database, S.SUBMITTED)
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE job SET state = 'failed', ended_at = now()")
+    await hear(database, news(PREDICTION, "processing"))
+
+    recorded = await hear(database, news(PREDICTION, "canceled"))
+
+    assert not recorded.closes
+    assert (await the_slot(database, slot.job_id)).state is S.RUNNING
+
+
+async def test_a_cancel_that_we_asked_for_takes_no_success_away(database: Database) -> None:
     first = await a_slot(database, S.IN_DOUBT)
     second = await given_up(database, first)
     await bought(database, second, "p2")

@@ -1,6 +1,7 @@
 """The local stack: up, down, killed, side by side, and never at the cost of somebody else."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import aio_pika
 import pytest
 
-from deploy.local.stack import Stack, processes, psql, rabbitmq_programs, sigv4, state
+from deploy.local.stack import PartMissing, Stack, processes, psql, rabbitmq_programs, sigv4, state
 from deploy.local.stack.part import Part, accepts_connections
 from deploy.local.stack.processes import Mark
 from tests.support.waiting import eventually, eventually_sync
@@ -21,9 +22,16 @@ from tests.support.waiting import eventually, eventually_sync
 OwnStack = Callable[..., Stack]
 
 
+@pytest.fixture(scope="module")
+def battered(own_stack_for_a_module: OwnStack) -> Stack:
+    """One stack for all tests that hurt it: what they did to it, the next ``up`` has to mend."""
+    return own_stack_for_a_module(start=False)
+
+
 @pytest.fixture
-def own(own_stack: OwnStack) -> Stack:
-    return own_stack()
+def own(battered: Stack) -> Stack:
+    battered.up()
+    return battered
 
 
 def put(stack: Stack, path: str, body: bytes = b"") -> int:
@@ -44,28 +52,30 @@ def s3(stack: Stack, method: str, path: str, body: bytes = b"") -> int:
     )
 
 
-async def leave_a_note(stack: Stack) -> None:
-    """One row, one object and one durable message."""
-    psql.ask(stack.environment()["DATABASE_URL"], "CREATE TABLE note AS SELECT 'kept' AS what")
-    assert put(stack, "note", b"kept") == 200
+async def leave_a_note(stack: Stack) -> str:
+    """One row, one object and one durable message, under a name of their own."""
+    name = f"note_{secrets.token_hex(4)}"
+    psql.ask(stack.environment()["DATABASE_URL"], f"CREATE TABLE {name} AS SELECT 'kept' AS what")
+    assert put(stack, name, b"kept") == 200
     connection = await aio_pika.connect(stack.environment()["AMQP_URL"])
     async with connection:
         channel = await connection.channel()
-        await channel.declare_queue("note", durable=True, arguments={"x-queue-type": "quorum"})
+        await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
         message = aio_pika.Message(b"kept", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-        await channel.default_exchange.publish(message, "note")
-    eventually_sync("the queue is on disk", lambda: stack.rabbitmq.would_survive("note"))
+        await channel.default_exchange.publish(message, name)
+    eventually_sync("the queue is on disk", lambda: stack.rabbitmq.would_survive(name))
+    return name
 
 
-async def notes(stack: Stack) -> tuple[str, int, bytes]:
-    row = psql.ask(stack.environment()["DATABASE_URL"], "SELECT what FROM note")
-    found = s3(stack, "GET", "note")
+async def read_the_note(stack: Stack, name: str) -> tuple[str, int, bytes]:
+    row = psql.ask(stack.environment()["DATABASE_URL"], f"SELECT what FROM {name}")  # noqa: S608
+    found = s3(stack, "GET", name)
 
     async def ask_the_queue() -> bytes | None:
         connection = await aio_pika.connect(stack.environment()["AMQP_URL"])
         async with connection:
             channel = await connection.channel()
-            queue = await channel.get_queue("note")
+            queue = await channel.get_queue(name)
             try:
                 message = await queue.get(timeout=2, fail=False)
             except TimeoutError:
@@ -77,7 +87,7 @@ async def notes(stack: Stack) -> tuple[str, int, bytes]:
 
     # A quorum queue elects its leader only after the broker has begun to answer; what it is asked
     # before that, it may leave unanswered.
-    message = await eventually("the message is back", ask_the_queue, within=30)
+    message = await eventually("the message is back", ask_the_queue, within=60)
     return row, found, message or b""
 
 
@@ -99,7 +109,7 @@ def test_all_three_are_ready_within_seconds(
     with capsys.disabled():
         sys.stdout.write(f"\nthe stack was ready after {took:.1f} s (wanted: 6 s, alone)\n")
     assert stack.running
-    assert took < 20  # other tests may be at work on the same two cores
+    assert took < 60  # twenty others may be at work on the same two cores
 
 
 def test_a_second_up_finds_everything_running_and_touches_nothing(own: Stack) -> None:
@@ -114,7 +124,7 @@ def test_a_second_up_finds_everything_running_and_touches_nothing(own: Stack) ->
 
 @pytest.mark.parametrize("name", ["postgres", "s3", "rabbitmq"])
 async def test_a_part_that_was_killed_is_started_again_with_its_data(own: Stack, name: str) -> None:
-    await leave_a_note(own)
+    note = await leave_a_note(own)
     before = own.environment()
     part: Part = getattr(own, name)
     assert part.pid is not None
@@ -124,11 +134,11 @@ async def test_a_part_that_was_killed_is_started_again_with_its_data(own: Stack,
     Stack(own.root).up()
 
     assert own.environment() == before
-    assert await notes(own) == ("kept", 200, b"kept")
+    assert await read_the_note(own, note) == ("kept", 200, b"kept")
 
 
 async def test_all_parts_killed_at_once_are_started_again_with_their_data(own: Stack) -> None:
-    await leave_a_note(own)
+    note = await leave_a_note(own)
     for pid in own.pids():
         try:
             os.kill(pid, signal.SIGKILL)
@@ -138,17 +148,17 @@ async def test_all_parts_killed_at_once_are_started_again_with_their_data(own: S
 
     Stack(own.root).up()
 
-    assert await notes(own) == ("kept", 200, b"kept")
+    assert await read_the_note(own, note) == ("kept", 200, b"kept")
 
 
 async def test_what_was_written_is_there_after_a_clean_stop(own_stack: OwnStack) -> None:
     stack = own_stack(throwaway=False)
-    await leave_a_note(stack)
+    note = await leave_a_note(stack)
 
     stack.down()
     stack.up()
 
-    assert await notes(stack) == ("kept", 200, b"kept")
+    assert await read_the_note(stack, note) == ("kept", 200, b"kept")
 
 
 def test_after_down_nothing_of_it_runs_and_no_port_is_held(own_stack: OwnStack) -> None:
@@ -299,8 +309,8 @@ def test_a_stack_is_removed_when_the_process_that_it_was_made_for_is_killed(
         owner.kill()
 
     eventually_sync("the orphan is removed", lambda: not root.exists(), within=60)
+    eventually_sync("nothing of it runs", lambda: orphan.pids() == [])
     assert len(pids) > 3
-    assert orphan.pids() == []
 
 
 def test_the_broker_also_runs_from_an_unpacked_package(
@@ -309,7 +319,10 @@ def test_the_broker_also_runs_from_an_unpacked_package(
     stack = own_stack(start=False)
     tools = stack.root / "tools"
     tools.mkdir()
-    rabbitmq_programs.unpack(tools, lambda _: None)
+    try:
+        rabbitmq_programs.unpack(tools, lambda _: None)
+    except PartMissing as missing:
+        pytest.skip(str(missing))
     monkeypatch.setattr(rabbitmq_programs, "installed", lambda: None)
 
     stack.up()

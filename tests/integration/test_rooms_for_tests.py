@@ -58,6 +58,32 @@ def test_a_bucket_takes_the_first_file_of_a_name_whoever_used_that_name_before(
     assert status == 200
 
 
+@pytest.mark.parametrize("who", ["one", "another"])
+async def test_a_migrated_database_has_the_tables_and_no_rows(database_url: str, who: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        before = await connection.fetchval("SELECT count(*) FROM job")
+        await connection.execute("DROP TABLE journal")
+    finally:
+        await connection.close()
+
+    assert before == 0
+
+
+@pytest.mark.parametrize("who", ["one", "another"])
+async def test_a_virtual_host_with_the_topology_takes_our_facts(amqp_url: str, who: str) -> None:
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange("darkroom")
+        queue = await channel.get_queue("darkroom.storage.outputs")
+
+        await exchange.publish(aio_pika.Message(who.encode()), "prediction.succeeded")
+        message = await queue.get(timeout=10)
+
+    assert message.body == who.encode()
+
+
 def test_the_environment_names_all_that_the_services_read(stack: Isolation) -> None:
     expected = {"AMQP_URL", "DATABASE_URL", "S3_ENDPOINT_URL", "S3_BUCKET"}
     expected |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}

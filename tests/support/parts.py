@@ -1,7 +1,9 @@
 """Parts that are not our local stack: named by the environment, or run by a container engine."""
 
+import gc
 import os
 import secrets
+import warnings
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from http.client import HTTPException
@@ -26,11 +28,32 @@ class NamedParts(Isolation):
     def __init__(self) -> None:
         missing = [name for name in NAMES if name not in os.environ]  # noqa: TID251
         if missing:
-            pytest.fail(f"DARKROOM_TEST_STACK=external also needs {', '.join(missing)}")
+            pytest.fail(
+                f"DARKROOM_TEST_STACK=external also needs {', '.join(missing)}", pytrace=False
+            )
         self._named = {name: os.environ[name] for name in NAMES}  # noqa: TID251
 
     def environment(self) -> dict[str, str]:
         return dict(self._named)
+
+
+def _require_an_engine() -> None:
+    import docker  # type: ignore[import-untyped]
+
+    try:
+        # A client that cannot connect leaves its socket to the garbage collector, which complains.
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            docker.from_env().close()
+            return
+    except docker.errors.DockerException as fault:
+        why = str(fault)
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
+    pytest.fail(
+        "DARKROOM_TEST_STACK=containers needs a running container engine, and none answers"
+        f" ({why}); leave the variable out to use the local stack.",
+        pytrace=False,
+    )
 
 
 class ContainerParts(Isolation):
@@ -38,7 +61,7 @@ class ContainerParts(Isolation):
 
     def __init__(self, until: ExitStack) -> None:
         """Start them; they are stopped when ``until`` closes."""
-        from docker.errors import DockerException  # type: ignore[import-untyped]
+        _require_an_engine()
         from testcontainers.core.container import DockerContainer
 
         password = secrets.token_urlsafe(24)
@@ -55,15 +78,9 @@ class ContainerParts(Isolation):
         objects = DockerContainer("chrislusf/seaweedfs:4.48").with_exposed_ports(8333)
         objects.with_envs(AWS_ACCESS_KEY_ID="darkroom", AWS_SECRET_ACCESS_KEY=password)
         objects.with_command("mini -dir=/data -bucket=darkroom -webdav=false")
-        try:
-            for container in (broker, database, objects):
-                container.start()
-                until.callback(container.stop)
-        except DockerException as fault:
-            pytest.fail(
-                "DARKROOM_TEST_STACK=containers needs a running container engine, and none"
-                f" answers ({fault}); leave the variable out to use the local stack."
-            )
+        for container in (broker, database, objects):
+            container.start()
+            until.callback(container.stop)
 
         def at(container: DockerContainer, port: int) -> str:
             return f"{container.get_container_host_ip()}:{container.get_exposed_port(port)}"

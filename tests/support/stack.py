@@ -25,6 +25,7 @@ from deploy.local.stack.state import lock, path_of
 from tests.support.parts import ContainerParts, NamedParts
 
 PREFIX = "darkroom-test-"
+TEMPLATE = "template"  # names the template database, once there is one
 # Fetched once, not once a run. (Root installs; and what lies in root's home is closed to servers.)
 TOOLS = None if os.geteuid() == 0 else Path(__file__).parents[2] / ".darkroom" / "tools"
 
@@ -56,6 +57,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     directory = config.stash[_run]
     if path_of(directory).exists():
         Stack(directory).nuke()
+    elif _kind() == "external" and (directory / TEMPLATE).exists():
+        NamedParts().drop_database((directory / TEMPLATE).read_text())
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -69,6 +72,10 @@ def _remove_what_dead_runs_left() -> None:
                 shutil.rmtree(directory, ignore_errors=True)
 
 
+def _kind() -> str:
+    return os.environ.get("DARKROOM_TEST_STACK", "local")  # noqa: TID251  (tests have no settings)
+
+
 def _controller(config: pytest.Config) -> int:
     """The process whose end is the end of the run."""
     worker = getattr(config, "workerinput", None)
@@ -78,9 +85,8 @@ def _controller(config: pytest.Config) -> int:
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> Iterator[Isolation]:
     """The parts that all tests of this run share. A `Stack`, when they are local."""
-    kind = os.environ.get("DARKROOM_TEST_STACK", "local")  # noqa: TID251  (tests have no settings)
     directory = pytestconfig.stash[_run]
-    match kind:
+    match _kind():
         case "local":
             local = Stack(directory, throwaway=True, owner=_controller(pytestconfig), tools=TOOLS)
             local.up()
@@ -90,8 +96,8 @@ def stack(pytestconfig: pytest.Config) -> Iterator[Isolation]:
         case "containers":
             with ExitStack() as until:
                 yield ContainerParts(until)
-        case _:
-            pytest.fail(f"DARKROOM_TEST_STACK is {kind!r}: local, containers and external exist")
+        case other:
+            pytest.fail(f"DARKROOM_TEST_STACK is {other!r}: local, containers and external exist")
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +114,7 @@ def template_database(stack: Isolation, pytestconfig: pytest.Config) -> str:
             stack.drop_database(draft)
             migrate(stack.create_database(draft))
             stack.rename_database(draft, name)
+            (run / TEMPLATE).write_text(name)
     return name
 
 
@@ -160,9 +167,7 @@ def service_environment(database_url: str, amqp_url: str, bucket: dict[str, str]
     return bucket | {"DATABASE_URL": database_url, "AMQP_URL": amqp_url}
 
 
-@pytest.fixture
-def own_stack() -> Iterator[Callable[..., Stack]]:
-    """Makes stacks that one test has for itself, to be killed part by part. About 4 s each."""
+def _own_stacks() -> Iterator[Callable[..., Stack]]:
     made: list[Stack] = []
 
     def make(*, throwaway: bool = True, start: bool = True) -> Stack:
@@ -177,3 +182,18 @@ def own_stack() -> Iterator[Callable[..., Stack]]:
     yield make
     for stack in made:
         stack.nuke()
+
+
+@pytest.fixture
+def own_stack() -> Iterator[Callable[..., Stack]]:
+    """Makes stacks that one test has for itself, to be killed part by part. About 4 s each.
+
+    Whatever `DARKROOM_TEST_STACK` says: nobody else's parts are ever killed.
+    """
+    yield from _own_stacks()
+
+
+@pytest.fixture(scope="module")
+def own_stack_for_a_module() -> Iterator[Callable[..., Stack]]:
+    """The same for the tests of one file, which must leave behind what `up` can mend."""
+    yield from _own_stacks()

@@ -211,7 +211,12 @@ class PredictionsApi:
         model, settings = asked.model, self._settings
         wanted = model.with_defaults(asked.input)
         seed = wanted.get("seed")
-        order = Order(wanted, secrets.randbelow(2**16) if seed is None else int(seed), {})
+        order = Order(
+            input=wanted,
+            seed=secrets.randbelow(2**16) if seed is None else int(seed),
+            files={},
+            longest_side=settings.longest_side,
+        )
         run_s = settings.run_s
         if run_s is None:
             run_s = random.Random(f"{settings.seed}:{number}:run").uniform(*model.run_s)

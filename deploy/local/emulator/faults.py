@@ -86,6 +86,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
 }
 
+FORMATS = ("jpg", "png", "webp")
 SHAPES = ("null", "empty", "string", "list", "dict", "number", "data_url")
 
 Chosen = Mapping[str, Mapping[str, Any]]
@@ -178,6 +179,8 @@ class Faults:
                 )
         if options.get("shape", "null") not in SHAPES:
             raise UnknownFault(f"there are the shapes {', '.join(SHAPES)}")
+        if options.get("format", "jpg") not in FORMATS:
+            raise UnknownFault(f"there are the formats {', '.join(FORMATS)}")
         if not 0 <= rate <= 1:
             raise UnknownFault("a rate lies between 0 and 1")
         rule = Rule(

@@ -24,7 +24,7 @@ from PIL import (
 
 from deploy.local.emulator.making import MadeFile, Order, RunFailed
 
-LONGEST_SIDE = 1024
+LARGEST_READ = 2048  # photos are reduced to this as they are decoded
 MOST_PIXELS = 80_000_000
 BRUSHED_SIDE = 336  # the brush works on a smaller copy: strokes are wider than pixels
 
@@ -62,7 +62,7 @@ def variations(order: Order) -> tuple[MadeFile, ...]:
     given = order.files.get("image")
     asked = (int(order.input["width"]), int(order.input["height"]))
     photo = None if given is None else read(given)
-    size = _fitting(asked if photo is None else photo.size)
+    size = _fitting(asked if photo is None else photo.size, order.longest_side)
     mask = read(order.files["mask"]).convert("L").resize(size) if "mask" in order.files else None
     strength = float(order.input["prompt_strength"]) if photo is not None else 0.7
     made = []
@@ -80,7 +80,7 @@ def restoration(order: Order) -> tuple[MadeFile, ...]:
     """restore-image: cleaned, evened out, a little more colour; the seed is hardly visible."""
     photo = read(order.files["input_image"])
     dice = _dice(order, "input_image", 0)
-    picture = photo.resize(_fitting(photo.size), Image.Resampling.LANCZOS)
+    picture = photo.resize(_fitting(photo.size, order.longest_side), Image.Resampling.LANCZOS)
     cleaned = picture.filter(ImageFilter.MedianFilter(3))
     picture = Image.blend(picture, cleaned, 0.7)
     picture = ImageOps.autocontrast(picture, cutoff=(0.5, 0.5), preserve_tone=True)
@@ -122,9 +122,9 @@ def read(data: bytes) -> Image.Image:
             opened = Image.open(io.BytesIO(data))
             if opened.width * opened.height > MOST_PIXELS:
                 raise RunFailed("CUDA out of memory. Tried to allocate 18.00 GiB (E1001)")
-            opened.draft("RGB", (LONGEST_SIDE * 2, LONGEST_SIDE * 2))
+            opened.draft("RGB", (LARGEST_READ, LARGEST_READ))
             upright = ImageOps.exif_transpose(opened)
-            upright.thumbnail((LONGEST_SIDE * 2, LONGEST_SIDE * 2), reducing_gap=2.0)
+            upright.thumbnail((LARGEST_READ, LARGEST_READ), reducing_gap=2.0)
     except UnidentifiedImageError as error:
         raise RunFailed(f"cannot identify image file '{name}'") from error
     except Image.DecompressionBombError as error:
@@ -294,9 +294,9 @@ def _dice(order: Order, source: str, index: int) -> random.Random:
     return random.Random(mixed.digest())
 
 
-def _fitting(size: Sequence[int]) -> tuple[int, int]:
+def _fitting(size: Sequence[int], longest: int) -> tuple[int, int]:
     """Within the bounds of a run, in steps of 8, of the same shape."""
-    share = min(1.0, LONGEST_SIDE / max(size))
+    share = min(1.0, longest / max(size))
     width, height = (max(64, round(side * share / 8) * 8) for side in size)
     return width, height
 

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from deploy.local.emulator import images, shapes
 from deploy.local.emulator.clock import Clock
 from deploy.local.emulator.inputs import InputFiles
 from deploy.local.emulator.ledger import Ledger
-from deploy.local.emulator.making import MadeFile, Order, RunFailed
+from deploy.local.emulator.making import MadeFile, RunFailed
 from deploy.local.emulator.models import Script
 from deploy.local.emulator.outputs import Outputs
 from deploy.local.emulator.predictions import Moment, Prediction
@@ -148,7 +149,7 @@ class Lives:
                 if one.uri and order.input.get(one.name)
             }
             return await asyncio.get_running_loop().run_in_executor(
-                self._pool, prediction.model.make, Order(order.input, order.seed, files)
+                self._pool, prediction.model.make, replace(order, files=files)
             )
 
     async def _succeed(self, prediction: Prediction, made: Sequence[MadeFile]) -> None:
@@ -206,7 +207,7 @@ class Lives:
         # Data URLs may be megabytes; the rest of the order still words the metrics.
         files = {one.name for one in prediction.model.inputs if one.uri}
         kept = {name: value for name, value in prediction.order.input.items() if name not in files}
-        prediction.order = Order(kept, prediction.order.seed, {})
+        prediction.order = replace(prediction.order, input=kept)
         for token in prediction.file_tokens:
             self._outputs.drop(token)
         self._last_delivery.pop(prediction.id, None)

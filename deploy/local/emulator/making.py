@@ -16,6 +16,7 @@ class Order:
     input: Mapping[str, Any]
     seed: int
     files: Mapping[str, bytes]
+    longest_side: int = 1024  # of a picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,5 +72,6 @@ class Settings(BaseModel):
     input_limit_bytes: int = 64 * 2**20
     input_timeout_s: Annotated[float, Field(gt=0)] = 20.0  # of the wall
     body_limit_bytes: int = 20 * 2**20
+    longest_side: Annotated[int, Field(ge=64, le=2048)] = 1024  # smaller pictures cost less
     workers: Annotated[int, Field(ge=1)] = 2  # pictures made at the same time
     deployments: dict[str, str] = Field(default_factory=lambda: {"acme/sdxl": "stability-ai/sdxl"})

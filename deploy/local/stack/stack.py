@@ -162,18 +162,22 @@ class Stack(Isolation):
 
     def _begin(self, report: Report) -> StackState:
         run_as = processes.account()
+        self._refuse_leftovers(self.root)
         home = shelter.home_of(self.root, run_as, report)
-        possible = [place / kind.name for place in (home, self.root) for kind in KINDS]
-        leftovers = [directory for directory in possible if directory.exists()]
-        if leftovers:
-            raise StackError(
-                f"{leftovers[0]} is there but {state.path_of(self.root)}, which held its password,"
-                f" is not; remove the rest with `{state.nuke_command(self.root)}`."
-            )
+        self._refuse_leftovers(home)
         owner = None
         if self._owner is not None:
             owner = Mark(self._owner, processes.began(self._owner) or "gone before we looked")
         return StackState(home, self._throwaway, owner, None, {})
+
+    def _refuse_leftovers(self, home: Path) -> None:
+        """Data whose password is lost cannot be used, and is not ours to throw away."""
+        for directory in (home / kind.name for kind in KINDS):
+            if directory.exists():
+                raise StackError(
+                    f"{directory} is there but {state.path_of(self.root)}, which held its password,"
+                    f" is not; remove the rest with `{state.nuke_command(self.root)}`."
+                )
 
     def _furnish(self) -> dict[str, Part]:
         if self._state is None:
