@@ -37,6 +37,7 @@ CONNECT_WITHIN_S = 5.0
 SILENCE_S = 20.0  # between two packets of an answer
 CALL_WITHIN_S = 120.0
 CHUNK = 64 * 1024
+SENT_WHOLE = 2 * 1024 * 1024  # bytes: sending a file in pieces costs a hop between threads for each
 LARGEST_PUT = 5 * 1024**3  # what S3 takes in one request; nothing of ours comes near it
 LONGEST_LINK = timedelta(days=7)  # what the signature allows
 
@@ -123,7 +124,7 @@ class Bucket:
             await self._client.put_object(
                 Bucket=self._name,
                 Key=key,
-                Body=file,
+                Body=file.read() if size <= SENT_WHOLE else file,
                 ContentLength=size,
                 ContentType=content_type,
                 Metadata={SHA256: digest},

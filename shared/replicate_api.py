@@ -33,7 +33,7 @@ SECONDS = Histogram(
     "darkroom_replicate_call_seconds", "How long a call of Replicate's API took.", ["call"]
 )
 
-READ_WITHIN = timedelta(seconds=20)
+READ_WITHIN = timedelta(seconds=15)
 CONNECT_WITHIN_S = 5.0
 # Answers carry logs, echoed inputs and data URLs; a page of the list carries a hundred of them.
 LARGEST_ANSWER = 64 * 1024 * 1024

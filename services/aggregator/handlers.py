@@ -67,8 +67,12 @@ class EndJobs:
             if isinstance(fact, JobCancelRequested):
                 await journal.hear(tx, envelope, outcome="heard", job_id=job_id)
 
-        ordinals = [f.ordinal for _, f in heard if isinstance(f, ArtifactsStored | SlotFailed)]
-        counted = await slots.count_closed(tx, job_id, ordinals)
+        # What asks for the end counts everything that is closed by now, also what the queue still
+        # holds the news of: a picture that is stored does not count as canceled.
+        closings = [f.ordinal for _, f in heard if isinstance(f, ArtifactsStored | SlotFailed)]
+        counted = await slots.count_closed(
+            tx, job_id, closings if len(closings) == len(heard) else None
+        )
         if job.state in ENDED:
             return  # what closed after the end is kept and shown, and changes no count
         if counted:
@@ -125,11 +129,8 @@ def _tally(job: Job) -> Tally:
 def _calls(
     heard: Sequence[tuple[Envelope, Heard]],
 ) -> list[tuple[Call, str | None, Envelope]]:
-    """What asks whether the job ends. Closings first: the last slot beats a wish in its batch."""
-    closings = [e for e, fact in heard if isinstance(fact, ArtifactsStored | SlotFailed)]
-    calls: list[tuple[Call, str | None, Envelope]] = []
-    if closings:
-        calls.append((Call.SLOTS_CLOSED, None, closings[-1]))
+    """What asks whether the job ends. The closings first, always: the last slot beats a wish."""
+    calls: list[tuple[Call, str | None, Envelope]] = [(Call.SLOTS_CLOSED, None, heard[-1][0])]
     for envelope, fact in heard:
         match fact:
             case JobCancelRequested(reason=reason):

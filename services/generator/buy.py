@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -44,6 +45,8 @@ ACCOUNT_PAUSED = Gauge("darkroom_account_paused", "1 while the provider turns ou
 
 # Polling is the truth; a wake-up makes it fast.
 POLL = timedelta(seconds=1)
+# Slots claimed in one transaction: few enough that all their creates begin at once.
+CLAIMED_TOGETHER = 16
 # A 429 that names no time; Replicate's own reset is one second at the usual limit.
 THROTTLED_FOR = timedelta(seconds=5)
 FIRST_PAUSE = timedelta(seconds=5)
@@ -119,45 +122,65 @@ class Buyer:
         async with asyncio.TaskGroup() as purchases:
             while not stop.is_set():
                 # A turned-away account is tried with one purchase, not with all of them.
-                if len(in_hand) >= (1 if self._turned_away else self._terms.at_once):
+                free = (1 if self._turned_away else self._terms.at_once) - len(in_hand)
+                if free <= 0:
                     await asyncio.wait(in_hand, return_when=asyncio.FIRST_COMPLETED)
                     continue
-                claim = await self._claim_or_wait()
-                if isinstance(claim, Claim):
+                claimed = await self._claim_or_wait(free)
+                if isinstance(claimed, timedelta):
+                    await self._rest(stop, claimed)
+                    continue
+                for claim in claimed:
                     purchase = purchases.create_task(self.buy(claim))
                     in_hand.add(purchase)
                     purchase.add_done_callback(in_hand.discard)
-                else:
-                    await self._rest(stop, claim)
 
-    async def claim(self) -> Claim | timedelta:
-        """Take a token, then a due slot with its intent; or say how long there is nothing to do."""
+    async def claim(self, most: int = 1) -> list[Claim] | timedelta:
+        """Take tokens, then due slots with their intents; or say how long there is nothing to do."""
         async with self._database.connection() as db:
             due_in = await slots.next_due_in(db)
             if due_in is None or due_in > timedelta(0):
                 return POLL if due_in is None else min(due_in, POLL)
-            wait = await rate_limit.take(
-                db, rate_limit.CREATES, per_minute=self._terms.creates_per_minute
-            )
-            if wait is not None:
-                return min(wait, POLL)
+            due = await slots.due(db, most=min(most, CLAIMED_TOGETHER))
+            tokens = await self._tokens(db, due) if due else POLL
+        if isinstance(tokens, timedelta):
+            return tokens
+        claims = await self._claim(tokens)
+        if len(claims) < tokens:
+            async with self._database.connection() as db:
+                await rate_limit.give_back(db, rate_limit.CREATES, tokens - len(claims))
+        return claims or POLL
+
+    async def _tokens(self, db: Connection, wanted: int) -> int | timedelta:
+        """As many tokens as are wanted, or one, or how long to wait for one."""
+        rate = self._terms.creates_per_minute
+        wait = await rate_limit.take(db, rate_limit.CREATES, per_minute=rate, tokens=wanted)
+        if wait is None:
+            return wanted
+        if wanted > 1:
+            return await self._tokens(db, 1)
+        return min(wait, POLL)
+
+    async def _claim(self, most: int) -> list[Claim]:
         # Measured from before the claim, so that it ends before the lease does.
         until = time.monotonic() + self._terms.intent_within.total_seconds()
+        recipes: dict[UUID, Configured | None] = {}
+        claims: list[Claim] = []
         async with self._database.transaction() as tx:
-            claimed = await slots.claim_due(tx, limit=1, lease=self._terms.lease)
-            if not claimed:
-                return POLL
-            slot = claimed[0]
-            job = await jobs.get(tx, slot.job_id)
-            recipe = self._recipes.get(job.recipe) if job else None
-            intent = await predictions.intend(
-                tx,
-                slot,
-                token=self._new_token(),
-                create_deadline=self._terms.intent_within,
-                ask_every=self._silence(recipe),
-            )
-        return Claim(slot=slot, intent=intent, recipe=recipe, until=until)
+            for slot in await slots.claim_due(tx, limit=most, lease=self._terms.lease):
+                if slot.job_id not in recipes:
+                    job = await jobs.get(tx, slot.job_id)
+                    recipes[slot.job_id] = self._recipes.get(job.recipe) if job else None
+                recipe = recipes[slot.job_id]
+                intent = await predictions.intend(
+                    tx,
+                    slot,
+                    token=self._new_token(),
+                    create_deadline=self._terms.intent_within,
+                    ask_every=self._silence(recipe),
+                )
+                claims.append(Claim(slot=slot, intent=intent, recipe=recipe, until=until))
+        return claims
 
     def _silence(self, recipe: Configured | None) -> timedelta:
         """After which Replicate is asked: soon, where it cannot call us."""
@@ -328,9 +351,9 @@ class Buyer:
             case _:
                 return None
 
-    async def _claim_or_wait(self) -> Claim | timedelta:
+    async def _claim_or_wait(self, most: int) -> list[Claim] | timedelta:
         try:
-            return await self.claim()
+            return await self.claim(most)
         except (DatabaseUnavailable, Transient) as error:
             log.warning("purchases.held", reason=str(error))
             return POLL

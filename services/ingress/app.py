@@ -1,5 +1,6 @@
 """``POST /webhooks/replicate``: believe or refuse, hand to the broker, and only then say yes."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Limits:
 
 
 class WebhookApp:
-    """Answers one request after the other; holds nothing but how many are in hand."""
+    """Answers webhooks; holds nothing but how many are in hand."""
 
     def __init__(
         self,
@@ -89,12 +90,30 @@ class WebhookApp:
         self._throttle = throttle
         self._now = now
         self._in_flight = 0
+        self._idle: asyncio.Event | None = None  # there from the moment that we drain
         IN_FLIGHT.set_function(lambda: self._in_flight)
 
     async def handle(self, request: web.Request) -> web.Response:
+        self._in_flight += 1
+        try:
+            answer = await self._answer(request)
+        finally:
+            self._in_flight -= 1
+            if self._idle is not None and not self._in_flight:
+                self._idle.set()
+        if self._idle is not None:
+            answer.force_close()  # the next one goes to somebody who stays
+        return answer
+
+    async def drain(self) -> None:
+        """Return when nothing is in hand any more; senders are told to come on new connections."""
+        self._idle = asyncio.Event()
+        if self._in_flight:
+            await self._idle.wait()
+
+    async def _answer(self, request: web.Request) -> web.Response:
         """Whatever happens inside, one answer comes out, one line is logged, one is counted."""
         started = time.perf_counter()
-        self._in_flight += 1
         try:
             told = await self._take(request)
         except Refused as refusal:
@@ -106,8 +125,6 @@ class WebhookApp:
         except Exception:
             log.exception("webhook.failed")
             return _refuse(request, OURS, "something of ours failed", started)
-        finally:
-            self._in_flight -= 1
         duration = time.perf_counter() - started
         _COUNT[ACCEPTED].inc()
         SECONDS.observe(duration)

@@ -1,7 +1,9 @@
 """The listening side of the ingress: bounded in headers, connections and patience."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -28,18 +30,20 @@ def serve_webhooks(
     host: str,
     port: int,
     connections: int,
+    drain: Callable[[], Awaitable[None]],
     drain_s: float,
 ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
     """The worker that serves ``app``. When told to stop it says so in ``/readyz`` first, then
-    closes its door, and finishes what it has in hand."""
+    closes its door, and finishes what it has in hand (``drain`` returns when that is done)."""
 
     async def worker(stop: asyncio.Event) -> None:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_server_logger(),
             keepalive_timeout=KEEPALIVE_S,
             lingering_time=LINGER_S,
-            shutdown_timeout=drain_s,
+            shutdown_timeout=LINGER_S,
             auto_decompress=False,  # a compressed body is refused, not blown up first
             max_line_size=HEADER_LINE_BYTES,
             max_field_size=HEADER_LINE_BYTES,
@@ -47,14 +51,34 @@ def serve_webhooks(
         )
         await runner.setup()
         try:
-            await _BoundedSite(runner, host, port, connections=connections).start()
+            site = _BoundedSite(runner, host, port, connections=connections)
+            await site.start()
             log.info("ingress.listening", addresses=[str(a) for a in runner.addresses])
             await stop.wait()
             health.draining = True
+            await site.stop()
+            # aiohttp's own drain stops reading: a body that is half here would never be whole.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(drain_s):
+                    await drain()
         finally:
             await runner.cleanup()
 
     return worker
+
+
+def _server_logger() -> logging.Logger:
+    """aiohttp's errors about what it cannot read quote it; a body must not get into a log."""
+
+    def without_quotes(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[0]:
+            record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
+            record.exc_info = None
+        return True
+
+    logger = logging.getLogger("aiohttp.server.ingress")
+    logger.filters[:] = [without_quotes]
+    return logger
 
 
 class _Full(asyncio.Protocol):

@@ -45,6 +45,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             host=settings.ingress_host,
             port=settings.ingress_port,
             connections=settings.webhook_connections,
+            drain=webhooks.drain,
             drain_s=settings.drain_seconds,
         ),
     )

@@ -18,6 +18,10 @@ LAST_ROUND = Gauge(
     "darkroom_reconciler_last_round_seconds", "When a round last ended well (Unix time).", ["round"]
 )
 
+# A round that is cut off by the end of its service costs nothing: what it took comes again when
+# its lease is over.
+GRACE_S = 5.0
+
 T = TypeVar("T")
 
 # What one round did, by name; all zero: there was nothing to do.
@@ -32,26 +36,39 @@ def every(
     look in step). A round that fails is told and tried again; it never ends the service."""
 
     async def worker(stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                counts = await run_once()
-            except (DatabaseUnavailable, Transient) as error:
-                log.warning("round.held", round=name, reason=str(error))
-            except Exception:
-                log.exception("round.failed", round=name)
-            else:
-                LAST_ROUND.labels(name).set_to_current_time()
-                told = {what: count for what, count in counts.items() if count}
-                for what, count in told.items():
-                    DONE.labels(what).inc(count)
-                if told:
-                    log.info("round.ended", round=name, **told)
-            rest = interval.total_seconds() * (0.8 + 0.4 * chance())
-            with_stop = asyncio.create_task(stop.wait())
-            await asyncio.wait((with_stop,), timeout=rest)
-            with_stop.cancel()
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                running = asyncio.create_task(_run(name, run_once))
+                try:
+                    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait({running}, timeout=GRACE_S)
+                finally:
+                    running.cancel()
+                    await asyncio.gather(running, return_exceptions=True)
+                rest = interval.total_seconds() * (0.8 + 0.4 * chance())
+                await asyncio.wait({stopping}, timeout=rest)
+        finally:
+            stopping.cancel()
 
     return worker
+
+
+async def _run(name: str, run_once: Round) -> None:
+    try:
+        counts = await run_once()
+    except (DatabaseUnavailable, Transient) as error:
+        log.warning("round.held", round=name, reason=str(error))
+        return
+    except Exception:
+        log.exception("round.failed", round=name)
+        return
+    LAST_ROUND.labels(name).set_to_current_time()
+    told = {what: count for what, count in counts.items() if count}
+    for what, count in told.items():
+        DONE.labels(what).inc(count)
+    if told:
+        log.info("round.ended", round=name, **told)
 
 
 async def some_at_once(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:

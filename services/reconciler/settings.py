@@ -17,6 +17,8 @@ class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
     cancel_every_seconds: Seconds = 1.0
     doubt_every_seconds: Seconds = 3.0
     deadlines_every_seconds: Seconds = 5.0
+    # A report takes seconds; a job that waits for it longer is said to have completed once more.
+    report_patience_seconds: Seconds = 300.0
 
     # Of the account's reads; the rest is for everybody else who uses the account.
     reads_share: Annotated[float, Field(gt=0, le=1)] = 0.1

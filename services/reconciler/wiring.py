@@ -14,6 +14,7 @@ from services.reconciler.give_up import GiveUp
 from services.reconciler.reads import Reads
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
+from services.reconciler.unreported import RescueReports
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
@@ -53,6 +54,9 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     )
     deadlines = WatchDeadlines(database=database, now=utc_now)
 
+    patience = timedelta(seconds=settings.report_patience_seconds)
+    rescue = RescueReports(database=database, patience=patience)
+
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
         return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
 
@@ -68,5 +72,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             parking=Parked(database),
             concurrency=1,
         ),
+        # As often as a report may take: what is said again gets that long to be heard.
+        rounds("reports", rescue.run_once, settings.report_patience_seconds),
         relay(database, publisher),
     )

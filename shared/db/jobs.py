@@ -1,7 +1,7 @@
 """SQL for ``job``: what somebody ordered. Its state never goes back, and it ends once."""
 
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -181,6 +181,24 @@ async def overdue(tx: Connection, *, limit: int) -> list[UUID]:
       ORDER BY deadline
          LIMIT $1
         """,
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+async def unreported(tx: Connection, *, older_than: timedelta, limit: int) -> list[UUID]:
+    """Completed jobs whose report has not come within ``older_than`` of their end."""
+    rows = await tx.fetch(
+        """
+        SELECT id
+          FROM job
+         WHERE state = 'completed'
+           AND report = 'pending'
+           AND ended_at < now() - $1::interval
+      ORDER BY ended_at
+         LIMIT $2
+        """,
+        older_than,
         limit,
     )
     return [row["id"] for row in rows]

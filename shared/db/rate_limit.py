@@ -26,9 +26,9 @@ class Pause:
 
 
 async def take(
-    tx: Connection, bucket: str, *, per_minute: int, share: float = 1.0
+    tx: Connection, bucket: str, *, per_minute: int, share: float = 1.0, tokens: int = 1
 ) -> timedelta | None:
-    """Take one token; None: granted, else how long to wait before asking again.
+    """Take all of ``tokens`` or none; None: granted, else how long to wait before asking again.
 
     Never more than ``per_minute`` in any minute, whatever the burst. ``share`` below 1 leaves the
     rest of the bucket to those who ask with a larger one.
@@ -53,17 +53,17 @@ async def take(
                            FOR UPDATE) AS locked
             ), taken AS (
                 UPDATE rate_limit
-                   SET tokens = r.level - 1, refilled_at = r.at, capacity = $2, per_second = $3
+                   SET tokens = r.level - $6::float8, refilled_at = r.at, capacity = $2, per_second = $3
                   FROM r
                  WHERE rate_limit.bucket = r.bucket
-                   AND r.level >= 1 + $4
+                   AND r.level >= $6::float8 + $4
                    AND coalesce(r.paused_until <= r.at, true)
              RETURNING true
             )
             SELECT EXISTS (SELECT FROM taken) AS granted,
                    greatest(paused_until - at,
                             greatest(refilled_at - at, interval '0')
-                            + make_interval(secs => (1 + $4 - level) / flow)) AS wait
+                            + make_interval(secs => ($6::float8 + $4 - level) / flow)) AS wait
               FROM r
             """,
             bucket,
@@ -71,6 +71,7 @@ async def take(
             per_second,
             reserve,
             GROWS_BACK_IN.total_seconds(),
+            float(tokens),
         )
         if row is not None:
             break
@@ -86,6 +87,15 @@ async def take(
         )
     wait: timedelta = row["wait"]
     return None if row["granted"] else wait
+
+
+async def give_back(tx: Connection, bucket: str, tokens: int) -> None:
+    """Return tokens that were taken for calls that are not made."""
+    await tx.execute(
+        "UPDATE rate_limit SET tokens = least(capacity, tokens + $2) WHERE bucket = $1",
+        bucket,
+        float(tokens),
+    )
 
 
 async def throttled(tx: Connection, bucket: str, retry_after: timedelta) -> None:

@@ -214,6 +214,18 @@ async def next_due_in(tx: Connection) -> timedelta | None:
     return wait
 
 
+async def due(tx: Connection, *, most: int) -> int:
+    """How many slots may be bought now, counted up to ``most``."""
+    count: int = await tx.fetchval(
+        """
+        SELECT count(*)
+          FROM (SELECT FROM slot WHERE state = 'pending' AND due_at <= now() LIMIT $1) AS enough
+        """,
+        most,
+    )
+    return count
+
+
 async def leases_run_out(tx: Connection, *, limit: int) -> list[Slot]:
     """Slots whose buyer did not come back, locked; move them to ``in_doubt``."""
     rows = await tx.fetch(

@@ -74,10 +74,11 @@ class Link:
             CONNECTS.labels(self._name).inc()
             log.info("broker.connected", link=self._name)
             told = False
+            gone = _gone(connection)
             self._connection = connection
             self._open.set()
             try:
-                await connection.closed()
+                await gone.wait()
             finally:
                 self._open.clear()
                 self._connection = None
@@ -125,6 +126,19 @@ async def deadline(seconds: float, what: str) -> AsyncIterator[None]:
             raise
         FOREIGN_CANCELS.inc()
         raise BrokerUnavailable(f"the link to the broker died: {what}") from error
+
+
+def _gone(connection: AbstractConnection) -> asyncio.Event:
+    """Set when the link is gone, whoever ended it.
+
+    The client's own ``closed()`` and ``is_closed`` tell only of a close that we asked for: a broker
+    that went away leaves them waiting and false for ever.
+    """
+    gone = asyncio.Event()
+    connection.close_callbacks.add(lambda *_: gone.set())
+    if not connection.connected.is_set():  # it went before we could listen
+        gone.set()
+    return gone
 
 
 def _words(error: BaseException) -> str:

@@ -4,9 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.abc import AbstractChannel
+from aiormq.channel import Channel
 from pamqp.commands import Basic
 from prometheus_client import Counter, Histogram
 
@@ -14,6 +16,7 @@ from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable, Unroutable
 from shared.messaging.codec import to_message
 from shared.messaging.link import GONE, Link, deadline, opened
+from shared.messaging.pipeline import Pipeline
 from shared.messaging.topology import EXCHANGE, must_be_heard
 
 PUBLISHED = Counter("darkroom_publish_total", "Messages given to the broker", ["outcome"])
@@ -26,6 +29,9 @@ for outcome in ("confirmed", "returned", "nacked", "timeout", "lost"):
     PUBLISHED.labels(outcome)
 
 
+DEFAULT_EXCHANGE = ""  # leads to the queue that the routing key names
+
+
 class Publisher:
     """Publishes over a connection of its own, any number of messages in flight.
 
@@ -36,7 +42,7 @@ class Publisher:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._channel: AbstractChannel | None = None
-        self._exchange: AbstractExchange | None = None
+        self._pipeline: Pipeline | None = None
         self._opening = asyncio.Lock()
 
     async def publish(
@@ -51,10 +57,10 @@ class Publisher:
         began = time.monotonic()
         try:
             async with deadline(timeout, "publishing"):
-                channel, exchange = await self._ready()
-                target = exchange if to_queue is None else channel.default_exchange
-                word = await target.publish(
+                pipeline = await self._ready()
+                word = await pipeline.publish(
                     to_message(envelope),
+                    exchange=EXCHANGE if to_queue is None else DEFAULT_EXCHANGE,
                     routing_key=envelope.type if to_queue is None else to_queue,
                     mandatory=to_queue is not None or must_be_heard(envelope.type),
                 )
@@ -71,6 +77,9 @@ class Publisher:
             raise BrokerUnavailable("the broker refused the message (its queue is full)") from error
         except GONE as error:
             PUBLISHED.labels("lost").inc()
+            # This can come without one await on the way. A caller that tries again at once would
+            # keep the loop from ever noticing that the link is gone.
+            await asyncio.sleep(0)
             raise BrokerUnavailable(f"the link broke: {type(error).__name__}") from error
         if not isinstance(word, Basic.Ack):
             PUBLISHED.labels("nacked").inc()
@@ -83,21 +92,18 @@ class Publisher:
         async with deadline(2.0, "opening a channel"):
             await self._ready()
 
-    async def _ready(self) -> tuple[AbstractChannel, AbstractExchange]:
-        if self._channel is not None and self._exchange is not None and not self._is_gone():
-            return self._channel, self._exchange
+    async def _ready(self) -> Pipeline:
+        if self._pipeline is not None and not self._pipeline.is_closed and self._link.is_open:
+            return self._pipeline
         async with self._opening:
-            if self._channel is None or self._exchange is None or self._is_gone():
+            if self._pipeline is None or self._pipeline.is_closed or not self._link.is_open:
                 connection = await self._link.connection()
                 # Held here: the client keeps channels by weak references only.
                 self._channel = await connection.channel(
                     publisher_confirms=True, on_return_raises=True
                 )
-                self._exchange = await self._channel.get_exchange(EXCHANGE, ensure=False)
-            return self._channel, self._exchange
-
-    def _is_gone(self) -> bool:
-        return self._channel is None or self._channel.is_closed or not self._link.is_open
+                self._pipeline = Pipeline(cast(Channel, await self._channel.get_underlay_channel()))
+            return self._pipeline
 
 
 @asynccontextmanager

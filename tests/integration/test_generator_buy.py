@@ -37,6 +37,29 @@ async def test_a_due_slot_is_bought_and_its_prediction_written_down(shop: Shop) 
     assert await shop.facts(job_id) == ["upload.received", "job.accepted", "prediction.created"]
 
 
+async def test_several_slots_are_claimed_together_and_what_was_not_used_is_given_back(
+    shop: Shop,
+) -> None:
+    await shop.order(params={"count": 3})
+    buyer = shop.buyer(creates_per_minute=60)
+
+    claims = await buyer.claim(most=8)
+
+    assert isinstance(claims, list)
+    assert len({claim.intent.token for claim in claims}) == 3
+    (bucket,) = await shop.rows("SELECT capacity - tokens AS used FROM rate_limit")
+    assert 2.5 < bucket["used"] <= 3
+
+
+async def test_with_few_tokens_left_slots_are_claimed_one_by_one(shop: Shop) -> None:
+    await shop.order(params={"count": 4})
+    buyer = shop.buyer(creates_per_minute=12)  # two at once, then one in six seconds
+
+    counts = [len(c) if isinstance(c := await buyer.claim(most=4), list) else 0 for _ in range(3)]
+
+    assert counts == [1, 1, 0]
+
+
 async def test_two_buyers_that_race_buy_each_slot_once(shop: Shop) -> None:
     jobs = [await shop.order(params={"count": 4}) for _ in range(3)]
     stop = asyncio.Event()

@@ -418,8 +418,10 @@ async def test_a_body_shorter_than_it_says_is_never_published(ingress: Ingress) 
     assert await ingress.queued() == []
 
 
-async def test_a_body_longer_than_it_says_is_refused(ingress: Ingress) -> None:
-    body = a_prediction()
+async def test_a_body_longer_than_it_says_is_refused_and_not_quoted_in_the_log(
+    ingress: Ingress, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = a_prediction(logs="a word that must not be logged", error="the end of a long body")
     lines = "".join(f"{name}: {value}\r\n" for name, value in signed(body, SECRET).items())
 
     answer = await ingress.send_raw(
@@ -427,8 +429,10 @@ async def test_a_body_longer_than_it_says_is_refused(ingress: Ingress) -> None:
         + body
     )
 
-    assert answer.startswith(b"HTTP/1.1 401 ")
+    # What follows the declared length is no request, and is what is answered first.
+    assert answer.split(b" ")[1] in (b"400", b"401")
     assert await ingress.queued() == []
+    assert "long body" not in caplog.text
 
 
 async def test_one_more_than_may_be_in_hand_is_429_and_may_come_again(amqp_url: str) -> None:
@@ -455,7 +459,7 @@ async def test_an_address_over_its_rate_is_429_before_anything_is_verified(amqp_
     async with an_ingress(amqp_url, webhooks_per_second_per_address=1) as ingress:
         statuses = [(await ingress.post(b"{}", {}))[0] for _ in range(4)]
 
-    assert statuses == [400, 400, 429, 429]
+    assert statuses == [415, 415, 429, 429]
 
 
 async def test_one_connection_too_many_is_closed_and_the_others_stay(amqp_url: str) -> None:
@@ -563,7 +567,7 @@ async def test_a_webhook_in_hand_is_finished_while_the_door_closes(amqp_url: str
         async def closed() -> bool:
             try:
                 _, probe = await asyncio.open_connection("127.0.0.1", ingress.port)
-            except ConnectionRefusedError:
+            except ConnectionError:
                 return True
             probe.close()
             return False

@@ -11,6 +11,7 @@ from uuid import uuid4
 import aio_pika
 import pytest
 
+from shared.clock import utc_now
 from shared.envelope import Envelope
 from shared.errors import (
     BrokerUnavailable,
@@ -454,6 +455,31 @@ async def test_attempts_that_are_used_up_end_among_the_dead(amqp_url: str) -> No
         await eventually("it is parked", parked)
     assert parking.spots[0].due_in is None
     assert parking.spots[0].attempts == 4
+
+
+async def test_what_expires_is_due_again_before_that_whatever_the_other_side_asks(
+    amqp_url: str,
+) -> None:
+    parking = Remembered()
+    too_late = utc_now() + timedelta(minutes=10)
+
+    async def handle(_envelope: Envelope) -> None:
+        raise Transient("later", retry_after=timedelta(hours=1), expires_at=too_late)
+
+    async def parked() -> int:
+        return len(parking.spots)
+
+    async with (
+        open_publisher(amqp_url, name="t") as publisher,
+        open_subscriptions(amqp_url, name="t") as subscriptions,
+        working(subscriptions, handle, parking=parking),
+    ):
+        await publisher.publish(an_event())
+        await eventually("it is parked", parked)
+    [spot] = parking.spots
+    assert spot.expires_at == too_late
+    assert spot.due_in is not None
+    assert spot.due_in <= timedelta(minutes=5)
 
 
 async def test_while_postgres_is_away_messages_are_held_and_nothing_is_parked(

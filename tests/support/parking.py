@@ -17,6 +17,7 @@ class Spot:
     trace: str | None
     attempts: int
     due_in: timedelta | None
+    expires_at: datetime | None = None
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Remembered:
     ) -> None:
         if self.fails_with is not None:
             raise self.fails_with
-        self.spots.append(Spot(queue, envelope, reason, trace, attempts, due_in))
+        self.spots.append(Spot(queue, envelope, reason, trace, attempts, due_in, expires_at))
 
     async def note_start(self, queue: str, envelope: Envelope) -> int:
         self.starts[envelope.id] += 1

@@ -176,9 +176,9 @@ class Shop:
         return await self.order(params={"count": 1, **params})
 
     async def claimed(self, buyer: Buyer) -> Claim:
-        claim = await buyer.claim()
-        assert isinstance(claim, Claim), f"nothing to buy for {claim}"
-        return claim
+        claims = await buyer.claim()
+        assert isinstance(claims, list), f"nothing to buy for {claims}"
+        return claims[0]
 
     async def buy_one(self, buyer: Buyer | None = None) -> Claim:
         buyer = buyer or self.buyer()

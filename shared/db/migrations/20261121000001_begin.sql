@@ -36,6 +36,7 @@ CREATE TABLE job (
 );
 CREATE INDEX job_by_external_ref ON job (external_ref) WHERE external_ref IS NOT NULL;
 CREATE INDEX job_by_age ON job (created_at DESC);
+CREATE INDEX job_unreported ON job (ended_at) WHERE state = 'completed' AND report = 'pending';
 CREATE INDEX job_open_by_deadline ON job (deadline) WHERE ended_at IS NULL AND deadline IS NOT NULL;
 
 -- One of the n purchases that a job waits for.

@@ -1,37 +1,39 @@
 """Durable acknowledgements of our ingress against two others, on one broker and under one load.
 
-``AMQP_URL=… python -m tests.benchmark.ingress``. The three take turns, each as one process, and the
-load comes from another; so does the broker. Prints the machine, the versions, every round, and the
-medians with their ratios.
+``python -m tests.benchmark.ingress``, on a broker of its own with production's settings. The three
+take turns, each as one process, and the load comes from another. Prints the machine, the versions,
+every round, and the medians with their ratios.
 """
 
 import argparse
 import asyncio
 import json
 import os
-import platform
 import socket
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import psutil
 
 from shared.messaging import topology
+from tests.benchmark.rig import machine, parts, say
+from tests.support.waiting import eventually_sync
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HERE = "tests.benchmark.ingress"
 OURS, REFERENCE, NAIVE = "darkroom", "fastapi+faststream", "aiohttp+aio-pika"
 LIBRARIES = (
     *("aiohttp", "aio-pika", "aiormq", "svix", "uvloop"),
-    *("fastapi", "faststream", "starlette", "uvicorn", "h11", "httptools"),
+    *("fastapi", "faststream", "starlette", "uvicorn"),
 )
 
 
@@ -52,9 +54,13 @@ def main() -> None:
     reading.add_argument("--connections", type=int, default=64)
     reading.add_argument("--only", choices=(OURS, REFERENCE, NAIVE))
     asked = reading.parse_args()
-    amqp_url = os.environ["AMQP_URL"]  # noqa: TID251 - the benchmark is no service
-    say(machine())
-    asyncio.run(prepare(amqp_url))
+    say(f"{machine(*LIBRARIES)}; load {psutil.getloadavg()[0]:.1f}")
+    say(f"uvicorn parses HTTP with {'httptools' if find_spec('httptools') else 'h11'}")
+    with parts() as environment:
+        compare(environment["AMQP_URL"], asked)
+
+
+def compare(amqp_url: str, asked: argparse.Namespace) -> None:
     rounds: dict[str, list[Round]] = {OURS: [], REFERENCE: [], NAIVE: []}
     names = [asked.only] if asked.only else list(rounds)
     for number in range(asked.rounds):
@@ -64,7 +70,7 @@ def main() -> None:
                 result = measure(
                     process, port, webhooks=asked.webhooks, connections=asked.connections
                 )
-            asyncio.run(prepare(amqp_url))
+            asyncio.run(purge(amqp_url))
             rounds[name].append(result)
             say(
                 f"{name:20} {result.accepted_per_second:7.0f}/s  p50 {result.p50_ms:6.1f} ms  "
@@ -79,9 +85,8 @@ def main() -> None:
             steady = measure(
                 process, port, webhooks=10_000, connections=asked.connections, per_second=500
             )
-        asyncio.run(prepare(amqp_url))
         say(
-            f"\n{OURS} at 500/s, open loop, 20 s: p50 {steady.p50_ms:.1f} ms, "
+            f"{OURS} at 500/s, open loop, 20 s: p50 {steady.p50_ms:.1f} ms, "
             f"p99 {steady.p99_ms:.1f} ms, max {steady.max_ms:.1f} ms (goal: p99 ≤ 25 ms)"
         )
 
@@ -94,7 +99,7 @@ def conclude(rounds: dict[str, list[Round]]) -> None:
     cost = {
         name: statistics.median(r.server_us for r in results) for name, results in rounds.items()
     }
-    say("\nmedians: " + ", ".join(f"{name} {value:.0f}/s" for name, value in rate.items()))
+    say("medians: " + ", ".join(f"{name} {value:.0f}/s" for name, value in rate.items()))
     for other in (REFERENCE, NAIVE):
         say(
             f"{OURS} against {other}: {rate[OURS] / rate[other]:.2f} × the acknowledgements, "
@@ -142,7 +147,7 @@ def running(name: str, amqp_url: str) -> Iterator[tuple[psutil.Process, int]]:
     """One ingress in a process of its own, on a free port, ready. Ours runs as in production,
     with its log (JSON, into a file)."""
     port = free_port()
-    log = Path(f"/tmp/darkroom-benchmark-{os.getpid()}.log")  # noqa: S108 - deleted below
+    log = Path(tempfile.mkstemp(prefix="darkroom-bench-", suffix=".log")[1])
     environment = {
         "PATH": os.defpath,
         "AMQP_URL": amqp_url,
@@ -163,7 +168,7 @@ def running(name: str, amqp_url: str) -> Iterator[tuple[psutil.Process, int]]:
             [sys.executable, *command], env=environment, stdout=output, stderr=output
         )
     try:
-        wait_until_open(port, process, log)
+        eventually_sync(f"{name} listens", lambda: is_open(port, process, log), within=60)
         yield psutil.Process(process.pid), port
     finally:
         process.terminate()
@@ -171,22 +176,11 @@ def running(name: str, amqp_url: str) -> Iterator[tuple[psutil.Process, int]]:
         log.unlink()
 
 
-def wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise SystemExit(f"it did not start:\n{log.read_text()}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        select_a_moment()
-    raise SystemExit(f"nothing listens on {port}:\n{log.read_text()}")
-
-
-def select_a_moment() -> None:
-    import select
-
-    select.select([], [], [], 0.05)
+def is_open(port: int, process: subprocess.Popen[bytes], log: Path) -> bool:
+    if process.poll() is not None:
+        raise SystemExit(f"it did not start:\n{log.read_text()}")
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:
@@ -196,34 +190,12 @@ def free_port() -> int:
         return port
 
 
-async def prepare(amqp_url: str) -> None:
-    """Lay the topology, and empty the queue that the load fills."""
-    import aio_pika
-
-    from shared.messaging.apply import apply
-
-    await apply(amqp_url)
+async def purge(amqp_url: str) -> None:
+    """Empty the queue that the load filled, so that every round begins alike."""
     connection = await aio_pika.connect(amqp_url)
     async with connection, connection.channel() as channel:
         queue = await channel.get_queue(topology.STORAGE_OUTPUTS.name, ensure=False)
         await queue.purge()
-
-
-def machine() -> str:
-    versions = []
-    for library in LIBRARIES:
-        try:
-            versions.append(f"{library} {version(library)}")
-        except PackageNotFoundError:
-            versions.append(f"{library} –")
-    return (
-        f"{platform.system()} {platform.machine()}, {psutil.cpu_count()} processors, load "
-        f"{psutil.getloadavg()[0]:.1f}, Python {platform.python_version()}\n" + ", ".join(versions)
-    )
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

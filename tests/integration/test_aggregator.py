@@ -1,0 +1,210 @@
+"""The aggregator on a real Postgres: every closed slot counts once, and a job ends once."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from services.aggregator.handlers import EndJobs
+from services.reconciler.unreported import RescueReports
+from shared import recipes
+from shared.clock import utc_now
+from shared.db import journal, slots
+from shared.db.connection import Database
+from shared.domain.job import JobState
+from shared.domain.slot import FailureCode, Move, SlotState
+from shared.envelope import Envelope
+from shared.errors import Permanent, Transient
+from shared.events import (
+    ArtifactsStored,
+    JobCancelRequested,
+    JobCompleted,
+    JobDeadlineReached,
+    JobFailed,
+    SlotFailed,
+    read,
+    state,
+)
+from tests.support.purchases import NOON, a_job, bought, claim, the_job, the_slot
+
+
+def an_aggregator(database: Database) -> EndJobs:
+    known = {recipe.name: recipe for recipe in recipes.RECIPES}
+    return EndJobs(database=database, recipes=known, now=utc_now)
+
+
+async def close(database: Database, job_id: UUID, ordinal: int, *, well: bool = True) -> Envelope:
+    """Bring one slot to its end as storage or the generator does; the fact that says so."""
+    slot = await the_slot(database, job_id, ordinal)
+    if slot.state is SlotState.PENDING:
+        async with database.transaction() as tx:
+            await claim(tx)
+        slot = await the_slot(database, job_id, ordinal)
+    slot = await bought(database, slot, uuid4().hex[:26])
+    async with database.transaction() as tx:
+        if well:
+            made = await slots.move(
+                tx, slot, Move(SlotState.SUCCEEDED), winner=1, expires_at=NOON + timedelta(hours=1)
+            )
+            assert made is not None
+            assert await slots.move(tx, made, Move(SlotState.STORED))
+            fact: ArtifactsStored | SlotFailed = ArtifactsStored(
+                job_id=job_id, ordinal=ordinal, attempt=1, artifacts=()
+            )
+        else:
+            code, why = FailureCode.PROVIDER, "the model ran out of ideas"
+            assert await slots.move(tx, slot, Move(SlotState.FAILED), code=code, detail=why)
+            fact = SlotFailed(job_id=job_id, ordinal=ordinal, attempt=1, code=code, detail=why)
+        said = state(fact, source="test", now=NOON)
+        await journal.say(tx, said)
+    return said
+
+
+async def ends(database: Database, job_id: UUID) -> list[Envelope]:
+    """Every end of the job that the journal holds."""
+    async with database.connection() as db:
+        entries = await journal.of_job(db, job_id)
+    kinds = ("job.completed", "job.failed", "job.canceled")
+    return [entry.envelope for entry in entries if entry.type in kinds]
+
+
+async def test_a_job_completes_with_its_last_slot_and_not_before(database: Database) -> None:
+    job_id = await a_job(database, n=3, external_ref="order-17", metadata={"for": "Ada"})
+    first, second, third = [await close(database, job_id, ordinal) for ordinal in (2, 3, 1)]
+    aggregator = an_aggregator(database)
+
+    await aggregator.many([first, second])
+    before = await the_job(database, job_id)
+    await aggregator.one(third)
+    after = await the_job(database, job_id)
+    [end] = await ends(database, job_id)
+    told = read(JobCompleted, end)
+
+    assert (before.is_open, before.stored) == (True, 2)
+    assert (after.state, after.stored, after.report) == (JobState.COMPLETED, 3, "pending")
+    assert (told.n, told.stored, told.external_ref, told.metadata) == (
+        3,
+        3,
+        "order-17",
+        {"for": "Ada"},
+    )
+
+
+async def test_a_closing_heard_many_times_counts_once(database: Database) -> None:
+    job_id = await a_job(database, n=2)
+    closing = await close(database, job_id, 1)
+    aggregator = an_aggregator(database)
+
+    for _ in range(3):
+        await aggregator.many([closing, closing])
+
+    assert (await the_job(database, job_id)).stored == 1
+    assert await ends(database, job_id) == []
+
+
+async def test_aggregators_side_by_side_end_a_job_exactly_once(database: Database) -> None:
+    job_id = await a_job(database, n=12)
+    closings = [await close(database, job_id, ordinal) for ordinal in range(1, 13)]
+    both = [an_aggregator(database), an_aggregator(database)]
+
+    # Every closing twice, to both, one by one and in batches, all at once.
+    await asyncio.gather(
+        *(both[i % 2].one(closing) for i, closing in enumerate(closings * 2)),
+        both[0].many(closings[:6]),
+        both[1].many(closings[3:]),
+    )
+
+    job = await the_job(database, job_id)
+    assert (job.state, job.stored) == (JobState.COMPLETED, 12)
+    assert len(await ends(database, job_id)) == 1
+
+
+async def test_a_failed_slot_fails_its_job_in_the_providers_words_once_all_are_closed(
+    database: Database,
+) -> None:
+    job_id = await a_job(database, n=2)
+    closings = [await close(database, job_id, 1, well=False), await close(database, job_id, 2)]
+
+    await an_aggregator(database).many(closings)
+
+    job = await the_job(database, job_id)
+    [end] = await ends(database, job_id)
+    assert (job.state, job.stored, job.failed) == (JobState.FAILED, 1, 1)
+    assert "the model ran out of ideas" in (read(JobFailed, end).reason or "")
+
+
+async def test_a_deadline_ends_the_job_and_counts_what_is_stored_though_its_news_is_late(
+    database: Database,
+) -> None:
+    job_id = await a_job(database, n=3)
+    late = await close(database, job_id, 1)
+    deadline = state(JobDeadlineReached(job_id=job_id), source="reconciler", now=NOON)
+    aggregator = an_aggregator(database)
+
+    await aggregator.one(deadline)
+    await aggregator.one(late)
+
+    job = await the_job(database, job_id)
+    assert (job.state, job.stored, job.canceled) == (JobState.FAILED, 1, 2)
+    assert "deadline" in (job.reason or "")
+    assert len(await ends(database, job_id)) == 1
+
+
+async def test_a_wish_to_cancel_ends_the_job_once(database: Database) -> None:
+    job_id = await a_job(database, n=2)
+    wish = state(
+        JobCancelRequested(job_id=job_id, reason="changed my mind"),
+        source="shop",
+        now=NOON,
+        event_id=uuid4().hex,
+    )
+    aggregator = an_aggregator(database)
+
+    await aggregator.many([wish, wish])
+
+    job = await the_job(database, job_id)
+    assert (job.state, job.canceled, job.reason) == (JobState.CANCELED, 2, "changed my mind")
+    [end] = await ends(database, job_id)
+    assert end.type == "job.canceled"
+
+
+async def test_the_last_slot_beats_a_wish_that_comes_with_it(database: Database) -> None:
+    job_id = await a_job(database, n=1)
+    closing = await close(database, job_id, 1)
+    wish = state(JobCancelRequested(job_id=job_id), source="shop", now=NOON, event_id="w")
+
+    await an_aggregator(database).many([wish, closing])
+
+    assert (await the_job(database, job_id)).state is JobState.COMPLETED
+
+
+async def test_a_wish_that_overtakes_its_order_is_tried_again(database: Database) -> None:
+    wish = state(JobCancelRequested(job_id=uuid4()), source="shop", now=NOON, event_id="w")
+
+    with pytest.raises(Transient, match="not known here yet"):
+        await an_aggregator(database).one(wish)
+
+
+async def test_what_the_aggregator_does_not_hear_is_refused_for_good(database: Database) -> None:
+    completed = JobCompleted(job_id=uuid4(), recipe="variations", n=1, stored=1, failed=0)
+    other = state(completed, source="x", now=NOON)
+
+    with pytest.raises(Permanent, match="does not hear"):
+        await an_aggregator(database).one(other)
+
+
+async def test_a_completed_job_without_its_report_is_said_again(database: Database) -> None:
+    job_id = await a_job(database, n=1)
+    await an_aggregator(database).one(await close(database, job_id, 1))
+    async with database.transaction() as tx:
+        owed = await journal.claim_owed(tx, 100)
+        await journal.mark_published(tx, [entry.id for entry in owed])
+
+    patient = await RescueReports(database=database, patience=timedelta(hours=1)).run_once()
+    impatient = await RescueReports(database=database, patience=timedelta(0)).run_once()
+
+    async with database.transaction() as tx:
+        again = await journal.claim_owed(tx, 100)
+    assert (patient, impatient) == ({"report_overdue": 0}, {"report_overdue": 1})
+    assert [entry.type for entry in again] == ["job.completed"]
