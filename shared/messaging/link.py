@@ -50,7 +50,7 @@ class Link:
         """The connection, once there is one; waits for ever. Put a deadline around it."""
         while True:
             await self._open.wait()
-            if self._connection is not None and not self._connection.is_closed:
+            if self._connection is not None and self._connection.connected.is_set():
                 return self._connection
             self._open.clear()
 
