@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import structlog
@@ -20,17 +21,26 @@ _SECRET_TEXT = (
     (re.compile(r"([?&]slot=[0-9a-f-]{36}\.\d+\.\d+\.)[A-Za-z0-9_-]+"), r"\1***"),
     (re.compile(r"\b(?:r8_|whsec_)[A-Za-z0-9+/=_-]{8,}"), "***"),
 )
+# Without one of these none of the above can match; almost every text has none.
+_HINT = re.compile(r"@|X-Amz-|slot=|r8_|whsec_")
 
 
 def redacted(text: str) -> str:
     """``text`` without what must not be read in a log or a page."""
+    if not _HINT.search(text):
+        return text
     for pattern, replacement in _SECRET_TEXT:
         text = pattern.sub(replacement, text)
     return text
 
 
+@lru_cache(maxsize=1024)
+def _names_a_secret(key: str) -> bool:
+    return bool(_SECRET_KEY.search(key)) and not _HARMLESS_KEY.search(key)
+
+
 def _clean(key: str, value: Any) -> Any:
-    if _SECRET_KEY.search(key) and not _HARMLESS_KEY.search(key):
+    if _names_a_secret(key):
         return "***"
     if isinstance(value, str):
         return redacted(value)
@@ -77,8 +87,10 @@ def configure_logging(
         ]
     )
     structlog.configure(
-        processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        # Ours go straight out, the libraries' through the handler below: the same words, and a
+        # quarter of the time of a detour through the standard library.
+        processors=[*chain, *ending],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=True,
     )
