@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import structlog
@@ -12,8 +13,8 @@ from shared.observability import configure_logging, redact, redacted
 JOB = "11111111-2222-4333-8444-555555555555"
 
 
-@pytest.fixture
-def logging_as_json(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+@contextmanager
+def logging_as_json() -> Iterator[None]:
     root = logging.getLogger()
     before = root.handlers[:], root.level
     configure_logging("test", level="INFO", style="json")
@@ -53,9 +54,10 @@ def test_what_is_no_secret_stays() -> None:
 
 
 def test_other_peoples_loggers_speak_the_same_json_and_are_cleaned_too(
-    logging_as_json: None, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logging.getLogger("somebody.else").warning("to %s", "amqp://user:hunter2@broker")
+    with logging_as_json():
+        logging.getLogger("somebody.else").warning("to %s", "amqp://user:hunter2@broker")
 
     told = json.loads(capsys.readouterr().err)
 
@@ -64,17 +66,16 @@ def test_other_peoples_loggers_speak_the_same_json_and_are_cleaned_too(
     assert "hunter2" not in str(told)
 
 
-def test_a_traceback_carries_no_local_values(
-    logging_as_json: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_traceback_carries_no_local_values(capsys: pytest.CaptureFixture[str]) -> None:
 
     def fail(payload: str) -> None:
         raise RuntimeError(f"of length {len(payload)}")
 
-    try:
-        fail("hunter2")
-    except RuntimeError:
-        structlog.get_logger().exception("thing.failed")
+    with logging_as_json():
+        try:
+            fail("hunter2")
+        except RuntimeError:
+            structlog.get_logger().exception("thing.failed")
 
     told = capsys.readouterr().err
 
