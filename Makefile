@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.8
+# One worker a processor; the tests of the whole system stay together on one of them.
+TESTS ?= -n auto --dist loadgroup
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
@@ -27,7 +29,7 @@ status: setup ## what runs, and where
 
 ##@ Test
 
-test: setup ## every test, on a stack of its own (TESTS="-n auto" passes options on)
+test: setup ## every test, on a stack of its own; TESTS= runs them one after another
 	@$(BIN)/pytest $(TESTS)
 
 check: setup lint types imports unit ## what needs no stack: style, types, import contracts, rules

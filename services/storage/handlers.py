@@ -32,7 +32,7 @@ from shared.domain.prediction import Prediction, Unreadable, read_prediction
 from shared.domain.slot import FailureCode, Move, News, SlotState, decide
 from shared.envelope import Envelope
 from shared.errors import Permanent, Transient
-from shared.events import ArtifactsStored, Skipped, state
+from shared.events import ArtifactsStored, state
 
 log = structlog.get_logger()
 
@@ -121,12 +121,14 @@ class StoreOutputs:
         if won.data_removed:
             return DATA_REMOVED
         urls = outputs_of(won.output)
-        tried = await asyncio.gather(*(self._try(won, n, url) for n, url in enumerate(urls)))
+        taken, more = urls[: self.most_files], len(urls) - self.most_files
+        tried = await asyncio.gather(*(self._try(won, n, url) for n, url in enumerate(taken)))
+        if more > 0:
+            refused = Permanent(f"{more} outputs more; {self.most_files} are taken")
+            tried.append(Tried(index=self.most_files, came_to=refused))
         return verdict(tried, last_try=last_try, too_late=self.now() >= won.expires_at)
 
     async def _try(self, won: Won, index: int, url: str | None) -> Tried:
-        if index >= self.most_files:
-            return Tried(index=index, came_to=Permanent(f"only {self.most_files} files are taken"))
         if url is None:
             return Tried(index=index, came_to=Permanent("it is no address of a file"))
         output = Output(
@@ -144,8 +146,8 @@ class StoreOutputs:
             return Tried(index=index, came_to=error)
 
     async def _store(self, won: Won, stored: Stored, envelope: Envelope) -> None:
-        found = len(stored.artifacts) + len(stored.skipped)
-        skipped: tuple[Skipped, ...] = (*stored.skipped, *left_out(found, won.slot.input))
+        made = len(stored.artifacts) + len(stored.skipped)
+        skipped = (*stored.skipped, *left_out(made, won.slot.input))
         fact = ArtifactsStored(
             job_id=won.job_id,
             ordinal=won.ordinal,

@@ -7,8 +7,10 @@ from shared.events import Skipped
 
 LEFT_OUT = "the model made fewer files than asked for, as it does with what it holds for NSFW"
 
+DEEPEST = 8  # lists in lists that are looked into
 
-def outputs_of(output: Any) -> tuple[str | None, ...]:
+
+def outputs_of(output: Any, *, deep: int = DEEPEST) -> tuple[str | None, ...]:
     """The outputs in their order: an address each, or None for what is no address.
 
     A string is one output, a list its members, an object its values (those that are no text, such
@@ -19,11 +21,12 @@ def outputs_of(output: Any) -> tuple[str | None, ...]:
             return ()
         case str():
             return (output,)
-        case Mapping():
+        case Mapping() if deep:
             texts = (v for v in output.values() if isinstance(v, str | list | Mapping))
-            return tuple(one for value in texts for one in outputs_of(value))
-        case list():
-            return tuple(one for value in output for one in outputs_of(value) or (None,))
+            return tuple(one for value in texts for one in outputs_of(value, deep=deep - 1))
+        case list() if deep:
+            found = (outputs_of(value, deep=deep - 1) or (None,) for value in output)
+            return tuple(one for members in found for one in members)
         case _:
             return (None,)
 

@@ -289,6 +289,15 @@ def test_a_start_that_was_interrupted_leaves_nothing_behind(own: Stack) -> None:
     assert psql.ask(own.environment()["DATABASE_URL"], "SELECT 1") == "1"
 
 
+def test_a_stack_whose_state_cannot_be_read_is_removed_all_the_same(own: Stack) -> None:
+    state.path_of(own.root).write_text("{")
+
+    Stack(own.root).nuke()
+
+    assert own.pids() == []
+    assert not own.root.exists()
+
+
 def test_a_stack_is_removed_when_the_process_that_it_was_made_for_is_killed(
     own_stack: OwnStack,
 ) -> None:

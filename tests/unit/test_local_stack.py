@@ -68,6 +68,18 @@ def test_a_port_that_somebody_listens_on_is_not_chosen() -> None:
     assert not set(chosen) & set(others)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing can be held")
+def test_a_port_that_is_held_for_a_starting_server_is_chosen_by_nobody_and_given_to_it() -> None:
+    chosen = port_rules.choose(2, seed="a start")
+    with port_rules.held(chosen):
+        others = port_rules.choose(2, seed="a start")
+        with socket.create_server(("127.0.0.1", chosen[0])) as server:
+            given = server.getsockname()[1]
+
+    assert given == chosen[0]
+    assert not set(chosen) & set(others)
+
+
 def test_a_port_whose_twin_is_taken_is_not_chosen() -> None:
     chosen = port_rules.choose(2, seed="twins", grpc=True)
     with socket.create_server(("127.0.0.1", chosen[0] + port_rules.GRPC)):
@@ -104,7 +116,7 @@ def test_a_broken_state_file_is_answered_with_the_command_that_mends_it(
     state.path_of(tmp_path).write_text(text)
 
     with pytest.raises(StackError, match=r"`python -m deploy\.local\.stack nuke --root "):
-        Stack(tmp_path)
+        Stack(tmp_path).up()
 
 
 def test_loading_where_no_stack_is_names_the_command_that_starts_one(tmp_path: Path) -> None:

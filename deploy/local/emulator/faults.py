@@ -60,7 +60,7 @@ FAULTS: Mapping[str, Fault] = {
         "the pictures come as jpg, png or webp, whatever was asked for", {"format": "jpg"}
     ),
     "huge_logs": Fault("logs grow by so many bytes", {"bytes": 2 * 2**20}),
-    "shrinking_logs": Fault("logs lose their first half while it runs"),
+    "shrinking_logs": Fault("logs lose all but their last tenth half way"),
     # the webhooks
     "drop_terminal": Fault("the terminal webhook is never sent"),
     "drop_webhooks": Fault("no webhook is ever sent"),

@@ -109,7 +109,7 @@ def logs(prediction: Prediction, now: float) -> str | None:
     if huge := prediction.faults.get("huge_logs"):
         text += "x" * int(huge["bytes"] * share) + "\n"
     if "shrinking_logs" in prediction.faults and share > 0.5:
-        text = text[len(text) // 2 :]
+        text = text[-(len(text) // 10) :]
     return text
 
 

@@ -26,7 +26,7 @@ from deploy.local.stack.state import PartState
 
 READY_WITHIN_S = 90.0  # about 4 s when alone; a busy machine is no reason to give up
 ANSWERS_WITHIN_S = 10.0  # a part that runs already answers at once, or it hangs
-TRIES = 4
+TRIES = 3
 
 Report = Callable[[str], None]
 
@@ -105,23 +105,21 @@ class Part(ABC):
         for attempt in range(TRIES):
             self._settle_ports(report, fresh=attempt > 0)
             self.place.remember()
-            self.begin()
-            self.place.remember()
-            if self._ready(READY_WITHIN_S):
+            if self._begin_and_wait():
                 report(f"{self.title} is ready ({time.monotonic() - started:.1f} s)")
                 return True
+            gave_up_itself = not self.running
             self.end_now()
-            if not self._lost_a_port():
+            # It may have lost a port to somebody who let go of it since: others are worth a try.
+            if not gave_up_itself:
                 break
-        raise StackError(f"{self.title} did not start; its last words are in {self.log}.")
+        raise StackError(self._did_not_start())
 
     def start(self) -> None:
         """Start it again where it was, on the same ports, and wait until it answers."""
-        if not self.running:
-            self.begin()
-            self.place.remember()
-        if not self._ready(READY_WITHIN_S):
-            raise StackError(f"{self.title} did not start; its last words are in {self.log}.")
+        well = self._ready(READY_WITHIN_S) if self.running else self._begin_and_wait()
+        if not well:
+            raise StackError(self._did_not_start())
 
     def stop(self) -> None:
         """End it in its own way. A throwaway stack has nothing to save, so it is quick."""
@@ -201,8 +199,18 @@ class Part(ABC):
         mine = list(self.state.ports.values())
         return mine + ([port + ports.GRPC for port in mine] if self.grpc else [])
 
-    def _lost_a_port(self) -> bool:
-        return not all(map(ports.is_free, self._ports_to_bind()))
+    def _begin_and_wait(self) -> bool:
+        with ports.held(self._ports_to_bind()):
+            self.begin()
+            self.place.remember()
+            return self._ready(READY_WITHIN_S)
+
+    def _did_not_start(self) -> str:
+        words = (
+            self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        )
+        last = f"; its last words: {words[-1].strip()}" if words else ""
+        return f"{self.title} did not start{last} (more in {self.log})."
 
     def _ready(self, within: float) -> bool:
         deadline = time.monotonic() + within

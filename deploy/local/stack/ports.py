@@ -1,8 +1,10 @@
 """Free loopback ports, in blocks, so that stacks side by side keep out of each other's way."""
 
 import socket
+import sys
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 from deploy.local.stack.errors import StackError
 
@@ -16,11 +18,37 @@ GRPC = 10_000  # SeaweedFS adds this to a port for its second listener
 
 def is_free(port: int) -> bool:
     """Say whether a server could listen on this loopback port now."""
+    # As servers ask for it: connections that linger after their server died are no obstacle.
+    return _can_bind(port, reuse=True)
+
+
+def is_unclaimed(port: int) -> bool:
+    """Say whether nobody has this loopback port, nor holds it for a server that is starting."""
+    return _can_bind(port, reuse=False)
+
+
+@contextmanager
+def held(ports: Iterable[int]) -> Iterator[None]:
+    """Keep others from choosing these ports while servers start: RabbitMQ takes seconds to bind.
+
+    A socket that is bound but does not listen does no harm to a server that asks as servers do,
+    on Linux. Elsewhere it would, and nothing is held.
+    """
+    with ExitStack() as until:
+        for port in ports if sys.platform == "linux" else ():
+            holder = until.enter_context(socket.socket())
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Somebody was faster: the server will find out, and get another port.
+            with suppress(OSError):
+                holder.bind(("127.0.0.1", port))
+        yield
+
+
+def _can_bind(port: int, *, reuse: bool) -> bool:
     with socket.socket() as probe:
-        # As servers do it: connections that linger after their server died are no obstacle. And
-        # without listening, so that two who look at the same moment do not see each other.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
         try:
+            # Without listening, so that two who look at the same moment seldom see each other.
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
@@ -37,7 +65,7 @@ def choose(count: int, *, seed: str, avoid: Collection[int] = (), grpc: bool = F
         first = FIRST + (start + step) % BLOCKS * BLOCK
         chosen = list(range(first, first + count))
         wanted = chosen + ([port + GRPC for port in chosen] if grpc else [])
-        if not any(port in avoid for port in wanted) and all(map(is_free, wanted)):
+        if not any(port in avoid for port in wanted) and all(map(is_unclaimed, wanted)):
             return chosen
     raise StackError(
         f"No {count} neighbouring loopback ports are free between {FIRST} and"

@@ -4,6 +4,7 @@ A pid alone names nothing, because the kernel gives it to somebody else after th
 So we write down when the process began as well, and signal only what still answers to both.
 """
 
+import atexit
 import contextlib
 import os
 import pwd
@@ -54,6 +55,13 @@ def account() -> Account | None:
 
 # Only a parent can reap. Until it does, a dead child keeps its pid and looks alive.
 _children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@atexit.register
+def _leave_running() -> None:
+    """What we started outlives us on purpose; without this, Python complains of each on leaving."""
+    for child in _children.values():
+        child.returncode = child.returncode or 0
 
 
 def launch(

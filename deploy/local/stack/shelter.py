@@ -20,11 +20,16 @@ PUBLIC = Path("/var/tmp")  # noqa: S108  (survives a reboot, and our directory's
 def home_of(root: Path, run_as: Account | None, report: Callable[[str], None]) -> Path:
     if run_as is None or can_enter(root, run_as):
         return root
-    home = PUBLIC / f"darkroom-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+    home = elsewhere(root)
     report(f"{root} is closed to the user who runs the servers, so their files lie in {home}")
     home.mkdir(mode=0o755, exist_ok=True)
     _refuse_if_foreign(home, run_as)
     return home
+
+
+def elsewhere(root: Path) -> Path:
+    """Where the files of a root lie that the servers cannot reach."""
+    return PUBLIC / f"darkroom-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
 
 
 def _refuse_if_foreign(path: Path, run_as: Account | None) -> None:

@@ -56,13 +56,15 @@ class Stack(Isolation):
         self._writing = Lock()
         self._choosing = Lock()
         self._chosen: set[int] = set()
-        self._state = state.read(self.root)
-        self._parts = self._furnish()
+        # Read when something is asked: a file that cannot be understood must not keep ``nuke`` away.
+        self._state: StackState | None = None
+        self._parts: dict[str, Part] = {}
 
     @classmethod
     def load(cls, root: Path = ROOT) -> "Stack":
         """A stack that was started before, by whomever; ``StackError`` if there is none."""
         stack = cls(root)
+        stack._reread()
         if stack._state is None:
             raise StackError(
                 f"No stack lives under {root}; start one with `{state.up_command(root)}`."
@@ -135,6 +137,7 @@ class Stack(Isolation):
     @property
     def owner_is_gone(self) -> bool:
         """Somebody was to remove this stack and has died before."""
+        self._reread()
         return (
             self._state is not None
             and self._state.owner is not None
@@ -154,9 +157,10 @@ class Stack(Isolation):
 
     def pids(self) -> list[int]:
         """Everything that runs for this stack."""
+        self._reread()
         found = [mark.pid for part in self._parts.values() for mark in part.marks() if alive(mark)]
-        home = self._state.home if self._state else self.root
-        return sorted({*found, *(mark.pid for mark in processes.strays(home))})
+        strays = [mark.pid for home in self._homes() for mark in processes.strays(home)]
+        return sorted({*found, *strays})
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -237,28 +241,30 @@ class Stack(Isolation):
         stops = [part.end_kindly if kindly else part.end_now for part in self._parts.values()]
         with ThreadPoolExecutor(len(KINDS)) as pool:
             ends = [pool.submit(stop) for stop in stops]
-        if self._state is not None:
-            # The watchdog may be the one who does this; it ends by itself then.
-            if self._state.watchdog is not None and self._state.watchdog.pid != os.getpid():
-                processes.end(self._state.watchdog, politely=SIGKILL, patience=10)
-                self._state.watchdog = None
-            self._end_strays(silent, spare_children=False)
-            self._remember()
+        # The watchdog may be the one who does this; it ends by itself then.
+        watchdog = self._state.watchdog if self._state else None
+        if watchdog is not None and watchdog.pid != os.getpid():
+            processes.end(watchdog, politely=SIGKILL, patience=10)
+        for home in self._homes():
+            for stray in processes.strays(home):
+                processes.end(stray, politely=SIGKILL, patience=10)
+        self._remember()
         for end in ends:
             end.result()
 
-    def _end_strays(self, report: Report, *, spare_children: bool = True) -> None:
-        """End what was started for this stack and never written down."""
-        if self._state is None:
-            return
+    def _end_strays(self, report: Report) -> None:
+        """End what an interrupted start began and never wrote down."""
         known = [mark.pid for part in self._parts.values() for mark in part.marks() if alive(mark)]
-        known.append(self._state.watchdog.pid if self._state.watchdog else 0)
-        for stray in processes.strays(self._state.home):
-            if spare_children and processes.descends(stray.pid, known):
-                continue
-            if spare_children:
+        if self._state is not None and self._state.watchdog is not None:
+            known.append(self._state.watchdog.pid)
+        for stray in (mark for home in self._homes() for mark in processes.strays(home)):
+            if not processes.descends(stray.pid, known):
                 report(f"ending a process that an interrupted start left behind (pid {stray.pid})")
-            processes.end(stray, politely=SIGKILL, patience=10)
+                processes.end(stray, politely=SIGKILL, patience=10)
+
+    def _homes(self) -> list[Path]:
+        """Where the files are; where they may be, if nothing tells any more."""
+        return [self._state.home] if self._state else [self.root, shelter.elsewhere(self.root)]
 
     def _begin_watchdog(self) -> None:
         if self._state is None or self._state.owner is None or alive(self._state.watchdog):
@@ -273,18 +279,20 @@ class Stack(Isolation):
         self._remember()
 
     def _remove(self) -> None:
-        home = self._state.home if self._state else self.root
-        for directory in (*(kind.name for kind in KINDS), "programs", "tools"):
-            if (home / directory).exists():
-                shutil.rmtree(home / directory)
-        for file in (*(f"{kind.name}.log" for kind in KINDS), "watchdog.log"):
-            (home / file).unlink(missing_ok=True)
+        for home in self._homes():
+            for directory in (*(kind.name for kind in KINDS), "programs", "tools"):
+                if (home / directory).exists():
+                    shutil.rmtree(home / directory)
+            for file in (*(f"{kind.name}.log" for kind in KINDS), "watchdog.log"):
+                (home / file).unlink(missing_ok=True)
+            if home != self.root and home.exists():
+                home.rmdir()
         for file in ("stack.json", "stack.draft", "stack.lock"):
             (self.root / file).unlink(missing_ok=True)
-        if home != self.root:
-            home.rmdir()
 
     def _part(self, kind: type[AnyPart]) -> AnyPart:
+        if not self._parts:
+            self._reread()
         part = self._parts.get(kind.name)
         if not isinstance(part, kind):
             raise StackError(f"No stack lives under {self.root}; start it first.")
