@@ -10,10 +10,12 @@ pytest_plugins = ("tests.support.stack", "tests.support.running")
 ON_ONE_SYSTEM = ("e2e", "chaos")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In a parallel run the tests of the whole system stay on one worker, so that one system is
-    started and the other worker has the rest."""
-    for item in items:
-        folder = Path(item.path).parent.name
-        if folder in ON_ONE_SYSTEM:
-            item.add_marker(pytest.mark.xdist_group("system"))
+    started. They take longest, so they begin first, and the other workers have the rest."""
+    whole = [item for item in items if Path(item.path).parent.name in ON_ONE_SYSTEM]
+    for item in whole:
+        item.add_marker(pytest.mark.xdist_group("system"))
+    first = set(whole)
+    items.sort(key=lambda item: item not in first)
