@@ -8,6 +8,7 @@ one after the other and with no system around them.
 
 import argparse
 import asyncio
+import logging
 import tempfile
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from uuid import UUID, uuid4
 
 import aiohttp
 import asyncpg
+import structlog
 
 from deploy.local.system import System
 from shared.clock import utc_now
@@ -28,6 +30,7 @@ from shared.objects import Bucket, open_bucket
 from shared.settings import BucketSettings
 from tests.benchmark.rig import machine, parts, percentile, say
 from tests.support.photos import a_photo
+from tests.support.waiting import a_pause
 
 RUN_S = 1.0
 
@@ -110,7 +113,7 @@ async def measured(system: System, jobs: int, per_second: float) -> None:
             for _ in range(jobs):
                 job_id, at = await order(bucket, publisher, photo)
                 ordered[str(job_id)] = at
-                await asyncio.sleep(1 / per_second)
+                await a_pause(1 / per_second)
             accepted, completed = await watcher
         told("order → job.accepted", accepted, "p99 ≤ 50 ms")
         told("last webhook → job.completed", completed, "p50 ≤ 100 ms, p99 ≤ 500 ms")
@@ -137,6 +140,7 @@ def main() -> None:
     reading.add_argument("--jobs", type=int, default=100)
     reading.add_argument("--per-second", type=float, default=1.0)
     asked = reading.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     say(machine("aio-pika", "asyncpg", "aiohttp", "aioboto3", "uvloop"))
     say(f"{asked.jobs} jobs of three pictures, {asked.per_second:g} a second")
     with parts() as environment, tempfile.TemporaryDirectory(prefix="darkroom-bench-") as root:

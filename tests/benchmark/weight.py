@@ -6,16 +6,19 @@ imported the same client libraries and does nothing.
 """
 
 import argparse
+import asyncio
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import asyncpg
 import psutil
 
 from deploy.local.system import System
 from tests.benchmark.rig import machine, parts, say
+from tests.support.waiting import a_pause
 
 LIBRARIES = "import aio_pika, asyncpg, aiohttp, structlog, pydantic, prometheus_client, uvloop"
 
@@ -65,7 +68,7 @@ def main() -> None:
             pids = {n: m.pid for n in system.services if (m := system.child(n).mark)}
             before = {name: processor_s(pid) for name, pid in pids.items()}
             queries_before = queries(environment["DATABASE_URL"])
-            time.sleep(asked.idle_seconds)
+            asyncio.run(a_pause(asked.idle_seconds))
             queries_s = (queries(environment["DATABASE_URL"]) - queries_before) / asked.idle_seconds
             say(f"{'service':12} {'ready after':>12} {'resident':>10} {'idle processor':>15}")
             for name, pid in pids.items():
@@ -81,9 +84,6 @@ def main() -> None:
 
 def queries(database_url: str) -> int:
     """Transactions that the database has ended so far; an idle service's are one query each."""
-    import asyncio
-
-    import asyncpg
 
     async def ask() -> int:
         connection = await asyncpg.connect(database_url)

@@ -36,3 +36,8 @@ def eventually_sync(
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s: {what}")
         time.sleep(every)
+
+
+async def a_pause(seconds: float) -> None:
+    """For benchmarks, whose pace is what they measure at. No test waits like this."""
+    await asyncio.sleep(seconds)
