@@ -17,6 +17,8 @@ class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
     cancel_every_seconds: Seconds = 1.0
     doubt_every_seconds: Seconds = 3.0
     deadlines_every_seconds: Seconds = 5.0
+    # Storage takes seconds too, and parks what it cannot do; what neither has, we say again.
+    storage_patience_seconds: Seconds = 180.0
     # A report takes seconds; a job that waits for it longer is said to have completed once more.
     report_patience_seconds: Seconds = 300.0
 

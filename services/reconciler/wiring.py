@@ -15,12 +15,14 @@ from services.reconciler.reads import Reads
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
 from services.reconciler.unreported import RescueReports
+from services.reconciler.unsaved import RescueOutputs
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.db.parked import Parked
 from shared.messaging import topology
 from shared.messaging.relay import relay
+from shared.recipes.again import again_rule
 from shared.runtime import Worker
 
 
@@ -55,7 +57,14 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     deadlines = WatchDeadlines(database=database, now=utc_now)
 
     patience = timedelta(seconds=settings.report_patience_seconds)
-    rescue = RescueReports(database=database, patience=patience)
+    reports = RescueReports(database=database, patience=patience)
+    outputs = RescueOutputs(
+        database=database,
+        publish=publisher.publish,
+        again=again_rule({recipe.name: recipe for recipe in recipes.RECIPES}),
+        patience=timedelta(seconds=settings.storage_patience_seconds),
+        now=utc_now,
+    )
 
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
         return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
@@ -72,7 +81,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             parking=Parked(database),
             concurrency=1,
         ),
-        # As often as a report may take: what is said again gets that long to be heard.
-        rounds("reports", rescue.run_once, settings.report_patience_seconds),
+        # As often as the work may take: what is said again gets that long to be heard.
+        rounds("reports", reports.run_once, settings.report_patience_seconds),
+        rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
         relay(database, publisher),
     )

@@ -239,6 +239,14 @@ async def get(tx: Connection, message_id: UUID) -> ParkedMessage | None:
     return None if row is None else _parked(row)
 
 
+async def waits(tx: Connection, event_id: str) -> bool:
+    """Whether some queue's delivery of this fact waits for its time (the dead do not)."""
+    found = await tx.fetchval(
+        "SELECT true FROM parked_message WHERE event_id = $1 AND due_at IS NOT NULL", event_id
+    )
+    return found is True
+
+
 async def listing(
     tx: Connection, *, limit: int, dead: bool | None = None, queue: str | None = None
 ) -> list[ParkedMessage]:

@@ -32,7 +32,8 @@ class NewSlot:
 class Slot(NewSlot):
     """A row of ``slot``.
 
-    ``attempt`` is the current purchase; ``winner`` the one whose outputs the slot takes.
+    ``attempt`` is the current purchase; ``not_listed`` says how many before it turned out never to
+    have been made; ``winner`` is the one whose outputs the slot takes.
     ``fence`` grows with every claim, so that a buyer that slept past its lease writes nothing.
     ``expires_at`` is when Replicate deletes the files; ``counted_at`` is the aggregator's.
     """
@@ -40,6 +41,7 @@ class Slot(NewSlot):
     job_id: UUID
     state: SlotState
     attempt: int
+    not_listed: int
     winner: int | None
     due_at: datetime | None
     lease_until: datetime | None
@@ -111,6 +113,7 @@ async def move(
         UPDATE slot
            SET state = $6,
                attempt = attempt + $7,
+               not_listed = not_listed + CASE WHEN state = 'in_doubt' THEN $7 ELSE 0 END,
                due_at = now() + $8::interval,
                lease_until = now() + $9::interval,
                winner = CASE WHEN $6 = 'pending' THEN NULL ELSE coalesce($10, winner) END,
@@ -247,6 +250,23 @@ async def in_doubt(tx: Connection, *, limit: int) -> list[Slot]:
     """Slots whose purchase nobody knows of, the longest in doubt first."""
     rows = await tx.fetch(
         "SELECT * FROM slot WHERE state = 'in_doubt' ORDER BY moved_at LIMIT $1", limit
+    )
+    return _slots(rows)
+
+
+async def unsaved(tx: Connection, *, older_than: timedelta, limit: int) -> list[Slot]:
+    """Slots whose files are still only at Replicate after ``older_than``, soonest expiry first."""
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM slot
+         WHERE state = 'succeeded'
+           AND moved_at < now() - $1::interval
+      ORDER BY expires_at
+         LIMIT $2
+        """,
+        older_than,
+        limit,
     )
     return _slots(rows)
 

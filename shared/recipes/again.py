@@ -18,10 +18,13 @@ class OrderedJob(Protocol):
 
 
 class BoughtSlot(Protocol):
-    """What the rule asks of a slot: the purchase that it is at."""
+    """What the rule asks of a slot: the purchase that it is at, and how many were never made."""
 
     @property
     def attempt(self) -> int: ...
+
+    @property
+    def not_listed(self) -> int: ...
 
 
 def again_rule(
@@ -32,7 +35,10 @@ def again_rule(
 
     def again(job: OrderedJob, slot: BoughtSlot, code: FailureCode, error: str | None) -> bool:
         recipe = recipes.get(job.recipe)
-        if recipe is None or not job.is_open or slot.attempt >= recipe.attempts:
+        if recipe is None or not job.is_open:
+            return False
+        # An attempt that the provider never heard of has cost nothing, and counts for nothing.
+        if slot.attempt - slot.not_listed >= recipe.attempts:
             return False
         if code is FailureCode.EXPIRED:
             return recipe.pays_again_when_expired

@@ -20,6 +20,7 @@ class AJob:
 @dataclass(frozen=True)
 class ASlot:
     attempt: int = 1
+    not_listed: int = 0
 
 
 again = again_rule({"variations": VARIATIONS})
@@ -32,6 +33,7 @@ again = again_rule({"variations": VARIATIONS})
         (AJob(), ASlot(), FailureCode.ABORTED, None, True),
         (AJob(), ASlot(VARIATIONS.attempts - 1), FailureCode.PROVIDER, PASSES, True),
         (AJob(), ASlot(VARIATIONS.attempts), FailureCode.PROVIDER, PASSES, False),
+        (AJob(), ASlot(VARIATIONS.attempts, not_listed=1), FailureCode.PROVIDER, PASSES, True),
         (AJob(is_open=False), ASlot(), FailureCode.PROVIDER, PASSES, False),
         (AJob(recipe="gone"), ASlot(), FailureCode.PROVIDER, PASSES, False),
         (AJob(), ASlot(), FailureCode.PROVIDER, "out of memory (E1001)", False),

@@ -29,6 +29,7 @@ def doubted(ordinal: int = 1, *, seed: int = 7) -> Doubted:
         seed=seed,
         state=SlotState.IN_DOUBT,
         attempt=1,
+        not_listed=0,
         winner=None,
         due_at=None,
         lease_until=None,

@@ -66,6 +66,7 @@ def a_slot(ordinal: int, **known: Any) -> Slot:
         seed=1000 + ordinal,
         state=SlotState.STORED,
         attempt=1,
+        not_listed=0,
         winner=1,
         due_at=None,
         lease_until=None,

@@ -47,6 +47,7 @@ CREATE TABLE slot (
                     CHECK (state IN ('pending', 'creating', 'in_doubt', 'submitted', 'running',
                                      'succeeded', 'stored', 'failed', 'canceled')),
     attempt         integer NOT NULL DEFAULT 1 CHECK (attempt >= 1),  -- the current purchase
+    not_listed      integer NOT NULL DEFAULT 0 CHECK (not_listed >= 0),  -- of them, never bought
     winner          integer,                -- the attempt whose outputs the slot takes
     model           text NOT NULL,
     input           jsonb NOT NULL,         -- object references, never links

@@ -1,0 +1,112 @@
+"""Rescue outputs that nobody works on: say them again while they last, close them when they are gone.
+
+Storage takes every success from its queue or parks it. This is for what fell out of both: a message
+that an operator discarded, a broker that lost a queue, a process that died five times of it.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from prometheus_client import Counter
+
+from services.reconciler.bring_back import Publish
+from shared.clock import Clock
+from shared.db import jobs, journal, parked, predictions, slots
+from shared.db.connection import Database
+from shared.db.record import AgainRule, fail
+from shared.db.slots import Slot
+from shared.domain import identity
+from shared.domain.prediction import Status
+from shared.domain.slot import FailureCode, News, SlotState, Stale, decide
+from shared.messaging.topology import STORAGE_URGENT
+
+log = structlog.get_logger()
+
+BATCH = 100
+# Storage may still be at work on the last copy of a file when its hour is over.
+AFTER_EXPIRY = timedelta(minutes=5)
+
+RESCUED = Counter("darkroom_outputs_rescued_total", "Successes said again to storage")
+LOST = Counter("darkroom_outputs_lost_total", "Slots closed because their files were gone")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescueOutputs:
+    """``patience``: how long a success may stand without its files, before we look after it."""
+
+    database: Database
+    publish: Publish
+    again: AgainRule
+    patience: timedelta
+    now: Clock
+
+    async def run_once(self) -> dict[str, int]:
+        """Look at every success that waits too long, soonest expiry first.
+
+        What waits parked has its time. A second delivery of what storage is at work on changes
+        nothing. Raises BrokerUnavailable or Unroutable, and goes on the next time.
+        """
+        async with self.database.connection() as db:
+            waiting = await slots.unsaved(db, older_than=self.patience, limit=BATCH)
+        rescued = lost = 0
+        for slot in waiting:
+            if slot.expires_at is not None and slot.expires_at + AFTER_EXPIRY < self.now():
+                lost += await self._close(slot)
+            else:
+                rescued += await self._say_again(slot)
+        return {"outputs_rescued": rescued, "outputs_lost": lost}
+
+    async def _say_again(self, slot: Slot) -> bool:
+        event_id = await self._success_of(slot)
+        if event_id is None:
+            return False
+        async with self.database.connection() as db:
+            if await parked.waits(db, event_id):
+                return False
+            entry = await journal.by_event_id(db, event_id)
+        if entry is None or entry.body is None:
+            return False
+        await self.publish(entry.envelope, to_queue=STORAGE_URGENT.name)
+        RESCUED.inc()
+        log.warning("output.said_again", job_id=str(slot.job_id), ordinal=slot.ordinal)
+        return True
+
+    async def _close(self, seen: Slot) -> bool:
+        """The files are gone: pay again where the recipe does, else fail as expired."""
+        event_id = await self._success_of(seen)
+        async with self.database.transaction() as tx:
+            if event_id is not None and await parked.waits(tx, event_id):
+                return False  # storage has the last word on what it holds
+            job = await jobs.get(tx, seen.job_id)
+            slot = await slots.lock(tx, seen.job_id, seen.ordinal)
+            if job is None or slot is None or slot.state is not SlotState.SUCCEEDED:
+                return False
+            words = "its files were deleted at the provider before they were stored"
+            to = decide(
+                slot.state, News.EXPIRED, again=self.again(job, slot, FailureCode.EXPIRED, words)
+            )
+            if isinstance(to, Stale):
+                return False
+            await fail(
+                tx,
+                slot,
+                to,
+                attempt=slot.winner or slot.attempt,
+                code=FailureCode.EXPIRED,
+                detail=words,
+                source="reconciler",
+                now=self.now(),
+            )
+        LOST.inc()
+        log.error("output.expired", job_id=str(slot.job_id), ordinal=slot.ordinal)
+        return True
+
+    async def _success_of(self, slot: Slot) -> str | None:
+        """The id of the fact that made the slot succeed."""
+        async with self.database.connection() as db:
+            rows = await predictions.of_slot(db, slot.job_id, slot.ordinal)
+        won = next((row for row in rows if row.attempt == slot.winner), None)
+        if won is None or won.prediction_id is None:
+            return None
+        return identity.verdict_id(won.prediction_id, Status.SUCCEEDED)

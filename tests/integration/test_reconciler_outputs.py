@@ -1,0 +1,121 @@
+"""The reconciler looks after successes that nobody stores: said again while they last, then closed."""
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from services.reconciler.unsaved import RescueOutputs
+from shared.clock import utc_now
+from shared.db import journal
+from shared.db.connection import Database
+from shared.db.parked import Parked
+from shared.db.record import AgainRule
+from shared.db.slots import Slot
+from shared.domain.identity import verdict_id
+from shared.domain.slot import SlotState
+from shared.envelope import Envelope
+from shared.messaging.topology import STORAGE_OUTPUTS, STORAGE_URGENT
+from tests.support.purchases import (
+    a_slot,
+    always,
+    hear,
+    never,
+    news,
+    the_purchase,
+    the_slot,
+)
+
+
+class Told:
+    """What was published, and where to."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str | None, Envelope]] = []
+
+    async def __call__(self, envelope: Envelope, /, *, to_queue: str | None = None) -> None:
+        self.messages.append((to_queue, envelope))
+
+
+def a_rescue(
+    database: Database, told: Told, *, again: AgainRule = never, later: timedelta = timedelta(0)
+) -> RescueOutputs:
+    def now() -> datetime:
+        return utc_now() + later
+
+    return RescueOutputs(
+        database=database, publish=told, again=again, patience=timedelta(0), now=now
+    )
+
+
+async def a_success(database: Database) -> tuple[Envelope, Slot]:
+    """A slot whose files are made and only at Replicate, and the news that said so."""
+    prediction_id = uuid4().hex[:26]
+    slot = await a_slot(database, SlotState.RUNNING, prediction_id=prediction_id)
+    said = news(
+        prediction_id,
+        "succeeded",
+        row=await the_purchase(database, slot),
+        output="https://x/a.png",
+        event_id=verdict_id(prediction_id, "succeeded"),
+        completed_at=utc_now().isoformat(),
+    )
+    await hear(database, said, now=utc_now())
+    return said, slot
+
+
+async def test_a_success_that_fell_out_of_every_queue_is_said_again_to_the_urgent_one(
+    database: Database,
+) -> None:
+    said, _ = await a_success(database)
+    told = Told()
+
+    counts = await a_rescue(database, told).run_once()
+
+    [(queue, envelope)] = told.messages
+    assert queue == STORAGE_URGENT.name
+    assert (envelope.id, envelope.body) == (said.id, said.body)
+    assert counts == {"outputs_rescued": 1, "outputs_lost": 0}
+
+
+async def test_a_success_that_waits_parked_is_left_to_its_time(database: Database) -> None:
+    said, _ = await a_success(database)
+    await Parked(database).park(
+        STORAGE_OUTPUTS.name,
+        said,
+        reason="later",
+        trace=None,
+        attempts=1,
+        due_in=timedelta(minutes=1),
+    )
+    told = Told()
+
+    soon = await a_rescue(database, told).run_once()
+    late = await a_rescue(database, told, later=timedelta(hours=2)).run_once()
+
+    assert told.messages == []
+    assert soon == late == {"outputs_rescued": 0, "outputs_lost": 0}
+
+
+async def test_files_that_are_gone_fail_their_slot_as_expired_and_say_so(
+    database: Database,
+) -> None:
+    _, slot = await a_success(database)
+
+    counts = await a_rescue(database, Told(), later=timedelta(hours=2)).run_once()
+
+    after = await the_slot(database, slot.job_id)
+    async with database.connection() as db:
+        entries = await journal.of_job(db, after.job_id)
+    assert counts == {"outputs_rescued": 0, "outputs_lost": 1}
+    assert (after.state, after.failure_code) == (SlotState.FAILED, "expired")
+    assert [entry.type for entry in entries].count("slot.failed") == 1
+
+
+async def test_files_that_are_gone_are_bought_again_where_the_recipe_pays(
+    database: Database,
+) -> None:
+    _, slot = await a_success(database)
+
+    await a_rescue(database, Told(), again=always, later=timedelta(hours=2)).run_once()
+
+    after = await the_slot(database, slot.job_id)
+    assert (after.state, after.attempt) == (SlotState.PENDING, 2)
