@@ -51,7 +51,7 @@ class Child:
         """Ask it to finish; end it hard after ``within`` seconds."""
         processes.end(self.mark, politely=SIGTERM, patience=within)
 
-    def tail(self, lines: int = 15) -> str:
+    def tail(self, lines: int = 5) -> str:
         """The last lines of its log."""
         try:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

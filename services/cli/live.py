@@ -214,7 +214,9 @@ def _of_slot(view: View, slot: Slot) -> str:
 
 def _of_job(view: View) -> str:
     job = view.job
-    told = f"{job.recipe} is {job.state}: {job.stored} of {job.n} stored"
+    told = f"{job.recipe} is {job.state}"
+    if job.n:  # an order that could not be planned has no slots
+        told += f": {job.stored} of {job.n} stored"
     if job.failed:
         told += f", {job.failed} failed"
     if job.state is JobState.COMPLETED:
