@@ -30,6 +30,7 @@ COLOURS = {
     "creating": "cyan",
     "in_doubt": "yellow",
     "submitted": "cyan",
+    "queued": "cyan",
     "running": "blue",
     "succeeded": "magenta",
     "stored": "green",
@@ -94,7 +95,7 @@ async def follow(
     ``timeout`` in seconds; None follows for ever.
     """
     console = Console()
-    show = _Table(console) if console.is_terminal else _Lines(console)
+    show = shown_as_table(console) if console.is_terminal else shown_as_lines(console)
     url = chosen.database_url.get_secret_value()
     views: dict[UUID, View] = {}
     with show:
@@ -140,13 +141,13 @@ async def _ticks(chosen: BrokerSettings) -> AsyncIterator[AsyncIterator[None]]:
         yield on_time()
 
 
-class _Table:
+class shown_as_table:  # noqa: N801 - used as a statement
     """A table that is drawn over, for terminals."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=12)
 
-    def __enter__(self) -> "_Table":
+    def __enter__(self) -> "shown_as_table":
         self._live.__enter__()
         return self
 
@@ -157,14 +158,14 @@ class _Table:
         self._live.update(Group(*(_drawn(view) for view in views)))
 
 
-class _Lines:
+class shown_as_lines:  # noqa: N801 - used as a statement
     """One line per change, for logs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._told: set[str] = set()
 
-    def __enter__(self) -> "_Lines":
+    def __enter__(self) -> "shown_as_lines":
         return self
 
     def __exit__(self, *about: object) -> None:
