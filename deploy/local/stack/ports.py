@@ -55,18 +55,41 @@ def _can_bind(port: int, *, reuse: bool) -> bool:
     return True
 
 
-def choose(count: int, *, seed: str, avoid: Collection[int] = (), grpc: bool = False) -> list[int]:
+def grpc_sockets(port: int) -> list[Path]:
+    """The sockets that SeaweedFS keeps for ``port`` in the shared temporary directory, by its own
+    choice of name; they stay when it is killed."""
+    return list(Path("/tmp").glob(f"seaweedfs-*-grpc-{port + GRPC}.sock"))  # noqa: S108
+
+
+def foreign_socket(port: int, server: int) -> bool:
+    """Say whether another user's SeaweedFS left a socket in the way of one on ``port``: only the
+    user it runs as (``server``, a uid) can put a new one in its place."""
+    return any(left.stat().st_uid != server for left in grpc_sockets(port))
+
+
+def choose(
+    count: int,
+    *,
+    seed: str,
+    avoid: Collection[int] = (),
+    grpc: bool = False,
+    server: int = 0,
+) -> list[int]:
     """Choose ``count`` neighbouring free ports, none of ``avoid``; a seed tends to get its own.
 
-    ``grpc``: the ports that lie ``GRPC`` higher must be free too.
+    ``grpc``: the ports that lie ``GRPC`` higher must be free too, and their sockets' places, for a
+    server that runs as the user ``server``.
     """
     start = zlib.crc32(seed.encode())
     for step in range(BLOCKS):
         first = FIRST + (start + step) % BLOCKS * BLOCK
         chosen = list(range(first, first + count))
         wanted = chosen + ([port + GRPC for port in chosen] if grpc else [])
-        if not any(port in avoid for port in wanted) and all(map(is_unclaimed, wanted)):
-            return chosen
+        if any(port in avoid for port in wanted) or not all(map(is_unclaimed, wanted)):
+            continue
+        if grpc and any(foreign_socket(port, server) for port in chosen):
+            continue
+        return chosen
     raise StackError(
         f"No {count} neighbouring loopback ports are free between {FIRST} and"
         f" {FIRST + BLOCK * BLOCKS}; see who holds them with `ss -ltnp` and stop one of them."

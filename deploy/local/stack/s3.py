@@ -1,5 +1,6 @@
 """A private S3: SeaweedFS in one process, with keys of its own."""
 
+import contextlib
 import hashlib
 import json
 import secrets
@@ -11,7 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import ClassVar
 
-from deploy.local.stack import shelter, sigv4
+from deploy.local.stack import ports, shelter, sigv4
 from deploy.local.stack.errors import PartMissing
 from deploy.local.stack.part import Part, Report, accepts_connections
 from deploy.local.stack.processes import PATH
@@ -65,6 +66,14 @@ class S3(Part):
             ],
             {"GOMEMLIMIT": "400MiB"},
         )
+
+    def end_now(self) -> None:
+        super().end_now()
+        # Killed, it leaves its sockets behind, and they would stand in another user's way for ever.
+        for port in self.state.ports.values():
+            for left in ports.grpc_sockets(port):
+                with contextlib.suppress(PermissionError):
+                    left.unlink(missing_ok=True)
 
     def answers(self) -> bool:
         if not accepts_connections(self.state.ports["s3"]):

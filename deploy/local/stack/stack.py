@@ -219,7 +219,14 @@ class Stack(Isolation):
             taken = self._state.parts.values() if self._state else ()
             avoid = {port for other in taken for port in other.ports.values()} | self._chosen
             seed = f"{self.root}/{part.name}"
-            chosen = ports.choose(len(part.port_names), seed=seed, avoid=avoid, grpc=part.grpc)
+            run_as = processes.account()
+            chosen = ports.choose(
+                len(part.port_names),
+                seed=seed,
+                avoid=avoid,
+                grpc=part.grpc,
+                server=run_as.uid if run_as else os.getuid(),
+            )
             self._chosen.update(chosen)
             return chosen
 
