@@ -251,8 +251,8 @@ def test_a_request_that_nobody_answers_is_an_os_error() -> None:
 def test_ports_where_another_user_left_a_socket_are_passed_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wanted = ports.choose(3, seed="here", grpc=True, server=os.getuid())
+    wanted = port_rules.choose(3, seed="here", grpc=True, server=os.getuid())
 
-    monkeypatch.setattr(ports, "foreign_socket", lambda port, _server: port == wanted[1])
+    monkeypatch.setattr(port_rules, "foreign_socket", lambda port, _server: port == wanted[1])
 
-    assert wanted[1] not in ports.choose(3, seed="here", grpc=True, server=os.getuid())
+    assert wanted[1] not in port_rules.choose(3, seed="here", grpc=True, server=os.getuid())

@@ -5,6 +5,7 @@ import sys
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 from deploy.local.stack.errors import StackError
 

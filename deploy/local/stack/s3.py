@@ -67,14 +67,6 @@ class S3(Part):
             {"GOMEMLIMIT": "400MiB"},
         )
 
-    def end_now(self) -> None:
-        super().end_now()
-        # Killed, it leaves its sockets behind, and they would stand in another user's way for ever.
-        for port in self.state.ports.values():
-            for left in ports.grpc_sockets(port):
-                with contextlib.suppress(PermissionError):
-                    left.unlink(missing_ok=True)
-
     def answers(self) -> bool:
         if not accepts_connections(self.state.ports["s3"]):
             return False
@@ -125,6 +117,11 @@ class S3(Part):
 
     def _forget_sockets(self) -> None:
         shutil.rmtree(short_directory(self.directory), ignore_errors=True)
+        # It leaves others behind when it is killed, and they stand in every other user's way.
+        for port in self.state.ports.values():
+            for left in ports.grpc_sockets(port):
+                with contextlib.suppress(PermissionError):
+                    left.unlink(missing_ok=True)
 
 
 def short_directory(directory: Path) -> Path:
