@@ -166,7 +166,7 @@ async def test_what_was_written_is_there_after_a_clean_stop(own_stack: OwnStack)
 def listened_on_for(home: Path, port: int) -> bool:
     """Whether a process of the stack that lives in ``home`` listens on ``port``; epmd is one."""
     for one in psutil.net_connections("tcp"):
-        if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid:
+        if one.status == psutil.CONN_LISTEN and one.laddr[1:2] == (port,) and one.pid:
             with contextlib.suppress(psutil.Error):
                 if psutil.Process(one.pid).environ().get(TAG) == str(home):
                     return True
