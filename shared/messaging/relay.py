@@ -87,7 +87,9 @@ async def relay_once(database: Database, publisher: Publisher, *, past: int = 0)
     Claim, publish, mark, commit: a relay that dies in between owes the rows again, and receivers
     take a second delivery. A row that the broker does not take holds nobody: its neighbours are
     tried without it, and a whole batch of such rows is stepped over until the next time around.
+    Raises BrokerUnavailable while there is nothing to publish on, before any row is locked for it.
     """
+    await publisher.ping()
     async with database.transaction() as tx:
         entries = await journal.claim_owed(tx, BATCH, past=past)
         if not entries:

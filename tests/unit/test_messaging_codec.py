@@ -28,11 +28,9 @@ FRAME_MAX = 131_072  # what RabbitMQ agrees on
 
 # As Postgres keeps it and AMQP carries it.
 text = st.text(
-    st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), min_size=1, max_size=60
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=60
 )
-instants = st.datetimes(
-    min_value=datetime(1970, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.just(UTC)
-)
+instants = st.datetimes(timezones=st.just(UTC))
 extension_names = st.sampled_from(
     ["webhook-id", "darkroom-origin", "darkroom-slot", "received-at", "tracestate", "ünïcode"]
 )
@@ -249,9 +247,9 @@ def test_junk_is_an_event_within_limits_or_permanent(
     except Permanent:
         envelope = raw_envelope(message)
 
-    labels = [envelope.id, envelope.type, envelope.source]
-    labels += [envelope.subject, envelope.causation_id, envelope.traceparent]  # type: ignore[list-item]
-    told = [label for label in labels if label is not None]
+    always = [envelope.id, envelope.type, envelope.source]
+    perhaps = [envelope.subject, envelope.causation_id, envelope.traceparent]
+    told = always + [label for label in perhaps if label is not None]
     assert all(0 < len(label) <= codec.LONGEST_NAME for label in told)
     assert not any("\x00" in label for label in told)
     assert envelope.body == body
@@ -321,14 +319,3 @@ def test_whatever_the_properties_are_the_body_behind_them_is_found(properties: b
     header.unmarshal((60).to_bytes(2, "big") + bytes(2) + (5).to_bytes(8, "big") + properties)
 
     assert header.body_size == 5
-    assert header.properties.delivery_mode in {None, 1, 2}
-
-
-def test_a_delivery_mode_and_an_expiration_that_mean_nothing_are_dropped() -> None:
-    tolerate_junk()
-    asked = Basic.Properties(expiration="soon", message_id="kept")
-    asked.delivery_mode = 7  # that our own client would not write
-    properties = properties_of(frame.marshal(ContentHeader(properties=asked), 1))
-
-    assert (properties.delivery_mode, properties.expiration) == (None, None)
-    assert properties.message_id == "kept"
