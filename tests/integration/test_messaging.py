@@ -20,7 +20,7 @@ from shared.errors import (
     Unroutable,
 )
 from shared.messaging import topology
-from shared.messaging.apply import apply, check
+from shared.messaging.apply import apply, arguments, check
 from shared.messaging.consumer import open_subscriptions
 from shared.messaging.publisher import open_publisher
 from tests.support.consuming import (
@@ -563,24 +563,34 @@ async def test_applying_the_topology_twice_does_nothing_the_second_time(bare_amq
     assert await check(bare_amqp_url) == []
 
 
-async def test_what_differs_is_said_in_one_line_and_nothing_is_changed(bare_amqp_url: str) -> None:
+async def test_each_difference_is_said_in_one_line_and_nothing_is_changed(
+    bare_amqp_url: str,
+) -> None:
     connection = await aio_pika.connect(bare_amqp_url)
     async with connection:
         channel = await connection.channel()
+        await channel.declare_exchange(topology.EXCHANGE, "fanout", durable=True)
         await channel.declare_queue(
-            SLOTS.name,
-            durable=True,
-            arguments={"x-queue-type": "quorum", "x-delivery-limit": 5},
+            SLOTS.name, durable=True, arguments=arguments(SLOTS) | {"x-delivery-limit": 5}
         )
+        await channel.declare_queue(topology.REPORT_JOBS.name, durable=True)  # a classic one
     with pytest.raises(Misconfigured) as told:
         await apply(bare_amqp_url)
-    missing = [line for line in await check(bare_amqp_url) if "missing" in line]
 
-    [line] = str(told.value).splitlines()
-    assert SLOTS.name in line
-    assert "x-delivery-limit" in line or "x-" in line
-    assert "apply again" in line
-    assert len(missing) == len(topology.QUEUES)  # the exchange, and every queue but this one
+    exchange, slots, report = str(told.value).splitlines()
+    assert exchange.startswith("exchange darkroom: type is 'fanout', the table says 'topic'")
+    assert slots.startswith(f"queue {SLOTS.name}: x-delivery-limit is '5', the table says '20'")
+    assert report.startswith(f"queue {topology.REPORT_JOBS.name}: x-")
+    assert all("apply again" in line for line in (exchange, slots, report))
+    missing = [line for line in await check(bare_amqp_url) if "missing" in line]
+    assert len(missing) == len(topology.QUEUES) - 2
+
+
+async def test_applying_while_the_broker_is_away_is_told_without_the_password() -> None:
+    with pytest.raises(BrokerUnavailable) as told:
+        await apply("amqp://user:the-password@127.0.0.1:9/none")
+
+    assert "the-password" not in str(told.value)
 
 
 async def an_exchange_alone(amqp_url: str) -> None:
