@@ -162,21 +162,25 @@ async def by_event_id(tx: Connection, event_id: str) -> Entry | None:
     return None if row is None else _entry(row)
 
 
-async def claim_owed(tx: Connection, limit: int) -> list[Entry]:
+async def claim_owed(tx: Connection, limit: int, *, past: int = 0) -> list[Entry]:
     """Facts to publish, oldest first, locked until this transaction ends. Relays share them.
 
-    Publish, then ``mark_published``, then commit: a relay that dies in between owes them again.
+    ``past`` steps over the first ones, for a relay that has just failed with them; it must look
+    from 0 again when it comes to the end. Publish, then ``mark_published``, then commit: a relay
+    that dies in between owes them again.
     """
     rows = await tx.fetch(
         """
         SELECT *
           FROM journal
          WHERE published_at IS NULL
+           AND id > $2
       ORDER BY id
          LIMIT $1
            FOR UPDATE SKIP LOCKED
         """,
         limit,
+        past,
     )
     return [_entry(row) for row in rows]
 

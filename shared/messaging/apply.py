@@ -1,14 +1,17 @@
 """Bring the broker to what the table says: one step, before any service, never by services."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelAccessRefused
 from pamqp.common import FieldTable
 
 from shared.errors import BrokerUnavailable, Misconfigured
-from shared.messaging.link import deadline
+from shared.messaging.link import GONE, deadline
 from shared.messaging.topology import DEAD_LETTERS, EXCHANGE, QUEUES, Queue
 
 APPLY_WITHIN_S = 30.0
@@ -24,7 +27,8 @@ async def apply(amqp_url: str) -> list[str]:
     """Declare what is missing; the lines say what was done, nothing where all was there.
 
     Where something exists with other arguments, changes nothing at all and raises Misconfigured:
-    one line for each, with the argument and the way to mend it. Raises BrokerUnavailable.
+    one line for each, with the argument and the way to mend it. Misconfigured also where the user
+    may not declare. Raises BrokerUnavailable.
     """
     async with _connected(amqp_url) as connection:
         missing, drifted = await _compared(connection)
@@ -67,28 +71,20 @@ def arguments(queue: Queue) -> FieldTable:
     }
 
 
-class _connected:  # noqa: N801 - used as a statement
-    """A connection for one step, under one deadline."""
-
-    def __init__(self, amqp_url: str) -> None:
-        self._url = amqp_url
-        self._connection: AbstractConnection | None = None
-
-    async def __aenter__(self) -> AbstractConnection:
-        try:
-            async with deadline(APPLY_WITHIN_S, "connecting"):
-                self._connection = await aio_pika.connect(
-                    self._url, client_properties={"connection_name": "darkroom-topology"}
-                )
-        except (aio_pika.exceptions.AMQPError, OSError) as error:
-            raise BrokerUnavailable(
-                f"the broker cannot be reached: {type(error).__name__}"
-            ) from error
-        return self._connection
-
-    async def __aexit__(self, *_about: object) -> None:
-        if self._connection is not None:
-            await self._connection.close()
+@asynccontextmanager
+async def _connected(amqp_url: str) -> AsyncIterator[AbstractConnection]:
+    """A connection for one step, the whole of it under one deadline."""
+    try:
+        async with deadline(APPLY_WITHIN_S, "the topology"):
+            async with await aio_pika.connect(
+                amqp_url, client_properties={"connection_name": "darkroom-topology"}
+            ) as connection:
+                yield connection
+    except ChannelAccessRefused as error:
+        raise Misconfigured(f"the broker lets this user declare nothing: {error}") from error
+    except GONE as error:
+        # The client's words may repeat the URL, and with it the password.
+        raise BrokerUnavailable(f"the broker cannot be reached: {type(error).__name__}") from error
 
 
 async def _compared(connection: AbstractConnection) -> tuple[list[str], list[str]]:

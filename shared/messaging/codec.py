@@ -14,6 +14,7 @@ from shared.clock import utc_now
 from shared.domain.identity import fact_id
 from shared.envelope import Envelope
 from shared.errors import Permanent
+from shared.messaging.wire import UNREADABLE
 
 # The AMQP binding names attributes `cloudEvents:id` or `cloudEvents_id`; we write the first.
 PREFIX, OTHER_PREFIX = "cloudEvents:", "cloudEvents_"
@@ -24,6 +25,8 @@ DIED_IN, DIED_OF = "darkroom-died-in", "darkroom-died-of"
 LONGEST_NAME = 256  # of an id, a type, a source; what is longer is nobody's id
 LONGEST_EXTENSION = 2048
 MOST_EXTENSIONS = 32
+# Of all together, in UTF-8: with our own attributes they must fit into one frame when published on.
+LARGEST_EXTENSIONS = 16 * 1024
 
 UNNAMED = (
     "nothing names this event: it has no cloudEvents:id header, no message_id, and no job_id in a "
@@ -65,13 +68,16 @@ def from_message(message: AbstractIncomingMessage) -> Envelope:
 
     A plain message (no CloudEvents headers) is an event too: its type is the routing key, its id
     the ``message_id``, or else comes from the ``job_id`` in the body. Raises Permanent where
-    nothing names it.
+    nothing names it, or its headers cannot be read.
     """
     headers = message.headers or {}
+    if UNREADABLE in headers:
+        raise Permanent(f"its headers cannot be read ({_short(headers[UNREADABLE])})")
     told = _attributes(headers)
     fact_type = _short(told.get("type")) or message.routing_key or ""
-    job_id = None if told.get("subject") else _job_id(message.body)
     event_id = _short(told.get("id")) or _short(message.message_id)
+    subject = _short(told.get("subject"))
+    job_id = None if event_id and subject else _job_id(message.body)
     if event_id is None:
         if job_id is None:
             raise Permanent(UNNAMED)
@@ -80,9 +86,9 @@ def from_message(message: AbstractIncomingMessage) -> Envelope:
         id=event_id,
         type=fact_type,
         source=_short(told.get("source")) or _short(message.app_id) or "unknown",
-        time=_instant(told.get("time")) or message.timestamp or utc_now(),
+        time=_instant(told.get("time")) or _instant(message.timestamp) or utc_now(),
         body=message.body,
-        subject=_short(told.get("subject")) or (str(job_id) if job_id else None),
+        subject=subject or (str(job_id) if job_id else None),
         causation_id=_short(told.get("causationid")),
         traceparent=_short(told.get("traceparent")),
         extensions=MappingProxyType({**_extensions(headers), **_death(headers)}),
@@ -107,28 +113,36 @@ def raw_envelope(message: AbstractIncomingMessage) -> Envelope:
 def delivery_count(message: AbstractIncomingMessage) -> int:
     """How often the broker delivered it before: quorum queues count it, the first time is 0."""
     count = (message.headers or {}).get("x-delivery-count", 0)
-    return count if isinstance(count, int) else 0
+    return max(count, 0) if isinstance(count, int) else 0
 
 
 def _attributes(headers: Mapping[str, object]) -> dict[str, object]:
     found: dict[str, object] = {}
-    for name, value in headers.items():
-        for prefix in (PREFIX, OTHER_PREFIX):
+    for prefix in (OTHER_PREFIX, PREFIX):  # who writes both means the first
+        for name, value in headers.items():
             if name.startswith(prefix):
                 found[name.removeprefix(prefix)] = value
     return found
 
 
 def _extensions(headers: Mapping[str, object]) -> dict[str, str]:
-    own = {
-        name: value
-        for name, value in headers.items()
-        if isinstance(value, str)
-        and len(value) <= LONGEST_EXTENSION
-        and not name.startswith((PREFIX, OTHER_PREFIX, "x-"))
-        and name != ATTEMPTS
-    }
-    return dict(list(own.items())[:MOST_EXTENSIONS])
+    """The strings beside the attributes, as many and as long as an event may have.
+
+    Without NUL, which Postgres keeps neither in a name nor in a value: what could not be kept could
+    not be parked either.
+    """
+    own: dict[str, str] = {}
+    size = 0
+    for name, value in headers.items():
+        if name.startswith((PREFIX, OTHER_PREFIX, "x-")) or name == ATTEMPTS:
+            continue
+        if not isinstance(value, str) or len(value) > LONGEST_EXTENSION or "\x00" in name + value:
+            continue
+        size += len(name.encode()) + len(value.encode())
+        if len(own) == MOST_EXTENSIONS or size > LARGEST_EXTENSIONS:
+            break
+        own[name] = value
+    return own
 
 
 def _death(headers: Mapping[str, object]) -> dict[str, str]:
@@ -148,19 +162,18 @@ def _short(value: object) -> str | None:
 
 
 def _instant(value: object) -> datetime | None:
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    if not isinstance(value, str):
-        return None
+    """In UTC; None where it is none, or one that no calendar in UTC has."""
     try:
-        instant = datetime.fromisoformat(value)
-    except ValueError:
+        instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(instant, datetime):
+            return None
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _attempts(value: object) -> int:
-    return min(value, 1000) if isinstance(value, int) and value > 0 else 0
+    return min(value, 1000) if type(value) is int and value > 0 else 0
 
 
 def _job_id(body: bytes) -> UUID | None:

@@ -12,6 +12,7 @@ from aiormq.exceptions import ChannelInvalidStateError
 from prometheus_client import Counter
 
 from shared.errors import BrokerUnavailable
+from shared.messaging.wire import tolerate_junk
 
 log = structlog.get_logger()
 
@@ -94,6 +95,7 @@ class Link:
 @asynccontextmanager
 async def opened(amqp_url: str, *, name: str) -> AsyncIterator[Link]:
     """A link that is kept open as long as the context lasts; the broker may be away meanwhile."""
+    tolerate_junk()
     link = Link(amqp_url, name=name)
     keeping = asyncio.create_task(link.keep())
     try:

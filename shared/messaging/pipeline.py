@@ -39,18 +39,21 @@ class Pipeline:
     ) -> ConfirmationFrameType:
         """The broker's word for ``message``, whose ``message_id`` nothing else in flight has.
 
-        Raises what the client does. A caller that gave up before its message was written takes it
-        along: it is never sent.
+        Raises what the client does, and ValueError for what no frame can carry. A caller that gave
+        up before its message was written takes it along: it is never sent.
         """
         if self._channel.is_closed:
             raise ChannelInvalidStateError(f"{self._channel} closed")
         if not message.message_id:
             raise ValueError("returned messages are told apart by their message_id")
         number = self._channel.number
-        frames = _publish_frame(number, exchange, routing_key, mandatory) + frame.marshal(
+        largest = self._channel.max_content_size
+        header = frame.marshal(
             ContentHeader(properties=message.properties, body_size=len(message.body)), number
         )
-        largest = self._channel.max_content_size
+        if len(header) > largest:  # the broker would close the connection, with all that is on it
+            raise ValueError(f"headers of {len(header)} bytes; {largest} fit into a frame")
+        frames = _publish_frame(number, exchange, routing_key, mandatory) + header
         for start in range(0, len(message.body), largest):
             frames += frame.marshal(ContentBody(message.body[start : start + largest]), number)
         # The channel's own future: it fails when the channel closes.

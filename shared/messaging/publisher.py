@@ -13,7 +13,7 @@ from pamqp.commands import Basic
 from prometheus_client import Counter, Histogram
 
 from shared.envelope import Envelope
-from shared.errors import BrokerUnavailable, Unroutable
+from shared.errors import BrokerUnavailable, Permanent, Unroutable
 from shared.messaging.codec import to_message
 from shared.messaging.link import GONE, Link, deadline, opened
 from shared.messaging.pipeline import Pipeline
@@ -25,7 +25,7 @@ CONFIRM_SECONDS = Histogram(
     "From the publish to the broker's word",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-for outcome in ("confirmed", "returned", "nacked", "timeout", "lost"):
+for outcome in ("confirmed", "returned", "nacked", "timeout", "lost", "unfit"):
     PUBLISHED.labels(outcome)
 
 
@@ -52,7 +52,7 @@ class Publisher:
 
         Returns after the broker's ack. Raises Unroutable where a message that somebody must hear
         came back, BrokerUnavailable where there was no ack within ``timeout`` seconds; the message
-        may then have arrived all the same.
+        may then have arrived all the same. Permanent: AMQP has no way to carry it.
         """
         began = time.monotonic()
         try:
@@ -81,6 +81,9 @@ class Publisher:
             # keep the loop from ever noticing that the link is gone.
             await asyncio.sleep(0)
             raise BrokerUnavailable(f"the link broke: {type(error).__name__}") from error
+        except (ValueError, TypeError) as error:
+            PUBLISHED.labels("unfit").inc()
+            raise Permanent(f"{envelope.type} cannot be published: {error}") from error
         if not isinstance(word, Basic.Ack):
             PUBLISHED.labels("nacked").inc()
             raise BrokerUnavailable(f"the broker said {type(word).__name__} instead of an ack")

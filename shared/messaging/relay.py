@@ -2,16 +2,20 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections import Counter as Tally
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge
 
+from shared.clock import utc_now
 from shared.db import journal
 from shared.db.connection import Database
 from shared.db.journal import Entry
-from shared.errors import BrokerUnavailable, DatabaseUnavailable, Transient, Unroutable
+from shared.errors import BrokerUnavailable, DatabaseUnavailable, Permanent, Transient, Unroutable
 from shared.messaging.publisher import Publisher
 
 log = structlog.get_logger()
@@ -19,8 +23,10 @@ log = structlog.get_logger()
 BATCH = 200
 # The bell wakes it at once; this only bounds how long another process's rows wait.
 POLL_S = 1.0
-# Of one batch: its rows stay locked so long at the most.
+# Of one batch together, and then of those that are tried alone: its rows stay locked so long at
+# the most.
 BATCH_WITHIN_S = 10.0
+ALONE_WITHIN_S = 5.0
 LONGEST_PAUSE_S = 5.0
 
 RELAYED = Counter("darkroom_relayed_total", "Journal rows published", ["outcome"])
@@ -30,6 +36,20 @@ OWED_AGE = Gauge(
 for outcome in ("confirmed", "failed"):
     RELAYED.labels(outcome)
 
+# Why a row did not go out, or None: it did.
+Trouble = Transient | Permanent | None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What became of one batch: how many rows were taken and settled, where to go on (0: from the
+    first again), and the broker's fault where not one row went out for it."""
+
+    taken: int
+    settled: int
+    go_on_past: int
+    fault: BrokerUnavailable | None
+
 
 def relay(
     database: Database, publisher: Publisher
@@ -37,17 +57,20 @@ def relay(
     """The worker that relays. Any number of them may run: rows are claimed, never skipped past."""
 
     async def worker(stop: asyncio.Event) -> None:
-        pause = 0.0
+        pause, past = 0.0, 0
         while not stop.is_set():
             try:
-                relayed = await relay_once(database, publisher)
-                pause = 0.0
-            except (DatabaseUnavailable, BrokerUnavailable, Transient) as error:
+                done = await relay_once(database, publisher, past=past)
+                past = done.go_on_past
+                if done.fault is not None:
+                    raise done.fault
+            except (DatabaseUnavailable, Transient) as error:
                 pause = min(LONGEST_PAUSE_S, max(0.25, pause * 2))
                 log.warning("relay.waiting", error=str(error), pause_s=pause)
                 await _sleep_or(stop, pause * (1 + random.random()))  # noqa: S311
                 continue
-            if relayed < BATCH:
+            pause = 0.0
+            if done.taken < BATCH:
                 await _rung_or(stop, database, POLL_S)
         # What our last commits stated goes out before we do.
         try:
@@ -58,40 +81,72 @@ def relay(
     return worker
 
 
-async def relay_once(database: Database, publisher: Publisher) -> int:
-    """Publish one batch of what is owed; how many rows are settled now.
+async def relay_once(database: Database, publisher: Publisher, *, past: int = 0) -> Round:
+    """Publish one batch of what is owed.
 
     Claim, publish, mark, commit: a relay that dies in between owes the rows again, and receivers
-    take a second delivery. One row that the broker will not take does not hold the others.
-    Raises BrokerUnavailable where not one row of the batch went out.
+    take a second delivery. A row that the broker does not take holds nobody: its neighbours are
+    tried without it, and a whole batch of such rows is stepped over until the next time around.
+    Raises BrokerUnavailable while there is nothing to publish on, before any row is locked for it.
     """
+    await publisher.ping()
     async with database.transaction() as tx:
-        entries = await journal.claim_owed(tx, BATCH)
+        entries = await journal.claim_owed(tx, BATCH, past=past)
         if not entries:
-            return 0
-        outcomes = await asyncio.gather(*(_publish(publisher, entry) for entry in entries))
-        done = [entry.id for entry, error in zip(entries, outcomes, strict=True) if error is None]
+            OWED_AGE.set(0)
+            return Round(0, 0, 0, None)
+        OWED_AGE.set(max(0.0, (utc_now() - entries[0].recorded_at).total_seconds()))
+        troubles = await _published(publisher, entries)
+        done = [entry.id for entry in entries if troubles[entry.id] is None]
         await journal.mark_published(tx, done)
     RELAYED.labels("confirmed").inc(len(done))
     RELAYED.labels("failed").inc(len(entries) - len(done))
-    failures = [error for error in outcomes if error is not None]
-    if failures and not done:
-        raise failures[0]
-    for entry, error in zip(entries, outcomes, strict=True):
-        if isinstance(error, Unroutable):
-            log.error("relay.unroutable", event_id=entry.event_id, type=entry.type)
-    return len(done)
+    _tell(entries, troubles)
+    if len(entries) < BATCH:
+        past = 0
+    elif len(done) < len(entries):
+        past = entries[-1].id
+    faults = [trouble for trouble in troubles.values() if isinstance(trouble, BrokerUnavailable)]
+    return Round(len(entries), len(done), past, faults[0] if faults and not done else None)
 
 
-async def _publish(publisher: Publisher, entry: Entry) -> Transient | None:
+async def _published(publisher: Publisher, entries: Sequence[Entry]) -> dict[int, Trouble]:
+    """What became of each row, by its id. They go out together; one that the broker refuses by
+    closing the channel takes the others along, so those are tried again one after another."""
+    outcomes = await asyncio.gather(
+        *(_publish(publisher, entry, BATCH_WITHIN_S) for entry in entries)
+    )
+    troubles = {entry.id: trouble for entry, trouble in zip(entries, outcomes, strict=True)}
+    lost = [entry for entry in entries if isinstance(troubles[entry.id], BrokerUnavailable)]
+    if lost:
+        # Away, or just not taking these? Only then it is worth to try them alone.
+        with suppress(BrokerUnavailable, TimeoutError):
+            await publisher.ping()
+            async with asyncio.timeout(ALONE_WITHIN_S):
+                for entry in lost:
+                    troubles[entry.id] = await _publish(publisher, entry, ALONE_WITHIN_S)
+    return troubles
+
+
+async def _publish(publisher: Publisher, entry: Entry, timeout: float) -> Trouble:
     try:
-        await publisher.publish(entry.envelope, timeout=BATCH_WITHIN_S)
-    except (BrokerUnavailable, Unroutable) as error:
+        await publisher.publish(entry.envelope, timeout=timeout)
+    except (BrokerUnavailable, Unroutable, Permanent) as error:
         return error
     except LookupError:
         # Said again after its body's retention: there is nothing to say any more.
         log.error("relay.body_gone", event_id=entry.event_id, type=entry.type)
     return None
+
+
+def _tell(entries: Sequence[Entry], troubles: dict[int, Trouble]) -> None:
+    """One line for each kind, not for each row: a missing queue can owe many."""
+    unheard = Tally(e.type for e in entries if isinstance(troubles[e.id], Unroutable))
+    for kind, count in unheard.items():
+        log.error("relay.unroutable", type=kind, rows=count, mend="darkroom topology apply")
+    for entry in entries:
+        if isinstance(trouble := troubles[entry.id], Permanent):
+            log.error("relay.unfit", event_id=entry.event_id, type=entry.type, why=str(trouble))
 
 
 async def _rung_or(stop: asyncio.Event, database: Database, seconds: float) -> None:

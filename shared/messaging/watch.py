@@ -11,6 +11,7 @@ from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable, Permanent
 from shared.messaging.codec import from_message
 from shared.messaging.topology import EXCHANGE
+from shared.messaging.wire import tolerate_junk
 
 # A viewer that is slower than the flow loses the oldest news; it reads the truth elsewhere.
 KEPT = 1000
@@ -22,6 +23,7 @@ async def watching(amqp_url: str, *, hears: Iterable[str], name: str) -> AsyncIt
 
     ``hears`` are routing keys, wildcards allowed. Raises BrokerUnavailable.
     """
+    tolerate_junk()
     try:
         connection = await aio_pika.connect(
             amqp_url, heartbeat=10, timeout=5, client_properties={"connection_name": name}

@@ -1,15 +1,12 @@
 """The delivery rules on a real broker: what counts as published, who acknowledges, what comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import aio_pika
-import pika
 import pytest
 
 from shared.clock import utc_now
@@ -23,81 +20,21 @@ from shared.errors import (
     Unroutable,
 )
 from shared.messaging import topology
-from shared.messaging.apply import apply, check
-from shared.messaging.consumer import Subscriptions, open_subscriptions
+from shared.messaging.apply import apply, arguments, check
+from shared.messaging.consumer import open_subscriptions
 from shared.messaging.publisher import open_publisher
+from tests.support.consuming import (
+    SLOTS,
+    UNHEARD,
+    Seen,
+    an_event,
+    depth,
+    published_by_a_stranger,
+    working,
+)
 from tests.support.parking import Remembered
 from tests.support.proxy import proxied
 from tests.support.waiting import eventually
-
-SLOTS = topology.AGGREGATOR_SLOTS
-HEARD = "artifacts.stored"
-UNHEARD = "report.published"
-
-
-def an_event(event_id: str = "", *, kind: str = HEARD, body: bytes = b"{}") -> Envelope:
-    return Envelope(
-        id=event_id or uuid4().hex,
-        type=kind,
-        source="test",
-        time=datetime(2026, 11, 21, 4, 0, tzinfo=UTC),
-        body=body,
-        subject=str(uuid4()),
-    )
-
-
-@asynccontextmanager
-async def working(
-    subscriptions: Subscriptions,
-    handle: Callable[[Envelope], Coroutine[Any, Any, None]],
-    *,
-    parking: Remembered | None = None,
-    queue: topology.Queue | tuple[topology.Queue, ...] = SLOTS,
-    concurrency: int = 4,
-    **more: Any,
-) -> AsyncIterator[asyncio.Event]:
-    """A worker that runs, subscribed; the event stops it. Its end is awaited."""
-    stop = asyncio.Event()
-    worker = subscriptions.worker(
-        queue, handle, parking=parking or Remembered(), concurrency=concurrency, **more
-    )
-    task = asyncio.create_task(worker(stop))
-
-    async def subscribed() -> bool:
-        try:
-            await subscriptions.ping()
-        except BrokerUnavailable:
-            return False
-        return True
-
-    try:
-        await eventually("the worker is subscribed", subscribed, within=20)
-        yield stop
-    finally:
-        stop.set()
-        await asyncio.wait_for(task, 30)
-
-
-class Seen:
-    """Remembers what a handler got."""
-
-    def __init__(self) -> None:
-        self.ids: list[str] = []
-
-    async def __call__(self, envelope: Envelope) -> None:
-        self.ids.append(envelope.id)
-
-    async def count(self) -> int:
-        return len(set(self.ids))
-
-
-async def depth(amqp_url: str, queue: str = SLOTS.name) -> int:
-    connection = await aio_pika.connect(amqp_url)
-    async with connection:
-        channel = await connection.channel()
-        declared = await channel.declare_queue(queue, passive=True)
-        return declared.declaration_result.message_count or 0
-
 
 # ---- publishing
 
@@ -626,29 +563,34 @@ async def test_applying_the_topology_twice_does_nothing_the_second_time(bare_amq
     assert await check(bare_amqp_url) == []
 
 
-async def test_what_differs_is_said_in_one_line_and_nothing_is_changed(bare_amqp_url: str) -> None:
+async def test_each_difference_is_said_in_one_line_and_nothing_is_changed(
+    bare_amqp_url: str,
+) -> None:
     connection = await aio_pika.connect(bare_amqp_url)
     async with connection:
         channel = await connection.channel()
+        await channel.declare_exchange(topology.EXCHANGE, "fanout", durable=True)
         await channel.declare_queue(
-            SLOTS.name,
-            durable=True,
-            arguments={"x-queue-type": "quorum", "x-delivery-limit": 5},
+            SLOTS.name, durable=True, arguments=arguments(SLOTS) | {"x-delivery-limit": 5}
         )
+        await channel.declare_queue(topology.REPORT_JOBS.name, durable=True)  # a classic one
     with pytest.raises(Misconfigured) as told:
         await apply(bare_amqp_url)
+
+    exchange, slots, report = str(told.value).splitlines()
+    assert exchange.startswith("exchange darkroom: type is 'fanout', the table says 'topic'")
+    assert slots.startswith(f"queue {SLOTS.name}: x-delivery-limit is '5', the table says '20'")
+    assert report.startswith(f"queue {topology.REPORT_JOBS.name}: x-")
+    assert all("apply again" in line for line in (exchange, slots, report))
     missing = [line for line in await check(bare_amqp_url) if "missing" in line]
-
-    [line] = str(told.value).splitlines()
-    assert SLOTS.name in line
-    assert "x-delivery-limit" in line or "x-" in line
-    assert "apply again" in line
-    assert len(missing) == len(topology.QUEUES)  # the exchange, and every queue but this one
+    assert len(missing) == len(topology.QUEUES) - 2
 
 
-def published_by_a_stranger(amqp_url: str, body: bytes) -> None:
-    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
-        connection.channel().basic_publish(topology.EXCHANGE, HEARD, body)
+async def test_applying_while_the_broker_is_away_is_told_without_the_password() -> None:
+    with pytest.raises(BrokerUnavailable) as told:
+        await apply("amqp://user:the-password@127.0.0.1:9/none")
+
+    assert "the-password" not in str(told.value)
 
 
 async def an_exchange_alone(amqp_url: str) -> None:

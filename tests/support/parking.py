@@ -22,7 +22,7 @@ class Spot:
 
 @dataclass
 class Remembered:
-    """Fulfils ``shared.messaging.consumer.Parking`` in memory."""
+    """Fulfils ``shared.messaging.handling.Parking`` in memory."""
 
     spots: list[Spot] = field(default_factory=list)
     starts: Counter[str] = field(default_factory=Counter)

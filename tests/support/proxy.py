@@ -45,6 +45,11 @@ class Proxy:
                 await sink.drain()
         sink.close()
 
+    async def cut(self) -> None:
+        """End every link at both ends, and let no new one through."""
+        self._passing.clear()
+        await self.close()
+
     async def close(self) -> None:
         for pump in list(self._pumps):
             pump.cancel()
