@@ -92,7 +92,7 @@ class EndJobs:
 
     def _rule(self, job: Job) -> Completion:
         recipe = self.recipes.get(job.recipe)
-        return recipe.completion if recipe else ALL
+        return recipe.completion(job.params) if recipe else ALL
 
     async def _end(
         self, tx: Connection, job: Job, end: JobState, *, reason: str | None, cause: Envelope

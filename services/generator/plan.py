@@ -1,7 +1,7 @@
 """Plan: an order becomes a job with its slots, or a job that failed with a sentence. Never both."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 import structlog
@@ -150,6 +150,7 @@ def _purchases(request: Request) -> list[NewSlot]:
             model=request.recipe.model,
             input=dict(slot.input),
             seed=slot.seed,
+            finish=[asdict(step) for step in slot.finish],
         )
         for ordinal, slot in enumerate(inputs, start=1)
     ]

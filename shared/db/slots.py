@@ -6,7 +6,7 @@ by ordinal, then predictions.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,12 +20,14 @@ DETAIL_KEPT = 2000  # characters of a failure's words
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSlot:
-    """A purchase to come. ``input`` holds object references, never links."""
+    """A purchase to come. ``input`` holds object references, never links; ``finish`` are the steps
+    (``step``, ``variant``, ``options``) that derive files from its outputs."""
 
     ordinal: int
     model: str
     input: dict[str, Any]
     seed: int | None = None
+    finish: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Slot(NewSlot):
     have been made; ``winner`` is the one whose outputs the slot takes.
     ``fence`` grows with every claim, so that a buyer that slept past its lease writes nothing.
     ``expires_at`` is when Replicate deletes the files; ``counted_at`` is the aggregator's.
+    ``skipped`` (``index``, ``why``) are outputs that could not be used beside those that could.
     """
 
     job_id: UUID
@@ -49,6 +52,7 @@ class Slot(NewSlot):
     expires_at: datetime | None
     failure_code: FailureCode | None
     failure_detail: str | None
+    skipped: list[dict[str, Any]]
     counted_at: datetime | None
     created_at: datetime
     moved_at: datetime
@@ -62,16 +66,17 @@ async def insert_all(tx: Connection, job_id: UUID, slots: Sequence[NewSlot]) -> 
     """The slots of a new job, all due now. The commit rings ``slots_due``."""
     await tx.execute(
         """
-        INSERT INTO slot (job_id, ordinal, model, input, seed, due_at)
-        SELECT $1, ordinal, model, input::jsonb, seed, now()
-          FROM unnest($2::int[], $3::text[], $4::text[], $5::bigint[])
-               AS new (ordinal, model, input, seed)
+        INSERT INTO slot (job_id, ordinal, model, input, seed, finish, due_at)
+        SELECT $1, ordinal, model, input::jsonb, seed, finish::jsonb, now()
+          FROM unnest($2::int[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+               AS new (ordinal, model, input, seed, finish)
         """,
         job_id,
         [slot.ordinal for slot in slots],
         [slot.model for slot in slots],
         [json.dumps(slot.input) for slot in slots],
         [slot.seed for slot in slots],
+        [json.dumps(slot.finish) for slot in slots],
     )
     tx.makes_slots_due = True
 

@@ -1,27 +1,46 @@
 """The recipes that this installation knows. To add one: write its module, name it here."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.errors import Permanent
+from shared.errors import Misconfigured, Permanent
+from shared.recipes.background_music import BACKGROUND_MUSIC
 from shared.recipes.recipe import Configured, Recipe
+from shared.recipes.restoration import RESTORATION
+from shared.recipes.sound_effect import SOUND_EFFECT
+from shared.recipes.studio_concepts import STUDIO_CONCEPTS
 from shared.recipes.variations import VARIATIONS
 from shared.validation import sentence
 
-RECIPES: tuple[Recipe, ...] = (VARIATIONS,)
+RECIPES: tuple[Recipe, ...] = (
+    VARIATIONS,
+    RESTORATION,
+    STUDIO_CONCEPTS,
+    SOUND_EFFECT,
+    BACKGROUND_MUSIC,
+)
 
 
 def configured(environment: Mapping[str, str]) -> dict[str, Configured]:
-    """Every recipe by name, with the variables that it names taken from ``environment``."""
-    return {
-        recipe.name: Configured(
-            recipe,
-            {name: environment.get(name) or default for name, default in recipe.settings.items()},
-        )
-        for recipe in RECIPES
-    }
+    """Every recipe by name, with the variables that it names taken from ``environment``.
+
+    Raises Misconfigured with a line for each variable that is not what its recipe can use.
+    """
+    wrong = []
+    known = {}
+    for recipe in RECIPES:
+        config = {}
+        for name, setting in recipe.settings.items():
+            config[name] = environment.get(name) or setting.default
+            if not re.fullmatch(setting.pattern, config[name]):
+                wrong.append(f"{name} must be {setting.means}")
+        known[recipe.name] = Configured(recipe, config)
+    if wrong:
+        raise Misconfigured("\n".join(wrong))
+    return known
 
 
 def validated(recipe: Recipe, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +55,7 @@ def validated(recipe: Recipe, params: Mapping[str, Any]) -> dict[str, Any]:
             f"it has {', '.join(recipe.params.__dataclass_fields__)}"
         )
     try:
-        return dict(known.dump_python(known.validate_python(params)))
+        return dict(known.dump_python(known.validate_python(params), mode="json"))
     except ValidationError as error:
         what = sentence(error, whole="params")
         raise Permanent(f"wrong parameters for {recipe.name}: {what}") from None

@@ -8,8 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from shared.domain.failure import provider_fault_passes
-from shared.domain.job import ALL, Completion
+from shared.domain.job import ALL, Completion, JobState
 from shared.domain.slot import FailureCode
+
+# What is said to people, by language: {"en": …, "ko": …}.
+Words = Mapping[str, str]
 
 
 class SourceRule(StrEnum):
@@ -18,6 +21,28 @@ class SourceRule(StrEnum):
     REQUIRED = "required"
     OPTIONAL = "optional"
     NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """An environment variable that one recipe reads: its default, and what it may be.
+
+    ``pattern`` must match the whole value; ``means`` says in words what is expected, for whoever
+    set it wrong.
+    """
+
+    default: str
+    pattern: str = r"\S.*"
+    means: str = "a text"
+
+
+def model_setting(default: str) -> Setting:
+    """The variable that names a recipe's model, in one of the three forms that Replicate takes."""
+    return Setting(
+        default=default,
+        pattern=r"[\w.-]+/[\w.-]+(:[0-9a-f]{64})?|[0-9a-f]{64}",
+        means="a model: owner/name, owner/name:version or a version of 64 hex digits",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,24 +55,43 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """A file of ours to make, and to have in the bucket, before anything is bought for its slot.
+
+    ``step`` is the name of one in ``shared.media.steps.PREPARE``. The same options give the same
+    bytes, so that making it twice stores it once.
+    """
+
+    key: str
+    step: str
+    variant: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishStep:
+    """What is derived from each output of a slot: a step of ``shared.media.steps.FINISH`` by its
+    name, with its options (JSON). ``variant`` names the file that it makes."""
+
+    step: str
+    variant: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotInput:
     """One purchase to make.
 
     ``input`` goes to the model as it stands, but that ``{"object": key}`` becomes a link at the
     moment of the create. ``seed`` is what the input says as seed, if it says one: it also names
-    the slot where nothing else does.
+    the slot where nothing else does. ``finish`` is written down with the slot, so that an order in
+    flight is finished as it was planned, whatever a later version of its recipe says.
     """
 
     input: Mapping[str, Any]
     seed: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishStep:
-    """A step of ``shared.media`` by its name, with its options."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    prepare: tuple[Preparation, ...] = ()
+    finish: tuple[FinishStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,35 +102,46 @@ class Price:
     micro_dollars_per_output: int = 0
 
 
+def _all_of_them(_params: Mapping[str, Any]) -> Completion:
+    return ALL
+
+
+def _nothing_to_say(_params: Mapping[str, Any]) -> tuple[Words, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """A pipeline.
 
     ``params`` is a frozen dataclass that pydantic validates; ``inputs`` makes one input per slot.
-    ``settings`` names the environment variables that this recipe reads, with their defaults; their
-    values reach ``model`` and ``inputs`` as ``config``. ``source_types`` are content types by
-    magic bytes. ``attempts`` bounds the purchases that one slot may cost; ``worth_another`` says
-    which failures are worth one. ``typical_run`` is the silence after which Replicate is asked,
-    ``timeout`` the time after which a slot that heard nothing is given up.
+    ``settings`` names the environment variables that this recipe reads; their values reach
+    ``model`` and ``inputs`` as ``config``. ``source_types`` are content types by magic bytes.
+    ``completion`` is the rule for an order with these params. ``attempts`` bounds the purchases
+    that one slot may cost; ``worth_another`` says which failures are worth one. ``typical_run`` is
+    the silence after which Replicate is asked, ``timeout`` the time after which a slot that heard
+    nothing is given up. ``says`` replaces the sentence for people in some states of a job; ``notes``
+    are what people should know about how an order with these params is carried out.
     """
 
     name: str
-    title: Mapping[str, str]
-    settings: Mapping[str, str]
+    title: Words
+    settings: Mapping[str, Setting]
     model: Callable[[Mapping[str, str]], str]
     source: SourceRule
-    source_types: frozenset[str]
     params: type[Any]
     inputs: Callable[[Order, Mapping[str, str]], tuple[SlotInput, ...]]
-    completion: Completion = ALL
+    source_types: frozenset[str] = frozenset()
+    completion: Callable[[Mapping[str, Any]], Completion] = _all_of_them
     webhook_events: tuple[str, ...] = ("start", "completed")
-    finish: tuple[FinishStep, ...] = ()
     attempts: int = 3
     worth_another: Callable[[FailureCode, str | None], bool] = provider_fault_passes
     pays_again_when_expired: bool = False
     typical_run: timedelta = timedelta(seconds=30)
     timeout: timedelta = timedelta(minutes=45)
     price: Price | None = None
+    says: Mapping[JobState, Words] = field(default_factory=dict)
+    notes: Callable[[Mapping[str, Any]], tuple[Words, ...]] = _nothing_to_say
     report_sections: tuple[str, ...] = ("original", "results", "outcome")
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from shared.domain.identity import derived_seed
-from shared.recipes.recipe import Order, Price, Recipe, SlotInput, SourceRule
+from shared.domain.job import ALL, Completion, at_least
+from shared.recipes.recipe import Order, Price, Recipe, SlotInput, SourceRule, model_setting
 
 # SDXL image to image. One output a slot, so that each picture has a seed that can be named.
 MODEL = "stability-ai/sdxl:39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
@@ -21,12 +22,16 @@ PROMPT = "the same picture in another mood and light, detailed, natural colours"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariationsParams:
-    """``count`` pictures of the same photo; ``strength`` 0 keeps it, 1 forgets it."""
+    """``count`` pictures of the same photo; ``strength`` 0 keeps it, 1 forgets it.
+
+    ``at_least`` is how many of them must come for the job to count as completed; without it, all.
+    """
 
     count: Annotated[int, Field(ge=1, le=10, strict=True)] = 3
     prompt: Annotated[str, Field(min_length=1, max_length=2000)] = PROMPT
     strength: Annotated[float, Field(ge=0, le=1)] = 0.6
     seed: Annotated[int, Field(ge=0, lt=SEEDS - 10, strict=True)] | None = None
+    at_least: Annotated[int, Field(ge=1, le=10, strict=True)] | None = None
 
 
 def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
@@ -52,15 +57,20 @@ def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
     )
 
 
+def completion(params: Mapping[str, Any]) -> Completion:
+    return ALL if params["at_least"] is None else at_least(params["at_least"])
+
+
 VARIATIONS = Recipe(
     name="variations",
     title={"en": "Variations of your photo", "ko": "사진 변주"},
-    settings={"VARIATIONS_MODEL": MODEL},
+    settings={"VARIATIONS_MODEL": model_setting(MODEL)},
     model=lambda config: config["VARIATIONS_MODEL"],
     source=SourceRule.REQUIRED,
     source_types=frozenset({"image/jpeg", "image/png", "image/webp"}),
     params=VariationsParams,
     inputs=inputs,
+    completion=completion,
     typical_run=timedelta(seconds=30),
     # A list price seen for the hardware that SDXL runs on; a hint, not a bill.
     price=Price(micro_dollars_per_second=975),

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.errors import Permanent
+from shared.errors import Misconfigured, Permanent
 from shared.recipes import RECIPES, configured, validated
 from shared.recipes.recipe import Order, Recipe
 from shared.recipes.variations import MODEL, SEEDS, VARIATIONS
@@ -71,7 +71,15 @@ def test_an_unknown_parameter_is_told_with_those_that_there_are() -> None:
 def test_the_model_comes_from_the_variable_that_the_recipe_names() -> None:
     assert configured({})["variations"].model == MODEL
     assert configured({"VARIATIONS_MODEL": ""})["variations"].model == MODEL
-    assert configured({"VARIATIONS_MODEL": "a/b:c"})["variations"].model == "a/b:c"
+    assert configured({"VARIATIONS_MODEL": "a/b"})["variations"].model == "a/b"
+
+
+def test_all_variables_that_no_recipe_can_use_are_named_at_once() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        configured({"VARIATIONS_MODEL": "a/b:c", "REPLICATE_SAFETY_TOLERANCE": "7"})
+
+    assert "VARIATIONS_MODEL" in str(refused.value)
+    assert "REPLICATE_SAFETY_TOLERANCE" in str(refused.value)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)

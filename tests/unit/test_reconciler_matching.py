@@ -36,6 +36,7 @@ def doubted(ordinal: int = 1, *, seed: int = 7) -> Doubted:
         fence=1,
         expires_at=None,
         failure_code=None,
+        skipped=[],
         failure_detail=None,
         counted_at=None,
         created_at=NOON,

@@ -73,6 +73,7 @@ def a_slot(ordinal: int, **known: Any) -> Slot:
         fence=1,
         expires_at=None,
         failure_code=None,
+        skipped=[],
         failure_detail=None,
         counted_at=NOON,
         created_at=NOON,
