@@ -3,13 +3,14 @@
 import base64
 import io
 import itertools
+import random
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from deploy.local.emulator.flat import is_flat
+from deploy.local.emulator.flat import elaborated, is_flat
 from deploy.local.emulator.images import variations
 from deploy.local.emulator.making import Order, RunFailed
 from deploy.local.emulator.models import RESTORE_IMAGE, SDXL
@@ -207,6 +208,27 @@ def test_concepts_drift_and_have_a_grain_that_their_plan_has_not() -> None:
         assert corner.std(axis=(0, 1)).min() > 1.5
         assert np.abs(concept - plan).mean() > 12
         assert len(np.unique(concept.reshape(-1, 3), axis=0)) > 5000
+
+
+def drawn_in(plan: Image.Image, motif: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    dice = random.Random(1)
+    return np.asarray(elaborated(plan, plan.size, dice=dice, strength=0.75, motif=motif))
+
+
+def test_neighbouring_seeds_draw_with_five_motifs() -> None:
+    pictures = [drawn_in(a_plan(), motif) for motif in range(6)]
+
+    for one, two in itertools.combinations(pictures[:5], 2):
+        assert (one != two).any(axis=2).mean() > 0.02
+    assert (pictures[5] == pictures[0]).all()
+
+
+def test_no_straight_edge_stays_straight() -> None:
+    plan = Image.new("RGB", (240, 160), "white")
+    plan.paste("black", (0, 80, 240, 160))
+    above, below = (drawn_in(plan, 3)[row, :, 0] for row in (76, 83))
+
+    assert (above < 128).mean() + (below > 128).mean() > 0.3
 
 
 def test_the_same_plan_and_seed_give_the_same_concepts() -> None:
