@@ -82,7 +82,8 @@ def to_roots(srgb: Bytes, kind: type[np.float32 | np.float64] = np.float32) -> F
 def to_oklab(srgb: Bytes, kind: type[np.float32 | np.float64] = np.float32) -> Floats:
     """sRGB bytes (…, 3) as Oklab (…, 3)."""
     roots = to_roots(srgb, kind)
-    return np.matmul(roots, OKLAB.T.astype(kind))
+    oklab: Floats = np.matmul(roots, OKLAB.T.astype(kind))
+    return oklab
 
 
 def to_srgb(oklab: Floats) -> Bytes:

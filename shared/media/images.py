@@ -129,6 +129,14 @@ def screen_colours(profile: bytes | None) -> Callable[[Image.Image], Image.Image
     return converted
 
 
+def on_white(picture: Image.Image) -> Image.Image:
+    """RGB: where something shows through an RGBA picture, it is paper."""
+    if picture.mode != "RGBA":
+        return picture
+    paper = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(paper, picture).convert("RGB")
+
+
 def orientation_of(picture: Image.Image) -> int:
     """How the camera was held (EXIF, 1 to 8); upright where the note is missing, odd or broken."""
     try:

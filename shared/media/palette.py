@@ -18,7 +18,7 @@ from PIL import Image
 from shared.errors import Permanent
 from shared.media import ranking
 from shared.media.colour import OKLAB, Bytes, palette_of, to_oklab, to_roots
-from shared.media.images import decode, orientation_of, plain, screen_colours, upright
+from shared.media.images import decode, on_white, orientation_of, plain, screen_colours, upright
 from shared.media.made import Made
 
 STRIP = 1 << 18  # pixels that are worked on at once: their arrays stay near the processor
@@ -90,13 +90,6 @@ def encoded(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def on_white(picture: Image.Image) -> Image.Image:
-    if picture.mode != "RGBA":
-        return picture
-    paper = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(paper, picture).convert("RGB")
-
-
 def boxes_of(pixels: Bytes) -> NDArray[np.int32]:
     """The number of the box that each pixel (n, 3) lies in."""
     red, green, blue = (pixels[:, channel] >> (8 - _BITS) for channel in range(3))
@@ -137,7 +130,10 @@ class Nearest:
 
     def _one_by_one(self, pixels: Bytes) -> Choices:
         roots = to_roots(pixels, np.float64)
-        return np.argmin(self._offsets - roots @ self._slopes.T, axis=1).astype(np.int16)
+        nearest: Choices = np.argmin(self._offsets - roots @ self._slopes.T, axis=1).astype(
+            np.int16
+        )
+        return nearest
 
     def _meet(self, boxes: NDArray[np.int32]) -> None:
         """Decide every box that is met for the first time: one colour's alone, or divided."""

@@ -7,7 +7,7 @@ from the seed.
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from shared.media.palette import encoded
 PIXELS = 1024 * 1024  # about what the models draw
 STEP = 8  # both sides are multiples of it: what the models' latent grid asks for
 LONGEST_SHAPE = 16  # the longer side in lengths of the shorter; beyond it nothing can be drawn
-LEAST_SHARE = 0.004  # of the surface, that every colour gets if there is room
+LEAST_SHARE = 0.004  # of the surface, for every colour; less where there are very many
 
 Point = tuple[float, float]
 
@@ -45,9 +45,7 @@ def prepare(options: Mapping[str, Any]) -> Made:
     sketch.stones()
     sketch.every_colour()
     sketch.picture.putpalette(palette.tobytes())
-    return Made(
-        data=encoded(sketch.picture), content_type="image/png", width=width, height=height
-    )
+    return Made(data=encoded(sketch.picture), content_type="image/png", width=width, height=height)
 
 
 def _metres(options: Mapping[str, Any], side: str) -> float:
@@ -106,8 +104,7 @@ class _Sketch:
             min(self.width - 1, max(0, round(x))),
             min(self.height - 1, max(0, round(y))),
         )
-        colour = self.picture.getpixel(place)
-        return colour if isinstance(colour, int) else 0
+        return cast(int, self.picture.getpixel(place))  # mode P: one number a pixel
 
     def ground(self) -> None:
         """Two or three colours, divided along the contours of soft hills."""
@@ -155,12 +152,10 @@ class _Sketch:
         first = np.minimum(at.astype(int), bends - 1)
         part = at - first
         before, start, end, after = (knots[first + step] for step in range(4))
-        # Through every knot, with the slope of its neighbours (Catmull and Rom).
-        across = start + 0.5 * part * (
-            end
-            - before
-            + part
-            * (2 * before - 5 * start + 4 * end - after + part * (3 * (start - end) + after - before))
+        # Through every knot, with the slope that its neighbours give it (Catmull and Rom).
+        slope, bend = end - before, 2 * before - 5 * start + 4 * end - after
+        across = (
+            start + part * (slope + part * (bend + part * (3 * (start - end) + after - before))) / 2
         )
         forward = np.linspace(-0.05 * length, 1.05 * length, len(at))
         pairs = zip(forward.tolist(), across.tolist(), strict=True)
@@ -172,9 +167,8 @@ class _Sketch:
             radius = self.unit * self.between(0.08, 0.17)
             outline = self._outline()
             colour = self.under(x, y)
-            for scale in (1.0, self.between(0.66, 0.78), self.between(0.3, 0.5))[
-                : int(self.chance.integers(1, 4))
-            ]:
+            rings = (1.0, self.between(0.66, 0.78), self.between(0.3, 0.5))
+            for scale in rings[: int(self.chance.integers(1, 4))]:
                 colour = self.another(colour)
                 self.draw.polygon(
                     [(x + radius * scale * dx, y + radius * scale * dy) for dx, dy in outline],
@@ -217,7 +211,7 @@ class _Sketch:
 
     def every_colour(self) -> None:
         """Give a dot to each colour that came short; a dot may hide another's, so look again."""
-        least = LEAST_SHARE * self.width * self.height
+        least = min(LEAST_SHARE, 0.2 / len(self._order)) * self.width * self.height
         radius = math.sqrt(1.5 * least / math.pi)
         for _ in range(3):
             counts = self.picture.histogram()
