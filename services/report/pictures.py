@@ -1,17 +1,8 @@
-"""Copies of pictures for a page: small, upright, in the colours that screens mean, and with
-nothing of what a camera wrote beside them (its owner, its place)."""
-
-import io
-
-from PIL import Image, ImageCms, ImageOps
+"""A page's copies of pictures: the small copies of ``shared.media``, as the page's view has them."""
 
 from services.report.view import Picture
-from shared.media.images import MOST_PIXELS
-
-# What a page may be asked to show; other readers of the library stay closed.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-
-QUALITY = 84
+from shared.media.images import UnusableImage
+from shared.media.thumbnail import thumbnail
 
 
 class Undisplayable(Exception):
@@ -19,70 +10,14 @@ class Undisplayable(Exception):
 
 
 def for_page(data: bytes, *, edge: int) -> Picture:
-    """A copy of the picture in ``data`` whose longer side is ``edge`` pixels at most.
-
-    JPEG, or WebP where something shows through. Blocks for as long as it decodes. Raises
-    Undisplayable.
-    """
+    """A copy of the picture in ``data`` whose longer side is ``edge`` pixels at most. Blocking."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            _bounded(opened)
-            opened.draft("RGB", (edge, edge))  # a JPEG is decoded at the last halving above that
-            copy = ImageOps.exif_transpose(_reduced(opened, edge))
-    except Undisplayable:
-        raise
-    except Exception as error:  # decoders of damaged bytes raise whatever they trip over
-        raise Undisplayable(f"it cannot be decoded ({type(error).__name__})") from error
-    return _written(copy)
-
-
-def _bounded(picture: Image.Image) -> None:
-    if picture.width * picture.height > MOST_PIXELS:
-        raise Undisplayable(f"{picture.width} × {picture.height} pixels are too many")
-
-
-def _reduced(picture: Image.Image, edge: int) -> Image.Image:
-    profile = picture.info.get("icc_profile")
-    if picture.mode.startswith("I"):  # 16 bits a channel, which the other modes would clip
-        picture = picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")
-    # Others cannot be scaled well, or keep what shows through beside the picture.
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-    elif picture.mode not in ("RGB", "L", "CMYK"):
-        picture = picture.convert("RGB")
-    picture.thumbnail((edge, edge), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return _in_screen_colours(picture, profile)
-
-
-def _in_screen_colours(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-    if not profile:
-        return picture.convert(mode)
-    try:
-        converted = ImageCms.profileToProfile(
-            picture,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            outputMode=mode,
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return picture.convert(mode)  # a broken profile says nothing: the numbers as they are
-    return converted or picture.convert(mode)
-
-
-def _written(picture: Image.Image) -> Picture:
-    # What is left in `info` would be written again: comments, profiles, EXIF.
-    picture.info.clear()
-    file = io.BytesIO()
-    if picture.mode == "RGBA":
-        picture.save(file, "WEBP", quality=QUALITY, method=2)
-        content_type = "image/webp"
-    else:
-        picture.save(file, "JPEG", quality=QUALITY, progressive=True)
-        content_type = "image/jpeg"
+        made = thumbnail(data, edge=edge)
+    except UnusableImage as error:
+        raise Undisplayable(str(error)) from error
     return Picture(
-        content_type=content_type,
-        data=file.getvalue(),
-        width=picture.width,
-        height=picture.height,
+        content_type=made.content_type,
+        data=made.data,
+        width=made.width or 0,
+        height=made.height or 0,
     )
