@@ -60,6 +60,7 @@ class Layout:
             "REPLICATE_WEBHOOK_SECRET": self.webhook_secret,
             "PUBLIC_BASE_URL": self.ingress_url,
             "DOWNLOAD_ALLOWED_ORIGIN": f"http://127.0.0.1:{self.ports['files']}",
+            "SOURCE_ALLOWED_ORIGIN": f"http://127.0.0.1:{self.ports['files']}",
             "HEALTH_HOST": "127.0.0.1",
             "LOG_FORMAT": "json",
             **self.parts,
