@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import doctor, jobs, local, publish, secret, setup
+from services.cli import demo, doctor, jobs, local, publish, recipes, secret, setup
 from shared.observability import configure_logging
 
 app = typer.Typer(
@@ -16,9 +16,10 @@ app = typer.Typer(
 app.command("up", help=local.up.__doc__)(local.up)
 app.command("down", help=local.down.__doc__)(local.down)
 app.command("status", help=local.status.__doc__)(local.status)
-app.command("demo", help=local.demo.__doc__)(local.demo)
+app.command("demo", help=demo.demo.__doc__)(demo.demo)
 app.command("migrate", help=setup.migrate.__doc__)(setup.migrate)
 app.add_typer(setup.topology, name="topology")
+app.command("recipes", help=recipes.recipes.__doc__)(recipes.recipes)
 app.add_typer(publish.app, name="publish")
 app.add_typer(jobs.app, name="jobs")
 app.command("secret", help=secret.secret.__doc__)(secret.secret)

@@ -50,12 +50,16 @@ class JobNow:
 
 async def read(tx: Connection, job_id: UUID) -> JobNow | None:
     """The job as it stands, or None where there is none."""
-    job = await jobs.get(tx, job_id)
-    return None if job is None else (await of_jobs(tx, [job]))[0]
+    return next(iter(await several(tx, [job_id])), None)
+
+
+async def several(tx: Connection, job_ids: Sequence[UUID]) -> list[JobNow]:
+    """Those of the jobs that are known here, in the order of ``job_ids``."""
+    return await of_jobs(tx, await jobs.several(tx, job_ids))
 
 
 async def of_jobs(tx: Connection, found: Sequence[Job]) -> list[JobNow]:
-    """The same for jobs that were read before, in their order, in one query for all of them.
+    """Jobs that were read before, in their order; one query for all of them.
 
     What stands beside a job may be newer than the job, never older.
     """

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from shared.db import jobs, live
+from shared.db import live
 from shared.db.connection import Database
 from shared.domain.prediction import Status
 from shared.domain.slot import FailureCode, SlotState
@@ -65,8 +65,7 @@ async def test_several_jobs_come_in_the_order_they_were_asked_in_each_with_its_o
         await a_slot(database, SlotState.PENDING),
     )
     async with database.connection() as db:
-        wanted = [await jobs.get(db, slot.job_id) for slot in (second, first)]
-        now = await live.of_jobs(db, [job for job in wanted if job is not None])
+        now = await live.several(db, [second.job_id, uuid4(), first.job_id])
 
     assert [each.job.id for each in now] == [second.job_id, first.job_id]
     assert [each.slots[0].state for each in now] == [SlotState.PENDING, SlotState.RUNNING]
@@ -75,4 +74,4 @@ async def test_several_jobs_come_in_the_order_they_were_asked_in_each_with_its_o
 
 async def test_no_jobs_are_an_empty_list(database: Database) -> None:
     async with database.connection() as db:
-        assert await live.of_jobs(db, []) == []
+        assert await live.several(db, []) == []
