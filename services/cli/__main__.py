@@ -28,7 +28,7 @@ app.command("doctor", help=doctor.doctor.__doc__)(doctor.doctor)
 
 def main() -> None:
     # What goes wrong below is told; how the libraries fare on the way is not the caller's affair.
-    configure_logging("cli", level="ERROR", style="console")
+    configure_logging("cli", level="CRITICAL", style="console")
     app()
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from services.cli.environment import settings
 from services.cli.live import (
@@ -53,16 +54,15 @@ def list_jobs(
     for column in ("job", "recipe", "state", "stored", "", "reference", "ordered", "sentence"):
         table.add_column(column, overflow="fold")
     for view in found:
-        colour = COLOURS[view.job.state]
         table.add_row(
             str(view.job.id),
-            view.job.recipe,
-            f"[{colour}]{view.job.state}[/{colour}]",
+            Text(view.job.recipe),
+            Text(view.job.state, style=COLOURS[view.job.state]),
             f"{view.live.stored}/{view.live.n}",
             f"{view.live.progress:.0%}",
-            view.job.external_ref or "",
+            Text(view.job.external_ref or ""),
             f"{view.job.ordered_at:%Y-%m-%d %H:%M:%S}Z",
-            view.live.sentence[locale],
+            Text(view.live.sentence[locale]),
         )
     console = Console()
     if not console.is_terminal:

@@ -33,6 +33,7 @@ from shared.settings import BrokerSettings, DatabaseSettings
 # News wakes the view; this is only how long it trusts silence.
 LOOK_AGAIN_S = 1.0
 SLOTS_DRAWN = 12  # of one job; a terminal has no more room for five of them
+BAR = 24  # characters
 
 COLOURS = {
     "pending": "grey62",
@@ -119,7 +120,7 @@ async def follow(
             async with _ticks(chosen) as ticks:
                 async for _ in ticks:
                     views |= await _look(database, job_ids)
-                    screen.update(list(views.values()))
+                    screen.update([views[job_id] for job_id in job_ids if job_id in views])
                     if len(views) == len(set(job_ids)) and all(v.live.over for v in views.values()):
                         break
     return views
@@ -244,36 +245,41 @@ class JsonLines:
 
 def _drawn(view: View, tongue: Tongue) -> Group:
     colour = COLOURS[view.job.state]
-    head = Text.assemble(
-        ("● ", colour),
-        (f"{view.job.recipe} ", "bold"),
-        (f"{str(view.job.id)[:8]}  ", "dim"),
-        (view.live.sentence[tongue], colour),
+    head = Table.grid(padding=(0, 1, 0, 0))
+    head.add_row(
+        Text("●", style=colour),
+        Text(view.job.recipe, style="bold"),
+        Text(str(view.job.id)[:8], style="dim"),
+        Text(view.live.sentence[tongue], style=colour),
     )
     notes = [Text(f"  {note[tongue]}", style="dim") for note in view.live.notes]
     table = Table.grid(padding=(0, 2, 0, 0))
-    for justify in ("right", "left", "left", "left", "left"):
-        table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
+    for width in (5, BAR, None, None, None):
+        table.add_column(min_width=width, no_wrap=width is not None)
     details = {slot.ordinal: slot for slot in view.slots}
     for slot in view.live.slots[:SLOTS_DRAWN]:
         table.add_row(*_row(slot, details[slot.ordinal], tongue))
     more = len(view.live.slots) - SLOTS_DRAWN
-    rest = [Text(f"     … {more} more", style="dim")] if more > 0 else []
+    rest = [Text(f"  … {more} more", style="dim")] if more > 0 else []
     return Group(head, *notes, table, *rest)
 
 
 def _row(slot: LiveSlot, detail: SlotNow, tongue: Tongue) -> tuple[ProgressBar | Text, ...]:
     colour = COLOURS[slot.state]
-    words = Text(slot.words[tongue], style=colour)
+    words = Text(slot.words[tongue], style=colour, no_wrap=True, overflow="ellipsis")
     if detail.failure_detail:
         words.append(f": {' '.join(detail.failure_detail.split())}", style="dim")
     tries = f"try {slot.attempt}" if slot.attempt > 1 else ""
     return (
-        Text(f"   {slot.ordinal}"),
+        Text(f"{slot.ordinal:>5}"),
         ProgressBar(
-            total=1, completed=slot.progress, width=24, complete_style=colour, finished_style=colour
+            total=1,
+            completed=slot.progress,
+            width=BAR,
+            complete_style=colour,
+            finished_style=colour,
         ),
         words,
-        Text(slot.prediction_id or "", style="dim"),
-        Text(tries, style="yellow"),
+        Text(slot.prediction_id or "", style="dim", no_wrap=True, overflow="ellipsis"),
+        Text(tries, style="yellow", no_wrap=True),
     )

@@ -196,7 +196,6 @@ def test_every_failure_is_told_in_peoples_words(code: FailureCode, tongue: str) 
     assert now.slots[0].words[tongue] == words.because[code]
 
 
-@pytest.mark.system("V12")
 def test_what_the_provider_refused_is_told_in_its_own_words() -> None:
     detail = "input.seed: Invalid type. Expected: integer, given: string"
     refused = ASlot(state=S.FAILED, failure_code=FailureCode.INVALID_INPUT, failure_detail=detail)
@@ -266,7 +265,6 @@ def test_a_recipe_has_the_last_word_on_a_state() -> None:
     assert shown(J.RUNNING, ASlot(state=S.RUNNING), says={J.QUEUED: own}).sentence != own
 
 
-@pytest.mark.system("T11")
 def test_concepts_that_wait_for_a_gpu_say_that_the_stencil_is_made() -> None:
     recipes = {recipe.name: recipe for recipe in RECIPES}
     job = AJob(state=J.QUEUED, recipe="studio-concepts")
@@ -406,7 +404,6 @@ def test_one_word_stands_for_all_predictions(
     assert now.replicate_status == word
 
 
-@pytest.mark.system("R2")
 def test_the_last_webhook_is_the_latest_of_all_attempts() -> None:
     bought = (
         APurchase(attempt=1, status=Status.FAILED, last_webhook_at=NOON),
@@ -431,7 +428,6 @@ def test_the_prediction_that_won_stands_for_its_slot() -> None:
     assert now.replicate_status is Status.SUCCEEDED
 
 
-@pytest.mark.system("V8")
 @pytest.mark.parametrize("state", list(JobState))
 def test_a_report_is_spoken_of_only_where_one_may_come(state: JobState) -> None:
     ended_without = state in ENDED - {J.COMPLETED}
