@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import demo, doctor, jobs, local, publish, recipes, secret, setup
+from services.cli import audit, demo, doctor, jobs, local, publish, recipes, secret, setup
 from shared.observability import configure_logging
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(setup.topology, name="topology")
 app.command("recipes", help=recipes.recipes.__doc__)(recipes.recipes)
 app.add_typer(publish.app, name="publish")
 app.add_typer(jobs.app, name="jobs")
+app.command("audit", help=audit.audit.__doc__)(audit.audit)
 app.command("secret", help=secret.secret.__doc__)(secret.secret)
 app.command("doctor", help=doctor.doctor.__doc__)(doctor.doctor)
 

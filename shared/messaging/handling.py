@@ -82,7 +82,8 @@ class Parking(Protocol):
 class Handling:
     """Brings the deliveries of one worker to their end: handled or parked, then acknowledged.
 
-    ``may_acknowledge`` is set but for the moment in which a drain cancels the consumers.
+    ``may_acknowledge`` is set but for the moment in which a drain cancels the consumers;
+    ``on_acknowledged`` is called after each acknowledgement.
     """
 
     def __init__(
@@ -93,8 +94,10 @@ class Handling:
         parking: Parking,
         max_attempts: int,
         name: str,
+        on_acknowledged: Callable[[], None] = lambda: None,
     ) -> None:
         self._handle = handle
+        self._on_acknowledged = on_acknowledged
         self._handle_many = handle_many
         self._parking = parking
         self._max_attempts = max_attempts
@@ -288,6 +291,7 @@ class Handling:
         try:
             async with deadline(ACKNOWLEDGE_TIMEOUT_S, "acknowledging"):
                 await delivery.message.ack()
+                self._on_acknowledged()
         except (BrokerUnavailable, *GONE) as error:
             log.info("message.ack_lost", event_id=envelope.id, error=type(error).__name__)
         queue = delivery.queue

@@ -29,6 +29,7 @@ from tests.support.consuming import (
     Seen,
     an_event,
     depth,
+    not_subscribed,
     published_by_a_stranger,
     working,
 )
@@ -332,6 +333,7 @@ async def test_a_drain_finishes_what_is_prefetched_and_gives_nothing_back(amqp_u
         async with working(subscriptions, handle, concurrency=2) as stop:
             await asyncio.wait_for(begun.wait(), 20)
             stop.set()
+            await eventually("it takes nothing more", lambda: not_subscribed(subscriptions))
             go_on.set()
     prefetched = len(handled.ids)
     again: list[bool] = []

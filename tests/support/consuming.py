@@ -68,6 +68,15 @@ async def working(
         await asyncio.wait_for(task, 30)
 
 
+async def not_subscribed(subscriptions: Subscriptions) -> bool:
+    """Whether a worker takes nothing more, be it that it stops or that its link is gone."""
+    try:
+        await subscriptions.ping()
+    except BrokerUnavailable:
+        return True
+    return False
+
+
 class Seen:
     """Remembers what a handler got."""
 
