@@ -22,7 +22,7 @@ class Vocabulary:
     ``alone`` is all that is said of a job with one slot; ``all_are``, ``one_is`` and ``many_are``
     take ``doing`` for jobs of several, and the whole list ends with ``list_end``. ``{percent}``
     is put in by ``percent`` where progress is known. ``failures`` are sentences, ``because`` the
-    same in a few words; their key None is for what the end of the job met undone.
+    same in a few words; their key None is for what was undone when the deadline ended the job.
     """
 
     alone: Mapping[Doing, str]
@@ -53,7 +53,6 @@ class Vocabulary:
     report_published: str
     report_failed: str
     not_planned: str
-    too_late: str
     canceled: str
     provider_says: str
     slot_stored: str
@@ -118,7 +117,6 @@ EN = Vocabulary(
     report_published="The report is ready too.",
     report_failed="The report could not be made.",
     not_planned="The order could not be carried out: {reason}",
-    too_late="The time that the order allowed is over.",
     canceled="The job was canceled.",
     provider_says="The provider says: {detail}",
     slot_stored="ready",
@@ -133,7 +131,7 @@ EN = Vocabulary(
         FailureCode.PROVIDER: "Something went wrong while the model worked on it.",
         FailureCode.UNUSABLE_OUTPUT: "What the model delivered was not a usable file.",
         FailureCode.NOT_STORED: "It was made, but could not be saved.",
-        None: "The job ended before its turn came.",
+        None: "It was not done when the deadline of the order came.",
     },
     because={
         FailureCode.NSFW: "held back by the model's content filter",
@@ -145,7 +143,7 @@ EN = Vocabulary(
         FailureCode.PROVIDER: "something went wrong while the model worked",
         FailureCode.UNUSABLE_OUTPUT: "not a usable file",
         FailureCode.NOT_STORED: "could not be saved",
-        None: "the job ended before its turn",
+        None: "not done by the deadline of the order",
     },
 )
 
@@ -194,7 +192,6 @@ KO = Vocabulary(
     report_published="보고서도 준비되었습니다.",
     report_failed="보고서는 만들지 못했습니다.",
     not_planned="주문을 진행할 수 없습니다: {reason}",
-    too_late="주문에 정해진 시간이 지났습니다.",
     canceled="작업이 취소되었습니다.",
     provider_says="제공업체가 알려 온 이유: {detail}",
     slot_stored="준비됨",
@@ -209,7 +206,7 @@ KO = Vocabulary(
         FailureCode.PROVIDER: "모델이 작업하는 도중에 문제가 생겼습니다.",
         FailureCode.UNUSABLE_OUTPUT: "모델이 보낸 파일을 사용할 수 없었습니다.",
         FailureCode.NOT_STORED: "만들어졌지만 저장하지 못했습니다.",
-        None: "차례가 오기 전에 작업이 종료되었습니다.",
+        None: "주문에 정해진 기한까지 완성되지 않았습니다.",
     },
     because={
         FailureCode.NSFW: "모델의 콘텐츠 필터에 걸림",
@@ -221,7 +218,7 @@ KO = Vocabulary(
         FailureCode.PROVIDER: "모델 작업 중 문제가 생김",
         FailureCode.UNUSABLE_OUTPUT: "사용할 수 없는 파일",
         FailureCode.NOT_STORED: "저장하지 못함",
-        None: "차례가 오기 전에 작업이 종료됨",
+        None: "기한까지 완성되지 않음",
     },
 )
 

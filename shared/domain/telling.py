@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from shared.domain.doing import Doing, doing
@@ -30,10 +29,6 @@ class Told(Protocol):
     def reason(self) -> str | None: ...
     @property
     def report(self) -> str: ...
-    @property
-    def deadline(self) -> datetime | None: ...
-    @property
-    def ended_at(self) -> datetime | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +75,7 @@ def _job(job: Told, parts: Sequence[Part], words: Vocabulary) -> list[str]:
         case JobState.COMPLETED:
             return [*_completed(parts, words), _report(job.report, words)]
         case JobState.FAILED:
-            late = [words.too_late] if _is_late(job, parts) else []
-            return [*late, *_failed(job, parts, words)]
+            return _failed(job, parts, words)
         case JobState.CANCELED:
             return [words.canceled, *_kept(parts, words)]
         case _:
@@ -89,8 +83,7 @@ def _job(job: Told, parts: Sequence[Part], words: Vocabulary) -> list[str]:
 
 
 def _under_way(parts: Sequence[Part], words: Vocabulary) -> list[str]:
-    by_doing = {now: [part for part in parts if part.doing is now] for now in Doing}
-    busy = {now: [*those] for now, those in by_doing.items() if those}
+    busy = {now: those for now in Doing if (those := [part for part in parts if part.doing is now])}
     if not busy:
         return [words.closing if parts else words.alone[Doing.WAITING]]
     if len(parts) == 1:
@@ -141,14 +134,6 @@ def _report(report: str, words: Vocabulary) -> str:
     }[report]
 
 
-def _is_late(job: Told, parts: Sequence[Part]) -> bool:
-    """Whether its deadline ended it: it had passed, and something was still undone."""
-    undone = any(part.state not in (SlotState.STORED, SlotState.FAILED) for part in parts)
-    if job.deadline is None or job.ended_at is None:
-        return False
-    return undone and job.ended_at >= job.deadline
-
-
 def _failed(job: Told, parts: Sequence[Part], words: Vocabulary) -> list[str]:
     if not parts:
         return [words.not_planned.format(reason=_one_line(job.reason or ""))]
@@ -177,6 +162,7 @@ def _kept(parts: Sequence[Part], words: Vocabulary) -> list[str]:
 def _missing(parts: Sequence[Part], words: Vocabulary) -> str:
     lost: defaultdict[FailureCode | None, list[int]] = defaultdict(list)
     for part in parts:
+        # Only a deadline ends a job with slots undone, and those have no code.
         if part.state is not SlotState.STORED:
             lost[part.code].append(part.ordinal)
     listed = []

@@ -27,8 +27,6 @@ class AJob:
     n: int = 1
     reason: str | None = None
     report: str = "pending"
-    deadline: datetime | None = None
-    ended_at: datetime | None = None
     recipe: str = "variations"
     params: dict[str, Any] = field(default_factory=dict)
 
@@ -241,15 +239,13 @@ def test_an_order_that_could_not_be_planned_gives_the_reason() -> None:
     assert now.progress == 1
 
 
-def test_a_job_that_its_deadline_ended_says_so() -> None:
-    slots = several(S.STORED, S.CANCELED)
+def test_what_the_deadline_met_undone_is_said_to_be_late() -> None:
+    several_late = shown(J.FAILED, *several(S.STORED, S.CANCELED, S.RUNNING))
+    one_late = shown(J.FAILED, ASlot(state=S.CANCELED))
 
-    late = shown(J.FAILED, *slots, deadline=NOON, ended_at=NOON + timedelta(seconds=1))
-    in_time = shown(J.FAILED, *slots, deadline=NOON, ended_at=NOON - timedelta(seconds=1))
-
-    assert late.sentence["en"].startswith(EN.too_late)
-    assert late.sentence["ko"].startswith(KO.too_late)
-    assert EN.too_late not in in_time.sentence["en"]
+    assert "Missing: numbers 2, 3 (not done by the deadline" in several_late.sentence["en"]
+    assert "2, 3번(기한까지 완성되지 않음)" in several_late.sentence["ko"]
+    assert one_late.sentence["en"] == EN.failures[None]
 
 
 def test_a_canceled_job_says_what_is_kept() -> None:
