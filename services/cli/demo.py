@@ -61,7 +61,7 @@ def demo(
     """Order one of every recipe at once, and watch them become pictures, sounds and reports."""
     began = time.monotonic()
     root = local_root()
-    orders = _orders(photo, locale)
+    placed = orders(photo, locale)
     parts = external_parts() if external else None
     with told():
         if parts is None:
@@ -77,20 +77,20 @@ def demo(
         os.environ[name] = value  # noqa: TID251 - this process now speaks to the local system
     chosen = read_settings(PublishSettings)
 
-    say(f"\nordering {', '.join(each.fact.recipe for each in orders)}")
+    say(f"\nordering {', '.join(each.fact.recipe for each in placed)}")
     say(f"of {photo or 'photos of our own, and of words'}\n")
     with told():
-        done = asyncio.run(_ordered_and_followed(chosen, orders, shown(locale)))
+        done = asyncio.run(order_and_follow(chosen, placed, shown(locale)))
     folder = root / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     copies = asyncio.run(_copies(chosen, list(done.views.values()), folder))
     say("")
-    for each in orders:
+    for each in placed:
         _tell(chosen, each, done, copies.get(each.job_id), locale)
     last = max(done.seconds.values(), default=0.0)
     say(f"took {last:.1f} s from the orders, {time.monotonic() - began:.1f} s in all")
     say("it all still runs: `make status`, `.venv/bin/darkroom jobs list`; `make down` stops it")
-    short = [each.fact.recipe for each in orders if each.job_id not in copies]
+    short = [each.fact.recipe for each in placed if each.job_id not in copies]
     if short:
         fail(f"not completed with a report: {', '.join(short)}")
 
@@ -119,7 +119,7 @@ class Done:
                 self.seconds.setdefault(view.job.id, time.monotonic() - self._began)
 
 
-def _orders(photo: Path | None, locale: Tongue) -> list[Ordered]:
+def orders(photo: Path | None, locale: Tongue) -> list[Ordered]:
     """One of every recipe; ends the command where the photo is nothing that a recipe takes."""
     try:
         given = reading.read_photo(photo)
@@ -150,12 +150,11 @@ def _our_photo(recipe: Recipe) -> bytes:
     return damaged_photo() if recipe.name == "restoration" else default_photo()
 
 
-async def _ordered_and_followed(
-    chosen: PublishSettings, orders: Sequence[Ordered], show: Shown
-) -> Done:
+async def order_and_follow(chosen: PublishSettings, placed: Sequence[Ordered], show: Shown) -> Done:
+    """Publish all of it at once, then show it until it is over, or WITHIN_S are."""
     done = Done(show)
-    await asyncio.gather(*(order(chosen, each.fact, each.photo) for each in orders))
-    await follow(chosen, [each.job_id for each in orders], show=done, timeout=WITHIN_S)
+    await asyncio.gather(*(order(chosen, each.fact, each.photo) for each in placed))
+    await follow(chosen, [each.job_id for each in placed], show=done, timeout=WITHIN_S)
     return done
 
 
