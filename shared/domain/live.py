@@ -62,14 +62,28 @@ class PurchaseRow(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSlot:
-    """One slot: a few words for people, how far it is (0 to 1), and the prediction that counts."""
+    """One slot: as it is told, how far it is (0 to 1), and the prediction that counts."""
 
-    ordinal: int
-    state: SlotState
-    attempt: int
-    words: Words
+    part: Part
     progress: float
     prediction_id: str | None
+
+    @property
+    def ordinal(self) -> int:
+        return self.part.ordinal
+
+    @property
+    def state(self) -> SlotState:
+        return self.part.state
+
+    @property
+    def attempt(self) -> int:
+        return self.part.attempt
+
+    @property
+    def words(self) -> Words:
+        """A few of them for people; made when asked for, since a job may have thousands of slots."""
+        return of_slot(self.part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +130,7 @@ def live(
     parts = [_part(slot, row) for slot, row in zip(slots, counting, strict=True)]
     told = tuple(
         LiveSlot(
-            ordinal=slot.ordinal,
-            state=slot.state,
-            attempt=slot.attempt,
-            words=of_slot(part),
+            part=part,
             progress=_slot_progress(slot, by_slot[slot.ordinal]),
             prediction_id=row.prediction_id if row else None,
         )

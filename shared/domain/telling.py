@@ -83,7 +83,10 @@ def _job(job: Told, parts: Sequence[Part], words: Vocabulary) -> list[str]:
 
 
 def _under_way(parts: Sequence[Part], words: Vocabulary) -> list[str]:
-    busy = {now: those for now in Doing if (those := [part for part in parts if part.doing is now])}
+    by_doing: defaultdict[Doing | None, list[Part]] = defaultdict(list)
+    for part in parts:
+        by_doing[part.doing].append(part)
+    busy = {now: by_doing[now] for now in Doing if now in by_doing}
     if not busy:
         return [words.closing if parts else words.alone[Doing.WAITING]]
     if len(parts) == 1:
