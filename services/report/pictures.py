@@ -2,16 +2,21 @@
 nothing of what a camera wrote beside them (its owner, its place)."""
 
 import io
+from typing import Any
 
 from PIL import Image, ImageCms, ImageOps
 
-from services.report.view import Picture
+from services.report.view import Picture, Share
 from shared.media.images import MOST_PIXELS
 
 # What a page may be asked to show; other readers of the library stay closed.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
 QUALITY = 84
+
+# A picture of so few colours is made of areas: counted, and kept exact where it fits as it is.
+FEW_COLOURS = 64
+EXACT_MAX_BYTES = 700_000
 
 
 class Undisplayable(Exception):
@@ -21,19 +26,37 @@ class Undisplayable(Exception):
 def for_page(data: bytes, *, edge: int) -> Picture:
     """A copy of the picture in ``data`` whose longer side is ``edge`` pixels at most.
 
-    JPEG, or WebP where something shows through. Blocks for as long as it decodes. Raises
-    Undisplayable.
+    JPEG, or WebP where something shows through or the colours are few. Blocks for as long as it
+    decodes. Raises Undisplayable.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             _bounded(opened)
             opened.draft("RGB", (edge, edge))  # a JPEG is decoded at the last halving above that
+            colours = _few_colours(opened)
             copy = ImageOps.exif_transpose(_reduced(opened, edge))
     except Undisplayable:
         raise
     except Exception as error:  # decoders of damaged bytes raise whatever they trip over
         raise Undisplayable(f"it cannot be decoded ({type(error).__name__})") from error
-    return _written(copy)
+    # Scaled down, areas have edges in colours of their own, and are a picture like any other.
+    exact = bool(colours) and max(opened.size) <= edge
+    return _written(copy, colours, exact=exact)
+
+
+def _few_colours(picture: Image.Image) -> tuple[Share, ...]:
+    """The colours of a picture that has few and hides nothing; none of any other."""
+    if picture.format not in ("PNG", "WEBP", "GIF") or picture.has_transparency_data:
+        return ()
+    if picture.mode not in ("RGB", "P", "L", "1"):
+        return ()
+    counted: list[tuple[int, tuple[int, int, int]]] | None
+    counted = picture.convert("RGB").getcolors(FEW_COLOURS)  # type: ignore[assignment]
+    whole = picture.width * picture.height
+    return tuple(
+        Share(colour="#" + bytes(colour).hex(), part=count / whole)
+        for count, colour in sorted(counted or (), reverse=True)
+    )
 
 
 def _bounded(picture: Image.Image) -> None:
@@ -70,19 +93,30 @@ def _in_screen_colours(picture: Image.Image, profile: bytes | None) -> Image.Ima
     return converted or picture.convert(mode)
 
 
-def _written(picture: Image.Image) -> Picture:
+def _written(picture: Image.Image, colours: tuple[Share, ...], *, exact: bool) -> Picture:
     # What is left in `info` would be written again: comments, profiles, EXIF.
     picture.info.clear()
-    file = io.BytesIO()
-    if picture.mode == "RGBA":
-        picture.save(file, "WEBP", quality=QUALITY, method=2)
-        content_type = "image/webp"
-    else:
-        picture.save(file, "JPEG", quality=QUALITY, progressive=True)
-        content_type = "image/jpeg"
+    content_type, data = "image/webp", b""
+    if exact:
+        data = _bytes(picture, "WEBP", lossless=True, quality=40, method=3)
+    if not data or len(data) > EXACT_MAX_BYTES:
+        if picture.mode == "RGBA":
+            data = _bytes(picture, "WEBP", quality=QUALITY, method=2)
+        else:
+            content_type, data = (
+                "image/jpeg",
+                _bytes(picture, "JPEG", quality=QUALITY, progressive=True),
+            )
     return Picture(
         content_type=content_type,
-        data=file.getvalue(),
+        data=data,
         width=picture.width,
         height=picture.height,
+        colours=colours,
     )
+
+
+def _bytes(picture: Image.Image, form: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()
