@@ -1,6 +1,7 @@
 """What of a job its report shows, and in which order: pure, from the rows that stand."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -138,7 +139,7 @@ def compose(
     locale = language(job.locale, otherwise=people.locale)
     zone = known_zone(job.timezone)
     results = _results(material, copies)
-    failures = list(_failures(material.slots, alone=job.n == 1, after=len(results)))
+    failures = list(_failures(material))
     entries = [entry for _, entry in sorted([*results, *failures], key=lambda placed: placed[0])]
     return ReportView(
         job_id=job.id,
@@ -239,17 +240,16 @@ def _place(n: int, ordinal: int, rank: int | None) -> str:
     return str(rank) if n == 1 else f"{ordinal}.{rank}"
 
 
-def _failures(
-    slots: Sequence[Slot], *, alone: bool, after: int
-) -> Iterator[tuple[Turn, Result | Failure]]:
-    """``alone``: the job has one slot, so its outputs are counted on from its ``after`` results."""
-    for slot in slots:
+def _failures(material: Material) -> Iterator[tuple[Turn, Result | Failure]]:
+    files = Counter(file.ordinal for file in results_of(material))
+    for slot in material.slots:
         if slot.state is not SlotState.STORED:
             failure = Failure(place=str(slot.ordinal), code=slot.failure_code)
             yield (slot.ordinal, 0, 0), failure
-        for nth, skip in enumerate(slot.skipped, start=1):
-            place = str(after + nth) if alone else f"{slot.ordinal}.{skip['index'] + 1}"
-            yield (slot.ordinal, 1, nth), Failure(place=place, code=_why(skip["why"]))
+        # Outputs that are missing are counted on from those that are not.
+        for rank, skip in enumerate(slot.skipped, start=files[slot.ordinal] + 1):
+            place = _place(material.job.n, slot.ordinal, rank)
+            yield (slot.ordinal, 1, rank), Failure(place=place, code=_why(skip["why"]))
 
 
 def _why(words: str) -> FailureCode:

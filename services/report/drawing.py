@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.report.view import Share
 
 WAVE_HEIGHT = 100  # units of the drawing; its width is one unit a peak
+HARDLY_HEARD = 0.01  # a peak; what stays below is drawn as it is, not blown up
 _SILENCE = 0.6  # units: where nothing is heard a thin line goes on
 
 
@@ -19,11 +20,15 @@ class Band:
 
 
 def waveform(peaks: Sequence[float]) -> str:
-    """The ``d`` of a path: a bar for each peak, as far below the middle as above it."""
+    """The ``d`` of a path: a bar for each peak, as far below the middle as above it.
+
+    The loudest fills the height; how loud that is, a page says in numbers.
+    """
     middle = WAVE_HEIGHT / 2
+    loudest = max((*peaks, HARDLY_HEARD))
     bars = []
     for nth, peak in enumerate(peaks):
-        half = max(min(max(peak, 0.0), 1.0) * (middle - 1), _SILENCE)
+        half = max(peak / loudest * (middle - 1), _SILENCE)
         bars.append(f"M{nth} {middle - half:.4g}h.66v{2 * half:.4g}h-.66z")
     return "".join(bars)
 

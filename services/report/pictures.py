@@ -34,13 +34,13 @@ def for_page(data: bytes, *, edge: int) -> Picture:
             _bounded(opened)
             opened.draft("RGB", (edge, edge))  # a JPEG is decoded at the last halving above that
             colours = _few_colours(opened)
+            # Scaled down, areas get edges in colours of their own: a picture like any other.
+            exact = bool(colours) and max(opened.size) <= edge
             copy = ImageOps.exif_transpose(_reduced(opened, edge))
     except Undisplayable:
         raise
     except Exception as error:  # decoders of damaged bytes raise whatever they trip over
         raise Undisplayable(f"it cannot be decoded ({type(error).__name__})") from error
-    # Scaled down, areas have edges in colours of their own, and are a picture like any other.
-    exact = bool(colours) and max(opened.size) <= edge
     return _written(copy, colours, exact=exact)
 
 
@@ -50,8 +50,9 @@ def _few_colours(picture: Image.Image) -> tuple[Share, ...]:
         return ()
     if picture.mode not in ("RGB", "P", "L", "1"):
         return ()
+    plain = picture if picture.mode == "RGB" else picture.convert("RGB")
     counted: list[tuple[int, tuple[int, int, int]]] | None
-    counted = picture.convert("RGB").getcolors(FEW_COLOURS)  # type: ignore[assignment]
+    counted = plain.getcolors(FEW_COLOURS)  # type: ignore[assignment]
     whole = picture.width * picture.height
     return tuple(
         Share(colour="#" + bytes(colour).hex(), part=count / whole)

@@ -17,6 +17,7 @@ class Texts:
 
     report: str
     complete: str
+    partly: str
     files_one: str
     files_many: str
     failures_one: str
@@ -85,6 +86,7 @@ class Texts:
 EN = Texts(
     report="Report",
     complete="Complete",
+    partly="Partly complete",
     files_one="{n} result",
     files_many="{n} results",
     failures_one="{n} could not be made",
@@ -111,7 +113,7 @@ EN = Texts(
     score_means="Best first. The score says how well the model’s picture fits the granule colours, "
     "and how rich in contrast, how sharp and how complete it is.",
     best="Best",
-    colours_used="Granules",
+    colours_used="Shares of the granule colours",
     brief="The brief",
     prompt="Wanted",
     surface="Surface",
@@ -165,6 +167,7 @@ EN = Texts(
 KO = Texts(
     report="결과 보고서",
     complete="완료",
+    partly="일부 완료",
     files_one="결과 {n}건",
     files_many="결과 {n}건",
     failures_one="만들지 못한 항목 {n}건",
@@ -191,11 +194,11 @@ KO = Texts(
     score_means="점수가 높은 순서입니다. 점수는 모델이 그린 그림이 고무칩 색상에 얼마나 잘 맞는지, "
     "대비와 선명도가 좋은지, 화면이 고루 채워졌는지를 나타냅니다.",
     best="최고 점수",
-    colours_used="고무칩",
+    colours_used="고무칩 색상별 비율",
     brief="의뢰 내용",
     prompt="요청 내용",
-    surface="시공 면적",
-    surface_said="{width} × {height} m",
+    surface="시공 면",
+    surface_said="가로 {width} m, 세로 {height} m",
     colours="고무칩 색상",
     stencil="모델이 바탕으로 삼은 스텐실",
     stencil_alt="스텐실: 시공 면의 비율에 맞춘 고무칩 색상 면",

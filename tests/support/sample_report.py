@@ -207,9 +207,10 @@ def variations(view: ReportView, *, count: int, failed: int) -> ReportView:
 
 
 def restoration(view: ReportView, *, lacking: bool) -> ReportView:
-    restored = for_page(a_landscape(7, width=1248, height=936), edge=1200)
-    photo = None if lacking else for_page(a_damaged_photo(7), edge=1200)
-    return _with(view, [a_result(1, picture=restored)], original=Original(picture=photo))
+    restored = for_page(a_landscape(5, width=1248, height=936), edge=1200)
+    photo = None if lacking else for_page(a_damaged_photo(5), edge=1200)
+    result = replace(a_result(1, picture=restored), width=1248, height=936)
+    return _with(view, [result], original=Original(picture=photo))
 
 
 COLOURS = ("#1f3a5f", "#2f7d6b", "#e9b44c", "#c8553d", "#f1ede4", "#7a8b99")
