@@ -16,13 +16,13 @@ PEAKS = 160  # two pixels each on a phone
 class Peaks(Protocol):
     """The outline of a sound in ``points`` steps, each 0 to 1."""
 
-    def __call__(self, data: bytes, *, points: int) -> Sequence[float]: ...
+    def __call__(self, data: bytes, /, *, points: int) -> Sequence[float]: ...
 
 
 class SmallCopy(Protocol):
     """The sound again as a file that every browser plays."""
 
-    def __call__(self, data: bytes, *, kbps: int) -> Made: ...
+    def __call__(self, data: bytes, /, *, kbps: int) -> Made: ...
 
 
 def for_page(

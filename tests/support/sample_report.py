@@ -84,10 +84,11 @@ def a_stencil(colours: Sequence[str], *, width: int = 1280, height: int = 832) -
     return _written(_table(colours)[which] / 255, "PNG")
 
 
-def a_concept(seed: int, colours: Sequence[str]) -> tuple[bytes, bytes]:
+def a_concept(
+    seed: int, colours: Sequence[str], *, width: int = 1280, height: int = 832
+) -> tuple[bytes, bytes]:
     """What a model might draw in the colours, and the same in nothing but them: two PNG files."""
     chance = np.random.default_rng(seed)
-    height, width = 832, 1280
     y, x = np.mgrid[0:height, 0:width] / height
     which = np.zeros((height, width), dtype=int)
     for _ in range(26):
