@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import audit, doctor, jobs, local, publish, secret, setup
+from services.cli import audit, doctor, jobs, local, parked, publish, secret, setup
 from shared.observability import configure_logging
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("migrate", help=setup.migrate.__doc__)(setup.migrate)
 app.add_typer(setup.topology, name="topology")
 app.add_typer(publish.app, name="publish")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(parked.app, name="parked")
 app.command("audit", help=audit.audit.__doc__)(audit.audit)
 app.command("secret", help=secret.secret.__doc__)(secret.secret)
 app.command("doctor", help=doctor.doctor.__doc__)(doctor.doctor)

@@ -1,14 +1,12 @@
 """``darkroom audit`` on the running system: what is lost, stuck or without its report is named."""
 
-import asyncio
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from tests.support import photos
+from tests.support.operator import darkroom
 from tests.support.world import World
 
 A_PHOTO = photos.a_photo()
@@ -16,13 +14,9 @@ A_PHOTO = photos.a_photo()
 
 async def audit(world: World, *options: str) -> list[dict[str, Any]]:
     """The findings; the exit code must say the same as they do."""
-    command = [sys.executable, "-m", "services.cli", "audit", "--json", "--settled", "0s", *options]
-    environment = world.system.layout.environment()
-    ended = await asyncio.to_thread(
-        subprocess.run, command, env=environment, capture_output=True, text=True, timeout=120
-    )
-    told = json.loads(ended.stdout)
-    assert ended.returncode == (1 if told["broken"] else 0), ended.stderr
+    said = await darkroom(world, "audit", "--json", "--settled", "0s", *options)
+    told = json.loads(said.out)
+    assert said.code == (1 if told["broken"] else 0), said.err
     return list(told["findings"])
 
 
