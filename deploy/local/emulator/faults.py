@@ -57,7 +57,16 @@ FAULTS: Mapping[str, Fault] = {
         {"shape": "null"},
     ),
     "other_format": Fault(
-        "the pictures come as jpg, png or webp, whatever was asked for", {"format": "jpg"}
+        "pictures come as jpg, png or webp, or sounds as wav, mp3, flac or ogg, whatever was "
+        "asked for",
+        {"format": "jpg"},
+    ),
+    "silent": Fault("sounds are as long as asked for, and nothing is to be heard"),
+    "empty_sound": Fault("sounds are the head of their format, and nothing behind it"),
+    "empty_file": Fault("the files have no bytes at all"),
+    "wrong_file": Fault(
+        "the files are another thing under their own name and type: html, text, png, jpg or wav",
+        {"what": "png"},
     ),
     "huge_logs": Fault("logs grow by so many bytes", {"bytes": 2 * 2**20}),
     "shrinking_logs": Fault("logs lose all but their last tenth half way"),
@@ -75,6 +84,9 @@ FAULTS: Mapping[str, Fault] = {
     ),
     # the files
     "missing_file": Fault("the file answers 404"),
+    "early_expiry": Fault(
+        "data and files are removed so many provider seconds after the end", {"seconds": 0.0}
+    ),
     "failing_file": Fault("the first fetches answer 500", {"fetches": 1}),
     "truncated_file": Fault("the connection closes half way through the file"),
     "short_file": Fault("half the file, with a matching length: only decoding tells"),
@@ -86,7 +98,9 @@ FAULTS: Mapping[str, Fault] = {
     ),
 }
 
-FORMATS = ("jpg", "png", "webp")
+PICTURES, SOUNDS = ("jpg", "png", "webp"), ("wav", "mp3", "flac", "ogg")
+FORMATS = (*PICTURES, *SOUNDS)
+THINGS = ("html", "text", "png", "jpg", "wav")
 SHAPES = ("null", "empty", "string", "list", "dict", "number", "data_url")
 
 Chosen = Mapping[str, Mapping[str, Any]]
@@ -181,6 +195,8 @@ class Faults:
             raise UnknownFault(f"there are the shapes {', '.join(SHAPES)}")
         if options.get("format", "jpg") not in FORMATS:
             raise UnknownFault(f"there are the formats {', '.join(FORMATS)}")
+        if options.get("what", "png") not in THINGS:
+            raise UnknownFault(f"there are the things {', '.join(THINGS)}")
         if not 0 <= rate <= 1:
             raise UnknownFault("a rate lies between 0 and 1")
         rule = Rule(
