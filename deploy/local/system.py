@@ -75,7 +75,7 @@ class System:
 
     ``parts`` are the variables that name broker, database and bucket. ``options`` are further
     variables for every service, ``emulator`` for the emulator alone. Without an emulator
-    (``emulator=None``) the options name the provider.
+    (``emulator=None``) the options name the provider. ``project`` is where the code lies.
     """
 
     def __init__(
@@ -86,8 +86,10 @@ class System:
         options: Mapping[str, str] | None = None,
         emulator: Mapping[str, str] | None,
         services: Sequence[str] = SERVICES,
+        project: Path = PROJECT,
     ) -> None:
         self.root = root
+        self._project = project
         self.services = tuple(services)
         self._emulator = emulator
         self.layout = _layout(root, parts, options or {})
@@ -135,9 +137,10 @@ class System:
         if self._emulator is not None:
             self.child(EMULATOR).stop(within=STOP_WITHIN_S)
 
-    def start(self, name: str) -> None:
-        """Start one process; it must not run."""
-        self.child(name).start(self._command(name), self._environment(name), at=PROJECT)
+    def start(self, name: str, also: Mapping[str, str] | None = None) -> None:
+        """Start one process, with ``also`` among its variables; it must not run."""
+        environment = {**self._environment(name), **(also or {})}
+        self.child(name).start(self._command(name), environment, at=self._project)
 
     def kill(self, name: str) -> None:
         """``kill -9`` one process."""

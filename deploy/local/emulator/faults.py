@@ -82,19 +82,28 @@ FAULTS: Mapping[str, Fault] = {
         "every webhook is late by up to so many provider seconds, each by another span",
         {"seconds": 2.0},
     ),
-    # the files
-    "missing_file": Fault("the file answers 404"),
+    # the files: all of them, or the `outputs` of these indices
+    "missing_file": Fault("the file answers 404", {"outputs": "all"}),
     "early_expiry": Fault(
         "data and files are removed so many provider seconds after the end", {"seconds": 0.0}
     ),
-    "failing_file": Fault("the first fetches answer 500", {"fetches": 1}),
-    "truncated_file": Fault("the connection closes half way through the file"),
-    "short_file": Fault("half the file, with a matching length: only decoding tells"),
-    "slow_file": Fault("the file comes in pieces over so many wall seconds", {"seconds": 10.0}),
-    "wrong_content_type": Fault("the file claims another type", {"content_type": "text/html"}),
-    "not_an_image": Fault("the file is a page of HTML under the name and type of a picture"),
+    "failing_file": Fault("the first fetches answer 500", {"fetches": 1, "outputs": "all"}),
+    "truncated_file": Fault("the connection closes half way through the file", {"outputs": "all"}),
+    "short_file": Fault(
+        "half the file, with a matching length: only decoding tells", {"outputs": "all"}
+    ),
+    "slow_file": Fault(
+        "the file comes in pieces over so many wall seconds", {"seconds": 10.0, "outputs": "all"}
+    ),
+    "wrong_content_type": Fault(
+        "the file claims another type", {"content_type": "text/html", "outputs": "all"}
+    ),
+    "not_an_image": Fault(
+        "the file is a page of HTML under the name and type of a picture", {"outputs": "all"}
+    ),
     "redirected_file": Fault(
-        "the file answers 302 to another place", {"location": "http://127.0.0.1:9/elsewhere"}
+        "the file answers 302 to another place",
+        {"location": "http://127.0.0.1:9/elsewhere", "outputs": "all"},
     ),
 }
 
@@ -104,6 +113,15 @@ THINGS = ("html", "text", "png", "jpg", "wav")
 SHAPES = ("null", "empty", "string", "list", "dict", "number", "data_url")
 
 Chosen = Mapping[str, Mapping[str, Any]]
+
+
+def of_output(chosen: Chosen, index: int) -> Chosen:
+    """What of it concerns one output."""
+    return {
+        name: options
+        for name, options in chosen.items()
+        if (outputs := options.get("outputs", "all")) == "all" or index in outputs
+    }
 
 
 class UnknownFault(ValueError):
@@ -197,6 +215,11 @@ class Faults:
             raise UnknownFault(f"there are the formats {', '.join(FORMATS)}")
         if options.get("what", "png") not in THINGS:
             raise UnknownFault(f"there are the things {', '.join(THINGS)}")
+        outputs = options.get("outputs", "all")
+        if outputs != "all" and not (
+            isinstance(outputs, list) and all(type(index) is int for index in outputs)
+        ):
+            raise UnknownFault("outputs are indices, or all")
         if not 0 <= rate <= 1:
             raise UnknownFault("a rate lies between 0 and 1")
         rule = Rule(

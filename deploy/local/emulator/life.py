@@ -13,6 +13,7 @@ from typing import Any
 
 from deploy.local.emulator import shapes
 from deploy.local.emulator.clock import Clock
+from deploy.local.emulator.faults import of_output
 from deploy.local.emulator.inputs import InputFiles
 from deploy.local.emulator.ledger import Ledger
 from deploy.local.emulator.making import MadeFile, RunFailed
@@ -164,8 +165,8 @@ class Lives:
                 self._end(prediction, "failed", error=NSFW)
                 return
         urls = []
-        for file in made:
-            token, url = await self._outputs.keep(prediction.id, file, faults)
+        for index, file in enumerate(made):
+            token, url = await self._outputs.keep(prediction.id, file, of_output(faults, index))
             prediction.file_tokens.append(token)
             urls.append(url)
         output: Any = urls if prediction.model.output == "list" else urls[0]
