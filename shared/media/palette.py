@@ -26,7 +26,14 @@ from shared.media.colour import (
     to_oklab,
     to_roots,
 )
-from shared.media.images import decode, on_white, orientation_of, plain, screen_colours, upright
+from shared.media.images import (
+    decode,
+    on_white,
+    orientation_of,
+    screen_colours,
+    strips,
+    upright,
+)
 from shared.media.made import Made
 
 STRIP = 1 << 18  # pixels that are worked on at once: their arrays stay near the processor
@@ -76,16 +83,13 @@ def clamp(picture: Image.Image, palette: Bytes, *, dither: bool = False) -> Imag
     clamped = np.empty((picture.height, picture.width), dtype=np.uint8)
     nearest, mixed = Nearest(palette), Mixed(palette)
     to_screen = screen_colours(picture.info.get("icc_profile"))
-    rows = max(1, STRIP // picture.width)
-    for top in range(0, picture.height, rows):
-        bottom = min(top + rows, picture.height)
-        strip = on_white(to_screen(plain(picture.crop((0, top, picture.width, bottom)))))
-        pixels = np.asarray(strip).reshape(-1, 3)
+    for top, strip in strips(picture, max(1, STRIP // picture.width)):
+        pixels = np.asarray(on_white(to_screen(strip))).reshape(-1, 3)
         if dither:
-            chosen = mixed(pixels, grain(top, bottom, picture.width).reshape(-1))
+            chosen = mixed(pixels, grain(top, top + strip.height, picture.width).reshape(-1))
         else:
             chosen = nearest(pixels)
-        clamped[top:bottom] = chosen.reshape(bottom - top, picture.width)
+        clamped[top : top + strip.height] = chosen.reshape(strip.height, picture.width)
     made = Image.fromarray(clamped, "P")
     made.putpalette(palette.tobytes())
     return made

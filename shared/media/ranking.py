@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.media.colour import Bytes, to_oklab
-from shared.media.images import on_white, plain, screen_colours
+from shared.media.images import on_white, screen_colours, smaller
 
 WEIGHTS: Mapping[str, float] = {"fit": 0.35, "contrast": 0.10, "sharpness": 0.25, "coverage": 0.30}
 FAR = 0.10  # Oklab; five times what an eye just notices
@@ -63,10 +63,7 @@ def rank(scores: Mapping[str, float]) -> tuple[str, ...]:
 
 def looked_at(picture: Image.Image) -> Bytes:
     """A decoded picture as ``score`` looks at it: RGB on white, at most ``LOOKED_AT`` long."""
-    seen = plain(picture)
-    factor = -(-max(seen.size) // LOOKED_AT)
-    if factor > 1:
-        seen = seen.reduce(factor)
+    seen = smaller(picture, -(-max(picture.size) // LOOKED_AT))
     return np.asarray(on_white(screen_colours(picture.info.get("icc_profile"))(seen)))
 
 
