@@ -1,22 +1,9 @@
 """Sounds, looked at and cut."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from shared.media.made import Made
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudioInfo:
-    content_type: str
-    seconds: float
-    channels: int
-    sample_rate: int
-
-
-def probe(file: BinaryIO) -> AudioInfo:
-    raise NotImplementedError
 
 
 def trim(data: bytes, options: Mapping[str, Any]) -> Made:

@@ -52,7 +52,6 @@ def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
     return (
         SlotInput(
             seed=seed,
-            expects="audio",
             input={
                 "prompt": params["prompt"],
                 "duration": bought_seconds(params),

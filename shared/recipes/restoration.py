@@ -27,7 +27,6 @@ def inputs(order: Order, config: Mapping[str, str]) -> tuple[SlotInput, ...]:
     return (
         SlotInput(
             seed=seed,
-            expects="image",
             input={
                 "input_image": {"object": order.source_key},
                 "seed": seed,

@@ -51,7 +51,6 @@ def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
     return (
         SlotInput(
             seed=seed,
-            expects="audio",
             input={
                 "prompt": params["prompt"],
                 "negative_prompt": params["negative_prompt"],

@@ -86,7 +86,6 @@ def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
     return (
         SlotInput(
             seed=seed,
-            expects="image",
             prepare=(stencil,),
             input={
                 "image": {"object": stencil.key},
