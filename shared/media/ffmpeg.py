@@ -90,6 +90,11 @@ def ffmpeg_version() -> str:
     return ran.stdout.decode(errors="replace").partition(" Copyright")[0]
 
 
+def guarded() -> bool:
+    """Whether the kernel bounds it and ends it with us."""
+    return _guard() != ()
+
+
 def nameless() -> BinaryIO:
     """A file for reading and writing that never has a name and ends with whoever has it open."""
     if hasattr(os, "memfd_create"):

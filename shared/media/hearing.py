@@ -24,7 +24,8 @@ from shared.media.sound_head import (
 MOST_BYTES = 256 * 1024 * 1024  # of a file that is looked at
 MOMENT = 64  # frames; 1.5 ms at 44.1 kHz
 
-_MISSING_MAY_BE = 2 * 1152  # frames; decoders differ about the padding of the first and last one
+# Decoders differ about the padding of the first and the last packet by so many frames.
+_UNSETTLED = 2 * 1152
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A sound that was decoded to its end. ``loudest`` is the peak of each moment, 0 to 1."""
+    """A sound that was decoded to its end: ``frames`` came of it, and ``loudest`` is the peak of
+    each moment of them, 0 to 1.
+    """
 
     head: SoundHead
     frames: int
@@ -45,7 +48,11 @@ class Heard:
 
     @property
     def seconds(self) -> float:
-        return self.frames / self.head.sample_rate
+        """As the head says, unless more came than that."""
+        promised = self.head.frames
+        if promised is None or abs(promised - self.frames) > _UNSETTLED:
+            return self.frames / self.head.sample_rate
+        return promised / self.head.sample_rate
 
     @property
     def peak(self) -> float:
@@ -78,7 +85,7 @@ def hear(sound: Sound) -> Heard:
     heard = Heard(head, *moments.sums())
     if heard.frames == 0:
         raise UnusableAudio("there is no sound in the file")
-    if head.frames is not None and heard.frames < head.frames - _MISSING_MAY_BE:
+    if head.frames is not None and heard.frames < head.frames - _UNSETTLED:
         raise TruncatedAudio(
             f"the sound is cut off: {heard.seconds:.2f} of {head.seconds:.2f} s are there"
         )

@@ -177,7 +177,7 @@ _RATES = (44_100, 48_000, 32_000)
 _KBPS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBPS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _ENCODERS = (b"LAME", b"Lavf", b"Lavc")  # whose note of padding players follow
-_COUNT_MAY_ERR = 2  # frames: some encoders count the first, which holds no sound
+_COUNT_MAY_ERR = 1  # frame: some encoders count the first, which holds no sound
 
 
 @dataclass(frozen=True, slots=True)
