@@ -9,7 +9,15 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from shared.domain.identity import derived_seed
-from shared.recipes.recipe import Order, Recipe, SlotInput, SourceRule, Words, model_setting
+from shared.recipes.recipe import (
+    Makes,
+    Order,
+    Recipe,
+    SlotInput,
+    SourceRule,
+    Words,
+    model_setting,
+)
 
 # A fine-tuned MusicGen.
 MODEL = (
@@ -87,6 +95,7 @@ BACKGROUND_MUSIC = Recipe(
     settings={"BACKGROUND_MUSIC_MODEL": model_setting(MODEL)},
     model=lambda config: config["BACKGROUND_MUSIC_MODEL"],
     source=SourceRule.NONE,
+    makes=Makes.SOUNDS,
     params=BackgroundMusicParams,
     inputs=inputs,
     notes=notes,

@@ -11,6 +11,7 @@ from pydantic import Field
 from shared.domain.identity import derived_seed
 from shared.recipes.recipe import (
     FinishStep,
+    Makes,
     Order,
     Recipe,
     SlotInput,
@@ -84,6 +85,7 @@ SOUND_EFFECT = Recipe(
     settings={"SOUND_EFFECT_MODEL": model_setting(MODEL)},
     model=lambda config: config["SOUND_EFFECT_MODEL"],
     source=SourceRule.NONE,
+    makes=Makes.SOUNDS,
     params=SoundEffectParams,
     inputs=inputs,
     notes=notes,
