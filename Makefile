@@ -11,11 +11,11 @@ TESTS ?= -n auto --dist loadgroup
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test check unit integration contract e2e chaos bench fmt lint types imports lock deploy-check clean nuke
+.PHONY: help setup demo up down status test systems check unit integration contract e2e chaos bench fmt lint types imports lock deploy-check clean nuke
 
 ##@ Run
 
-demo: setup ## three pictures of a photo, and a report, on real parts (PHOTO=file.jpg, EXTERNAL=1)
+demo: setup ## one order of every recipe at once, watched live, on real parts (PHOTO=file.jpg, EXTERNAL=1)
 	@$(BIN)/darkroom demo $(if $(PHOTO),--photo "$(PHOTO)") $(if $(EXTERNAL),--external)
 
 up: setup ## start the whole system on this machine and leave it running
@@ -31,6 +31,9 @@ status: setup ## what runs, and where
 
 test: setup ## every test, on a stack of its own; TESTS= runs them one after another
 	@$(BIN)/pytest $(TESTS)
+
+systems: setup ## docs/systems.md row by row: pass, fail or pending, on the running system
+	@$(BIN)/pytest -p tests.support.systems -m system -q $(TESTS)
 
 check: setup lint types imports unit ## what needs no stack: style, types, import contracts, rules
 

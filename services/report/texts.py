@@ -1,11 +1,13 @@
 """Every word of a report that is ours, one table per language.
 
-A table is complete because its class wants every field; ``FAILURES`` because a test counts them.
+A table is complete because its class wants every field. Why something could not be made is told in
+the words of ``shared.words``, as everywhere.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared import words
 from shared.domain.slot import FailureCode
 from shared.settings import Locale
 
@@ -150,18 +152,7 @@ EN = Texts(
     unknown_zone="The order asked for the time zone “{asked}”, which is not known.",
     reduced="Pictures are reduced for this page; the stored files keep their full size.",
     reduced_sounds="Sounds are compressed for this page; the stored files keep their full quality.",
-    failures={
-        FailureCode.NSFW: "It was held back by the model's content filter.",
-        FailureCode.CANCELED: "Its making was stopped before it was done.",
-        FailureCode.ABORTED: "It could not be started in time.",
-        FailureCode.EXPIRED: "It was made, but was deleted before it could be saved.",
-        FailureCode.INVALID_INPUT: "The model did not accept what it was given.",
-        FailureCode.NO_OUTPUT: "The model ended without a result.",
-        FailureCode.PROVIDER: "Something went wrong while the model worked on it.",
-        FailureCode.UNUSABLE_OUTPUT: "What the model delivered was not a usable file.",
-        FailureCode.NOT_STORED: "It was made, but could not be saved.",
-        None: "It was not done when the deadline of the order came.",
-    },
+    failures=words.EN.failures,
 )
 
 KO = Texts(
@@ -231,18 +222,7 @@ KO = Texts(
     unknown_zone="주문에 적힌 시간대 ‘{asked}’은(는) 알 수 없는 시간대입니다.",
     reduced="그림은 이 문서에 맞게 줄여 실었으며, 보관된 파일은 원래 크기 그대로입니다.",
     reduced_sounds="소리는 이 문서에 맞게 압축하여 실었으며, 보관된 파일은 원래 음질 그대로입니다.",
-    failures={
-        FailureCode.NSFW: "모델의 콘텐츠 필터에 걸려 제공되지 않았습니다.",
-        FailureCode.CANCELED: "완성되기 전에 제작이 중단되었습니다.",
-        FailureCode.ABORTED: "제때 시작되지 못했습니다.",
-        FailureCode.EXPIRED: "만들어졌지만 저장하기 전에 삭제되었습니다.",
-        FailureCode.INVALID_INPUT: "모델이 전달된 입력을 받아들이지 않았습니다.",
-        FailureCode.NO_OUTPUT: "모델이 결과 없이 작업을 끝냈습니다.",
-        FailureCode.PROVIDER: "모델이 작업하는 도중에 문제가 생겼습니다.",
-        FailureCode.UNUSABLE_OUTPUT: "모델이 보낸 파일을 사용할 수 없었습니다.",
-        FailureCode.NOT_STORED: "만들어졌지만 저장하지 못했습니다.",
-        None: "주문에 정해진 기한까지 완성되지 않았습니다.",
-    },
+    failures=words.KO.failures,
 )
 
 TEXTS: Mapping[Locale, Texts] = {"en": EN, "ko": KO}

@@ -4,6 +4,7 @@ Bringing one back: claim it, publish it with a confirm, then ``brought_back``, w
 the generation that was claimed. A message that was parked again in between stays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -247,42 +248,74 @@ async def waits(tx: Connection, event_id: str) -> bool:
     return found is True
 
 
-async def listing(
-    tx: Connection, *, limit: int, dead: bool | None = None, queue: str | None = None
-) -> list[ParkedMessage]:
-    """What is parked, the latest first; ``dead`` True: only the dead, False: only what waits."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """Which parked messages are meant; every field that is given must fit.
+
+    ``dead`` True: only those that wait for an operator, False: only those that wait for their time.
+    ``named`` are ids of parked messages or of the events in them; ``reason`` is a part of the
+    reason, in any case.
+    """
+
+    dead: bool | None = None
+    queue: str | None = None
+    type: str | None = None
+    reason: str | None = None
+    named: Sequence[str] | None = None
+
+
+EVERYTHING = Which()
+
+_FITS = """
+    ($1::boolean IS NULL OR (due_at IS NULL) = $1)
+AND ($2::text IS NULL OR queue = $2)
+AND ($3::text IS NULL OR type = $3)
+AND ($4::text IS NULL OR position(lower($4) IN lower(reason)) > 0)
+AND ($5::text[] IS NULL OR id::text = ANY($5) OR event_id = ANY($5))
+"""
+
+
+def _fits(which: Which) -> tuple[object, ...]:
+    named = None if which.named is None else list(which.named)
+    return (which.dead, which.queue, which.type, which.reason, named)
+
+
+async def listing(tx: Connection, which: Which = EVERYTHING, *, limit: int) -> list[ParkedMessage]:
+    """What is parked, the latest first."""
     rows = await tx.fetch(
-        """
-        SELECT *
-          FROM parked_message
-         WHERE ($2::boolean IS NULL OR (due_at IS NULL) = $2)
-           AND ($3::text IS NULL OR queue = $3)
-      ORDER BY parked_at DESC, id
-         LIMIT $1
-        """,
+        f"SELECT * FROM parked_message WHERE {_FITS} ORDER BY parked_at DESC, id LIMIT $6",  # noqa: S608
+        *_fits(which),
         limit,
-        dead,
-        queue,
     )
     return [_parked(row) for row in rows]
 
 
-async def bring_back_now(tx: Connection, message_id: UUID) -> bool:
-    """Make a message due, dead or not, with all its attempts before it again."""
-    due = await tx.execute(
-        """
+async def how_many(tx: Connection, which: Which) -> int:
+    count: int = await tx.fetchval(
+        f"SELECT count(*) FROM parked_message WHERE {_FITS}",  # noqa: S608
+        *_fits(which),
+    )
+    return count
+
+
+async def bring_back(tx: Connection, which: Which) -> int:
+    """Make messages due, dead or not, with all their attempts before them again; how many."""
+    return await tx.execute(
+        f"""
         UPDATE parked_message
            SET due_at = now(), attempts = 0, generation = generation + 1
-         WHERE id = $1
-        """,
-        message_id,
+         WHERE {_FITS}
+        """,  # noqa: S608
+        *_fits(which),
     )
-    return due == 1
 
 
-async def discard(tx: Connection, message_id: UUID) -> bool:
-    """Throw a parked message away, on an operator's word."""
-    return await tx.execute("DELETE FROM parked_message WHERE id = $1", message_id) == 1
+async def discard(tx: Connection, which: Which) -> int:
+    """Throw parked messages away, on an operator's word; how many."""
+    return await tx.execute(
+        f"DELETE FROM parked_message WHERE {_FITS}",  # noqa: S608
+        *_fits(which),
+    )
 
 
 async def counts(tx: Connection) -> list[ParkedCount]:

@@ -360,6 +360,19 @@ async def test_a_file_can_be_no_picture() -> None:
         assert data.startswith(b"<!doctype html>")
 
 
+async def test_one_file_of_several_can_be_bad() -> None:
+    async with a_world(**the("missing_file", outputs=[1])) as world:
+        urls = (await world.bought(num_outputs=3))["output"]
+
+        assert [(await world.fetch(url))[0] for url in urls] == [200, 404, 200]
+
+
+@pytest.mark.parametrize("outputs", ["some", [True, "1"], 1])
+def test_outputs_that_are_no_indices_are_refused(outputs: object) -> None:
+    with pytest.raises(UnknownFault, match="outputs"):
+        Faults(0).add("missing_file", outputs=outputs)
+
+
 async def test_a_file_can_send_elsewhere() -> None:
     async with a_world(**the("redirected_file")) as world:
         assert (await fetched(world))[0] == 302

@@ -2,12 +2,15 @@
 
 import base64
 import io
+import itertools
+import random
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from deploy.local.emulator.flat import elaborated, is_flat
 from deploy.local.emulator.images import variations
 from deploy.local.emulator.making import Order, RunFailed
 from deploy.local.emulator.models import RESTORE_IMAGE, SDXL
@@ -153,6 +156,96 @@ def test_restorations_of_two_seeds_differ() -> None:
     one, two = (RESTORE_IMAGE.make(Order(wanted, s, {"input_image": PHOTO})) for s in (1, 2))
 
     assert one != two
+
+
+PLAN_COLOURS = ((31, 61, 43), (127, 166, 80), (217, 200, 158), (181, 72, 47))
+
+
+def a_plan(size: tuple[int, int] = (240, 160)) -> Image.Image:
+    """Four flat areas: what a stencil looks like."""
+    width, height = size
+    plan = Image.new("RGB", size, PLAN_COLOURS[0])
+    pen = ImageDraw.Draw(plan)
+    pen.rectangle((0, height * 0.6, width, height), fill=PLAN_COLOURS[1])
+    pen.ellipse((width * 0.08, height * 0.1, width * 0.42, height * 0.55), fill=PLAN_COLOURS[2])
+    pen.rectangle((width * 0.6, height * 0.3, width * 0.9, height * 0.85), fill=PLAN_COLOURS[3])
+    return plan
+
+
+def concepts(**given: Any) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+    """Four pictures made from the plan, in its size."""
+    drawn = io.BytesIO()
+    a_plan().save(drawn, "PNG")
+    made_of_it = made(drawn.getvalue(), num_outputs=4, prompt_strength=0.75, **given)
+    return [np.asarray(opened(one), dtype=float) for one in made_of_it]
+
+
+def test_concepts_of_one_plan_are_clearly_different_pictures() -> None:
+    for one, two in itertools.combinations(concepts(), 2):
+        assert np.abs(one - two).mean() > 12
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_concepts_follow_the_areas_of_their_plan(seed: int) -> None:
+    plan = np.asarray(a_plan())
+    for concept in concepts(seed=seed):
+        left = concept.copy()
+        for colour in PLAN_COLOURS:
+            area = (plan == colour).all(axis=2)
+            left[area] -= concept[area].mean(axis=0)
+        spread = ((concept - concept.mean(axis=(0, 1))) ** 2).mean()
+
+        # Of a picture of something else, the areas would explain a hundredth.
+        assert (left**2).mean() < 0.8 * spread
+
+
+def test_concepts_drift_and_have_a_grain_that_their_plan_has_not() -> None:
+    plan = np.asarray(a_plan(), dtype=float)
+    for concept in concepts():
+        # A corner of the ground that is flat in the plan.
+        corner = concept[:24, -24:]
+
+        assert corner.std(axis=(0, 1)).min() > 1.5
+        assert np.abs(concept - plan).mean() > 12
+        assert len(np.unique(concept.reshape(-1, 3), axis=0)) > 5000
+
+
+def drawn_in(plan: Image.Image, motif: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    dice = random.Random(1)
+    return np.asarray(elaborated(plan, plan.size, dice=dice, strength=0.75, motif=motif))
+
+
+def test_neighbouring_seeds_draw_with_five_motifs() -> None:
+    pictures = [drawn_in(a_plan(), motif) for motif in range(6)]
+
+    for one, two in itertools.combinations(pictures[:5], 2):
+        assert (one != two).any(axis=2).mean() > 0.02
+    assert (pictures[5] == pictures[0]).all()
+
+
+def test_no_straight_edge_stays_straight() -> None:
+    plan = Image.new("RGB", (240, 160), "white")
+    plan.paste("black", (0, 80, 240, 160))
+    above, below = (drawn_in(plan, 3)[row, :, 0] for row in (76, 83))
+
+    assert (above < 128).mean() + (below > 128).mean() > 0.3
+
+
+def test_the_same_plan_and_seed_give_the_same_concepts() -> None:
+    assert all((one == two).all() for one, two in zip(concepts(), concepts(), strict=True))
+
+
+def test_a_photo_is_no_plan() -> None:
+    assert is_flat(a_plan())
+    assert not is_flat(opened(a_photo()))
+    assert not is_flat(opened(a_camera_photo()))
+
+
+def test_a_plan_of_one_colour_is_enough() -> None:
+    drawn = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(drawn, "PNG")
+
+    assert len(set(made(drawn.getvalue(), num_outputs=2))) == 2
 
 
 async def the_error(world: World, **given: Any) -> str:

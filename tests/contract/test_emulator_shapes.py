@@ -115,6 +115,51 @@ async def test_logs_grow_while_it_runs() -> None:
         assert "100%|██████████|" in ended["logs"]
 
 
+LINE = re.compile(
+    r" *(?P<percent>\d+)%\|(?P<bar>[█▏▎▍▌▋▊▉ ]{10})\| (?P<step>\d+)/(?P<steps>\d+) "
+    r"\[\d\d:\d\d<(?:\d\d:\d\d, +\d+\.\d\d(?:it/s|s/it)|\?, \?it/s)\]"
+)
+
+
+async def test_progress_is_printed_as_its_bar_prints_it() -> None:
+    async with a_world() as world:
+        ended = await world.bought(num_inference_steps=50, prompt_strength=0.8)
+
+        head, lines = ended["logs"].splitlines()[:3], ended["logs"].splitlines()[3:]
+        shown = [LINE.fullmatch(line) for line in lines]
+        assert head == ["Using seed: 7", "Prompt: a lake", "img2img mode"]
+        assert all(shown), lines
+        assert lines[0] == "  0%|          | 0/40 [00:00<?, ?it/s]"
+        assert " 50%|█████     | 20/40 [00:02<00:02, 10.00it/s]" in lines
+        assert " 12%|█▎        | 5/40 [00:00<00:03, 10.00it/s]" in lines
+        assert lines[-1] == "100%|██████████| 40/40 [00:04<00:00, 10.00it/s]"
+
+
+async def test_progress_of_slow_steps_is_in_seconds_a_step() -> None:
+    async with a_world(run_s=20) as world:
+        logs = (await world.bought(num_inference_steps=10, prompt_strength=1))["logs"]
+
+        assert logs.endswith("100%|██████████| 10/10 [00:20<00:00,  2.00s/it]\n")
+
+
+async def test_progress_of_very_many_steps_is_a_few_dozen_lines() -> None:
+    async with a_world(run_s=400) as world:
+        world.emulator.clock.run_at(5000)
+        logs = (await world.bought(num_inference_steps=499, prompt_strength=1))["logs"]
+
+        assert 40 < len(logs.splitlines()) < 70
+        assert "| 499/499 [" in logs.splitlines()[-1]
+
+
+async def test_a_model_that_prints_no_progress_says_only_when_it_is_done() -> None:
+    async with a_world(speed=1, cold_start_s=0, run_s=600) as world:
+        created = await world.buy(version=RESTORE, input_image=world.buyer.photo_url, events=())
+        await world.written("input_fetch")
+        world.emulator.clock.advance(300)
+
+        assert (await world.get(created["id"]))["logs"] == "Using seed: 7\nGenerating...\n"
+
+
 async def test_a_run_ends_after_thirty_minutes() -> None:
     async with a_world(faults=({"fault": "slow_run", "seconds": 4000},)) as world:
         created = await world.buy(events=("completed",))

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from shared.db import parked
 from shared.db.connection import Database
-from shared.db.parked import Parked, ParkedMessage
+from shared.db.parked import Parked, ParkedMessage, Which
 from shared.envelope import Envelope
 from tests.support.purchases import MINUTE, NOON, news
 
@@ -130,9 +130,9 @@ async def test_a_dead_message_waits_for_an_operator_only(database: Database) -> 
 
     assert await due(database) == []
     async with database.transaction() as tx:
-        (dead,) = await parked.listing(tx, limit=9, dead=True)
-        assert await parked.listing(tx, limit=9, dead=False) == []
-        assert await parked.listing(tx, limit=9, queue="another") == []
+        (dead,) = await parked.listing(tx, Which(dead=True), limit=9)
+        assert await parked.listing(tx, Which(dead=False), limit=9) == []
+        assert await parked.listing(tx, Which(queue="another"), limit=9) == []
         (count,) = await parked.counts(tx)
         assert await parked.next_due_in(tx) is None
     assert dead.is_dead
@@ -145,7 +145,7 @@ async def test_an_operator_brings_a_dead_message_back_with_all_its_attempts(
     await park(database, news("p1", "succeeded"), due_in=None, attempts=8)
     async with database.transaction() as tx:
         (dead,) = await parked.listing(tx, limit=9)
-        assert await parked.bring_back_now(tx, dead.id)
+        assert await parked.bring_back(tx, Which(named=[str(dead.id)])) == 1
 
     (message,) = await due(database)
 
@@ -157,8 +157,8 @@ async def test_an_operator_discards_a_message_for_good(database: Database) -> No
     async with database.transaction() as tx:
         (message,) = await parked.listing(tx, limit=9)
 
-        assert await parked.discard(tx, message.id)
-        assert not await parked.discard(tx, message.id)
+        assert await parked.discard(tx, Which(named=[message.event_id])) == 1
+        assert await parked.discard(tx, Which(named=[message.event_id])) == 0
 
 
 async def test_a_dead_letter_of_the_broker_joins_the_one_list_of_the_dead(
@@ -166,7 +166,7 @@ async def test_a_dead_letter_of_the_broker_joins_the_one_list_of_the_dead(
 ) -> None:
     async with database.transaction() as tx:
         await parked.add_dead(tx, QUEUE, news("p1", "succeeded"), reason="delivered 20 times")
-        (dead,) = await parked.listing(tx, limit=9, dead=True)
+        (dead,) = await parked.listing(tx, Which(dead=True), limit=9)
 
     assert dead.reason == "delivered 20 times"
 
@@ -193,3 +193,24 @@ async def test_every_start_of_a_suspicious_message_is_counted(database: Database
         assert await parked.forget_suspects(tx, older_than=MINUTE) == 0
         await tx.execute("UPDATE suspect_start SET last_at = now() - interval '1 hour'")
         assert await parked.forget_suspects(tx, older_than=MINUTE) == 2
+
+
+async def test_messages_are_chosen_by_queue_type_state_and_a_part_of_their_reason(
+    database: Database,
+) -> None:
+    await park(database, news("p1", "succeeded"), due_in=None, reason="Timeout of the BUCKET")
+    await park(database, news("p2", "failed"), due_in=MINUTE, reason="too early")
+
+    async def chosen(which: Which) -> list[str]:
+        async with database.connection() as tx:
+            found = await parked.listing(tx, which, limit=9)
+            assert await parked.how_many(tx, which) == len(found)
+            return sorted(message.type for message in found)
+
+    assert await chosen(Which()) == ["prediction.failed", "prediction.succeeded"]
+    assert await chosen(Which(reason="the bucket")) == ["prediction.succeeded"]
+    assert await chosen(Which(reason="50%")) == []
+    assert await chosen(Which(type="prediction.failed")) == ["prediction.failed"]
+    assert await chosen(Which(dead=True, type="prediction.failed")) == []
+    assert await chosen(Which(queue="another")) == []
+    assert await chosen(Which(named=[])) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shared.db import parked
 from shared.db.connection import open_database
-from shared.db.parked import Parked
+from shared.db.parked import Parked, Which
 from shared.envelope import Envelope
 from shared.messaging.consumer import open_subscriptions
 from tests.support.consuming import depth, working
@@ -36,7 +36,7 @@ async def consume(amqp_url: str, database_url: str, starts: Path) -> None:
 
         async def over() -> bool:
             async with database.connection() as tx:
-                dead = await parked.listing(tx, limit=1, dead=True)
+                dead = await parked.listing(tx, Which(dead=True), limit=1)
             return bool(dead) and await depth(amqp_url) == 0
 
         await eventually("the killer is dead and the queue empty", over, within=40)

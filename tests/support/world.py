@@ -10,6 +10,7 @@ import aio_pika
 import aiohttp
 import asyncpg
 import pika
+from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.system import System
 from shared.domain import keys
@@ -46,6 +47,12 @@ class World:
             )
         body = {"recipe": recipe, "job_id": str(job_id), "source": source, **fact}
         await self.publish("upload.received", body)
+        return UUID(str(job_id))
+
+    async def order_words(self, recipe: str, **fact: Any) -> UUID:
+        """Publish an order that brings no file; returns the job's id."""
+        job_id = fact.pop("job_id", None) or uuid4()
+        await self.publish("upload.received", {"recipe": recipe, "job_id": str(job_id), **fact})
         return UUID(str(job_id))
 
     async def publish(
@@ -173,6 +180,23 @@ class World:
 
         await eventually("the first files are stored", stored, holds=lambda n: n >= 3, within=60)
 
+    async def dead(self, text: str) -> list[Row]:
+        """What is parked for a person and holds ``text``."""
+        rows = await self.rows("SELECT * FROM parked_message WHERE due_at IS NULL")
+        return [row for row in rows if text.encode() in row["body"]]
+
+    async def metric(self, service: str, name: str, **labels: str) -> float:
+        """A number that a service tells of itself; over all its labels but those that are named."""
+        url = f"{self.system.layout.health_url(service)}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            text = await answer.text()
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
     def logs(self) -> str:
         """Everything that the services have said so far."""
         return "\n".join(
@@ -197,7 +221,8 @@ class World:
     async def misbehave(self, job_id: UUID | None, *faults: Mapping[str, Any]) -> None:
         """Tell the emulator which faults to show to one job's purchases (None: to all)."""
         url = f"{self.system.layout.emulator_url}/_emulator/faults"
-        when = {"when": {"input": str(job_id)}} if job_id else {}
+        # The slot in the webhook's address names the job, whatever the model's input is.
+        when = {"when": {"webhook": str(job_id)}} if job_id else {}
         async with aiohttp.ClientSession() as session:
             for fault in faults:
                 async with session.post(url, json={**when, **fault}) as answer:
@@ -219,6 +244,16 @@ class World:
         ):
             found: Row = await answer.json()
             return found
+
+    async def questions_about(self, prediction_id: str) -> list[Row]:
+        """What our services asked the provider about one prediction, in the ledger's words."""
+        return [
+            entry
+            for entry in await self.ledger("request")
+            if entry["method"] == "GET"
+            and entry["path"].endswith(f"/predictions/{prediction_id}")
+            and "aiohttp" not in entry["user_agent"]  # as this class asks
+        ]
 
     async def bought_for(self, job_id: UUID) -> list[Row]:
         """The emulator's own record of what was bought for one job, as it answers it today."""

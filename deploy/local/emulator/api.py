@@ -211,15 +211,17 @@ class PredictionsApi:
         model, settings = asked.model, self._settings
         wanted = model.with_defaults(asked.input)
         seed = wanted.get("seed")
+        if seed is None or seed in model.no_seed:
+            seed = secrets.randbelow(2**16)
         order = Order(
             input=wanted,
-            seed=secrets.randbelow(2**16) if seed is None else int(seed),
+            seed=int(seed),
             files={},
             longest_side=settings.longest_side,
         )
         run_s = settings.run_s
         if run_s is None:
-            run_s = random.Random(f"{settings.seed}:{number}:run").uniform(*model.run_s)
+            run_s = random.Random(f"{settings.seed}:{number}:run").uniform(*model.run_s(order))
         if slow := faults.get("slow_run"):
             run_s = float(slow["seconds"])
         prediction = Prediction(

@@ -22,6 +22,7 @@ from deploy.local.emulator.life import Lives
 from deploy.local.emulator.outputs import Outputs
 from deploy.local.emulator.predictions import Register
 from deploy.local.emulator.settings import Settings
+from deploy.local.emulator.sources import Sources
 from deploy.local.emulator.uploads import Uploads
 from deploy.local.emulator.webhooks import Deliveries
 
@@ -97,7 +98,7 @@ class Emulator:
         )
         await deliveries.open()
         stack.push_async_callback(deliveries.close)
-        outputs = Outputs(directory, self.ledger)
+        outputs, sources = Outputs(directory, self.ledger), Sources(self.ledger)
         lives = Lives(
             settings=settings,
             clock=self.clock,
@@ -120,16 +121,20 @@ class Emulator:
         )
         control = Control(self.clock, self.ledger, self.faults)
 
+        files = web.Application()
+        files.add_routes([*outputs.routes(), *sources.file_routes()])
         files_origin = await _serve(
-            stack, outputs.app(), settings.files_host or settings.host, settings.files_port
+            stack, files, settings.files_host or settings.host, settings.files_port
         )
-        self.files_url = outputs.url = (settings.files_url or files_origin).rstrip("/")
+        self.files_url = (settings.files_url or files_origin).rstrip("/")
+        outputs.url = sources.url = self.files_url
         app = web.Application(
             middlewares=[Gate(settings, self.ledger).middleware()],
             client_max_size=settings.body_limit_bytes,
         )
         for part in (api, catalogue, uploads, control):
             app.add_routes(part.routes())
+        app.add_routes(sources.control_routes())
         self.url = await _serve(stack, app, settings.host, settings.port)
         self.ledger.write("began", url=self.url, files_url=self.files_url, speed=settings.speed)
 

@@ -57,7 +57,16 @@ FAULTS: Mapping[str, Fault] = {
         {"shape": "null"},
     ),
     "other_format": Fault(
-        "the pictures come as jpg, png or webp, whatever was asked for", {"format": "jpg"}
+        "pictures come as jpg, png or webp, or sounds as wav, mp3, flac or ogg, whatever was "
+        "asked for",
+        {"format": "jpg"},
+    ),
+    "silent": Fault("sounds are as long as asked for, and nothing is to be heard"),
+    "empty_sound": Fault("sounds are the head of their format, and nothing behind it"),
+    "empty_file": Fault("the files have no bytes at all"),
+    "wrong_file": Fault(
+        "the files are another thing under their own name and type: html, text, png, jpg or wav",
+        {"what": "png"},
     ),
     "huge_logs": Fault("logs grow by so many bytes", {"bytes": 2 * 2**20}),
     "shrinking_logs": Fault("logs lose all but their last tenth half way"),
@@ -73,23 +82,46 @@ FAULTS: Mapping[str, Fault] = {
         "every webhook is late by up to so many provider seconds, each by another span",
         {"seconds": 2.0},
     ),
-    # the files
-    "missing_file": Fault("the file answers 404"),
-    "failing_file": Fault("the first fetches answer 500", {"fetches": 1}),
-    "truncated_file": Fault("the connection closes half way through the file"),
-    "short_file": Fault("half the file, with a matching length: only decoding tells"),
-    "slow_file": Fault("the file comes in pieces over so many wall seconds", {"seconds": 10.0}),
-    "wrong_content_type": Fault("the file claims another type", {"content_type": "text/html"}),
-    "not_an_image": Fault("the file is a page of HTML under the name and type of a picture"),
+    # the files: all of them, or the `outputs` of these indices
+    "missing_file": Fault("the file answers 404", {"outputs": "all"}),
+    "early_expiry": Fault(
+        "data and files are removed so many provider seconds after the end", {"seconds": 0.0}
+    ),
+    "failing_file": Fault("the first fetches answer 500", {"fetches": 1, "outputs": "all"}),
+    "truncated_file": Fault("the connection closes half way through the file", {"outputs": "all"}),
+    "short_file": Fault(
+        "half the file, with a matching length: only decoding tells", {"outputs": "all"}
+    ),
+    "slow_file": Fault(
+        "the file comes in pieces over so many wall seconds", {"seconds": 10.0, "outputs": "all"}
+    ),
+    "wrong_content_type": Fault(
+        "the file claims another type", {"content_type": "text/html", "outputs": "all"}
+    ),
+    "not_an_image": Fault(
+        "the file is a page of HTML under the name and type of a picture", {"outputs": "all"}
+    ),
     "redirected_file": Fault(
-        "the file answers 302 to another place", {"location": "http://127.0.0.1:9/elsewhere"}
+        "the file answers 302 to another place",
+        {"location": "http://127.0.0.1:9/elsewhere", "outputs": "all"},
     ),
 }
 
-FORMATS = ("jpg", "png", "webp")
+PICTURES, SOUNDS = ("jpg", "png", "webp"), ("wav", "mp3", "flac", "ogg")
+FORMATS = (*PICTURES, *SOUNDS)
+THINGS = ("html", "text", "png", "jpg", "wav")
 SHAPES = ("null", "empty", "string", "list", "dict", "number", "data_url")
 
 Chosen = Mapping[str, Mapping[str, Any]]
+
+
+def of_output(chosen: Chosen, index: int) -> Chosen:
+    """What of it concerns one output."""
+    return {
+        name: options
+        for name, options in chosen.items()
+        if (outputs := options.get("outputs", "all")) == "all" or index in outputs
+    }
 
 
 class UnknownFault(ValueError):
@@ -181,6 +213,13 @@ class Faults:
             raise UnknownFault(f"there are the shapes {', '.join(SHAPES)}")
         if options.get("format", "jpg") not in FORMATS:
             raise UnknownFault(f"there are the formats {', '.join(FORMATS)}")
+        if options.get("what", "png") not in THINGS:
+            raise UnknownFault(f"there are the things {', '.join(THINGS)}")
+        outputs = options.get("outputs", "all")
+        if outputs != "all" and not (
+            isinstance(outputs, list) and all(type(index) is int for index in outputs)
+        ):
+            raise UnknownFault("outputs are indices, or all")
         if not 0 <= rate <= 1:
             raise UnknownFault("a rate lies between 0 and 1")
         rule = Rule(

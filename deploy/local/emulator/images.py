@@ -22,6 +22,7 @@ from PIL import (
     UnidentifiedImageError,
 )
 
+from deploy.local.emulator.flat import elaborated, granular, is_flat
 from deploy.local.emulator.making import MadeFile, Order, RunFailed
 
 LARGEST_READ = 2048  # photos are reduced to this as they are decoded
@@ -65,11 +66,18 @@ def variations(order: Order) -> tuple[MadeFile, ...]:
     size = _fitting(asked if photo is None else photo.size, order.longest_side)
     mask = read(order.files["mask"]).convert("L").resize(size) if "mask" in order.files else None
     strength = float(order.input["prompt_strength"]) if photo is not None else 0.7
+    flat = photo is not None and is_flat(photo)
     made = []
     for index in range(int(order.input["num_outputs"])):
         dice = _dice(order, "image", index)
         ground = _imagined(dice, size) if photo is None else photo
+        if flat:
+            ground = elaborated(
+                ground, size, dice=dice, strength=strength, motif=order.seed + index
+            )
         picture = paint(ground, size, dice=dice, strength=strength)
+        if flat:
+            picture = granular(picture, dice, strength)
         if mask is not None and photo is not None:
             picture = Image.composite(picture, photo.resize(size), mask)
         made.append(MadeFile(f"out-{index}.png", "image/png", _encoded(picture, "PNG")))

@@ -11,8 +11,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from deploy.local.emulator import images, shapes
+from deploy.local.emulator import shapes
 from deploy.local.emulator.clock import Clock
+from deploy.local.emulator.faults import of_output
 from deploy.local.emulator.inputs import InputFiles
 from deploy.local.emulator.ledger import Ledger
 from deploy.local.emulator.making import MadeFile, RunFailed
@@ -20,6 +21,7 @@ from deploy.local.emulator.models import Script
 from deploy.local.emulator.outputs import Outputs
 from deploy.local.emulator.predictions import Moment, Prediction
 from deploy.local.emulator.settings import Settings
+from deploy.local.emulator.spoiling import spoiled
 from deploy.local.emulator.webhooks import Deliveries, new_message_id
 
 log = logging.getLogger(__name__)
@@ -148,9 +150,11 @@ class Lives:
                 for one in prediction.model.inputs
                 if one.uri and order.input.get(one.name)
             }
-            return await asyncio.get_running_loop().run_in_executor(
+            loop = asyncio.get_running_loop()
+            made = await loop.run_in_executor(
                 self._pool, prediction.model.make, replace(order, files=files)
             )
+            return await loop.run_in_executor(self._pool, spoiled, made, prediction.faults)
 
     async def _succeed(self, prediction: Prediction, made: Sequence[MadeFile]) -> None:
         faults = prediction.faults
@@ -160,13 +164,9 @@ class Lives:
             if not made:
                 self._end(prediction, "failed", error=NSFW)
                 return
-        if (form := faults.get("other_format")) is not None:
-            made = await asyncio.get_running_loop().run_in_executor(
-                self._pool, images.reencoded, made, str(form["format"])
-            )
         urls = []
-        for file in made:
-            token, url = await self._outputs.keep(prediction.id, file, faults)
+        for index, file in enumerate(made):
+            token, url = await self._outputs.keep(prediction.id, file, of_output(faults, index))
             prediction.file_tokens.append(token)
             urls.append(url)
         output: Any = urls if prediction.model.output == "list" else urls[0]
@@ -200,7 +200,8 @@ class Lives:
         self._spawn(self._expire(prediction))
 
     async def _expire(self, prediction: Prediction) -> None:
-        await self._clock.sleep(self._settings.retention_s)
+        early = prediction.faults.get("early_expiry", {"seconds": self._settings.retention_s})
+        await self._clock.sleep(float(early["seconds"]))
         prediction.data_removed = True
         prediction.input = {}
         prediction.output = None

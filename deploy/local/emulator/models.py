@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deploy.local.emulator import images
+from deploy.local.emulator import images, sounds
 from deploy.local.emulator.making import MadeFile, Order
 from deploy.local.emulator.validation import Input
 
@@ -34,11 +34,12 @@ class Model:
     official: bool = False
     inputs: tuple[Input, ...]
     output: Literal["list", "string"]
-    run_s: tuple[float, float]  # shortest and longest run, in provider seconds
+    run_s: Callable[[Order], tuple[float, float]]  # shortest and longest, in provider seconds
     make: Callable[[Order], tuple[MadeFile, ...]]
     script: Callable[[Order], Script]
     metrics: Callable[[Order, int], Mapping[str, Any]]  # the model's own, by number of outputs
     reports_total_time: bool = True  # in webhook bodies
+    no_seed: tuple[int, ...] = ()  # what, given as the seed, has one drawn as if none were given
 
     @property
     def ref(self) -> str:
@@ -76,6 +77,30 @@ def _restore_script(order: Order) -> Script:
         tail="Generated image in {run:.1f}sec\nDownloading {bytes} bytes\n"
         "Downloaded {mib:.2f}MB in 0.14sec\n",
     )
+
+
+def _sound_script(order: Order) -> Script:
+    return Script(
+        head=f"Prompt: {order.input['prompt']}\n{order.seed}\n", steps=int(order.input["steps"])
+    )
+
+
+def _sound_run_s(order: Order) -> tuple[float, float]:
+    """8 s of sound in 100 steps took 8.6 s."""
+    seconds = int(order.input["seconds_total"]) * int(order.input["batch_size"])
+    steps = max(1, int(order.input["steps"])) / 100
+    return (2 + (4 + 0.25 * max(0, seconds)) * steps, 3 + (5 + 0.4 * max(0, seconds)) * steps)
+
+
+def _music_script(order: Order) -> Script:
+    tokens = 50 * int(order.input["duration"])
+    return Script(head=f"Using seed {order.seed}\n", steps=tokens)
+
+
+def _music_run_s(order: Order) -> tuple[float, float]:
+    """A minute of music took 90 s."""
+    seconds = max(0, int(order.input["duration"]))
+    return (3 + 1.3 * seconds, 5 + 1.6 * seconds)
 
 
 SDXL = Model(
@@ -193,7 +218,7 @@ SDXL = Model(
         ),
     ),
     output="list",
-    run_s=(3.8, 8.0),
+    run_s=lambda _order: (3.8, 8.0),
     make=images.variations,
     script=_sdxl_script,
     metrics=lambda order, outputs: {
@@ -235,14 +260,127 @@ RESTORE_IMAGE = Model(
         ),
     ),
     output="string",
-    run_s=(4.0, 7.0),
+    run_s=lambda _order: (4.0, 7.0),
     make=images.restoration,
     script=_restore_script,
     metrics=lambda _order, outputs: {"image_count": outputs},
     reports_total_time=False,
 )
 
-MODELS = (SDXL, RESTORE_IMAGE)
+STABLE_AUDIO = Model(
+    owner="stackadoc",
+    name="stable-audio-open-1.0",
+    description="Short audio samples, sound effects and production elements from text prompts",
+    version="9aff84a639f96d0f7e6081cdea002d15133d0043727f849c40abdd166b7c75a8",
+    inputs=(
+        Input(name="prompt", kind="string", required=True, description="What is to be heard"),
+        Input(
+            name="negative_prompt", kind="string", default="", description="What is not to be heard"
+        ),
+        Input(
+            name="seconds_start", kind="integer", default=0, description="Where in the piece it is"
+        ),
+        Input(name="seconds_total", kind="integer", default=8, description="Its length"),
+        Input(name="steps", kind="integer", default=100, description="Denoising steps"),
+        Input(name="cfg_scale", kind="number", default=6, description="Scale for guidance"),
+        Input(name="seed", kind="integer", default=-1, description="Random seed; -1 draws one"),
+        Input(name="sampler_type", kind="string", default="dpmpp-3m-sde", description="Sampler"),
+        Input(name="sigma_min", kind="number", default=0.03, description="Lowest noise level"),
+        Input(name="sigma_max", kind="integer", default=500, description="Highest noise level"),
+        Input(name="init_noise_level", kind="number", default=1, description="Noise at the start"),
+        Input(name="batch_size", kind="integer", default=1, description="How many, in one file"),
+    ),
+    output="string",
+    run_s=_sound_run_s,
+    make=sounds.sound_effect,
+    script=_sound_script,
+    metrics=lambda _order, _outputs: {},
+    no_seed=(-1,),
+)
+
+MUSIC_GEN = Model(
+    owner="ardianfe",
+    name="music-gen-fn-200e",
+    description="Music for content",
+    version="96af46316252ddea4c6614e31861876183b59dce84bad765f38424e87919dd85",
+    inputs=(
+        Input(name="prompt", kind="string", description="A description of the music"),
+        Input(
+            name="input_audio",
+            kind="string",
+            uri=True,
+            description="A sound that the music takes its melody from, or goes on from",
+        ),
+        Input(
+            name="duration", kind="integer", default=8, description="Length of the music in seconds"
+        ),
+        Input(
+            name="continuation",
+            kind="boolean",
+            default=False,
+            description="Whether the music goes on from input_audio",
+        ),
+        Input(
+            name="continuation_start",
+            kind="integer",
+            default=0,
+            minimum=0,
+            description="Where in input_audio to begin",
+        ),
+        Input(
+            name="continuation_end",
+            kind="integer",
+            minimum=0,
+            description="Where in input_audio to end",
+        ),
+        Input(
+            name="multi_band_diffusion",
+            kind="boolean",
+            default=False,
+            description="Whether tokens are decoded with MultiBand Diffusion",
+        ),
+        Input(
+            name="normalization_strategy",
+            kind="string",
+            default="loudness",
+            choices=("loudness", "clip", "peak", "rms"),
+            description="Strategy for normalizing the audio",
+        ),
+        Input(
+            name="top_k", kind="integer", default=250, description="Of how many tokens one is drawn"
+        ),
+        Input(
+            name="top_p",
+            kind="number",
+            default=0,
+            description="Of how much probability one is drawn; 0: top_k decides",
+        ),
+        Input(name="temperature", kind="number", default=1, description="Higher is more diverse"),
+        Input(
+            name="classifier_free_guidance",
+            kind="integer",
+            default=3,
+            description="How closely inputs are followed",
+        ),
+        Input(
+            name="output_format",
+            kind="string",
+            default="wav",
+            choices=("wav", "mp3"),
+            description="Format of the output",
+        ),
+        Input(name="seed", kind="integer", description="Random seed; none, or -1, draws one"),
+        Input(name="replicate_weights", kind="string", description="MusicGen weights to use"),
+    ),
+    output="string",
+    run_s=_music_run_s,
+    make=sounds.music,
+    script=_music_script,
+    metrics=lambda _order, _outputs: {},
+    no_seed=(-1,),
+)
+
+MODELS = (SDXL, RESTORE_IMAGE, STABLE_AUDIO, MUSIC_GEN)
 
 
 def find_model(ref: str) -> Model | None:

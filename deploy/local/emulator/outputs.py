@@ -47,10 +47,8 @@ class Outputs:
         if output is not None:
             output.path.unlink(missing_ok=True)
 
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_get("/outputs/{token}/{name}", self._serve)
-        return app
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/outputs/{token}/{name}", self._serve)]
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         output = self._by_token.get(request.match_info["token"])

@@ -1,11 +1,14 @@
 """How predictions look from outside: answers, lists and webhook bodies."""
 
 import json
+import math
 from typing import Any
 
 from deploy.local.emulator.predictions import Moment, Prediction
 
 BAR = 10  # characters of a progress bar
+EIGHTHS = ("", *"▏▎▍▌▋▊▉")  # of one of them
+MOST_LINES = 50
 
 
 def answer(prediction: Prediction, *, now: float, echo_webhook: bool) -> dict[str, Any]:
@@ -114,23 +117,25 @@ def logs(prediction: Prediction, now: float) -> str | None:
 
 
 def _progress(steps: int, share: float, run_s: float) -> str:
-    """The lines that tqdm leaves in a log, about ten for a run."""
-    if steps == 0:
+    """The lines that tqdm leaves in a log: one for a tenth of a second, fifty for a long run."""
+    if steps <= 0:
         return ""
-    every = max(1, steps // 10)
-    lines = []
-    for step in range(int(steps * share) + 1):
-        if step % every and step != steps:
-            continue
-        part = step / steps
-        bar = ("█" * int(part * BAR)).ljust(BAR)
-        spent = part * run_s
-        rate = f"{steps / run_s:5.2f}it/s" if step else "?it/s"
-        lines.append(
-            f"{part:4.0%}|{bar}| {step}/{steps} "
-            f"[{_clock(spent)}<{_clock(run_s - spent) if step else '?'}, {rate}]\n"
-        )
-    return "".join(lines)
+    done = int(steps * share)
+    every = max(1, steps // MOST_LINES, math.ceil(steps / run_s / 10))
+    shown = [*range(0, done + 1, every)]
+    if done == steps and shown[-1] != steps:
+        shown.append(steps)
+    return "".join(_progress_line(step, steps, run_s) for step in shown)
+
+
+def _progress_line(step: int, steps: int, run_s: float) -> str:
+    part = step / steps
+    whole, eighths = divmod(int(part * BAR * 8), 8)
+    bar = ("█" * whole + EIGHTHS[eighths]).ljust(BAR)
+    times = f"{_clock(part * run_s)}<{_clock(run_s - part * run_s) if step else '?'}"
+    a_second = steps / run_s
+    rate = f"{a_second:5.2f}it/s" if a_second >= 1 else f"{1 / a_second:5.2f}s/it"
+    return f"{part:4.0%}|{bar}| {step}/{steps} [{times}, {rate if step else '?it/s'}]\n"
 
 
 def _clock(seconds: float) -> str:

@@ -1,0 +1,245 @@
+"""Messages that wait: look at them, bring them back, throw them away."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.environment import settings
+from shared.clock import utc_now
+from shared.db import parked
+from shared.db.connection import Connection, open_database
+from shared.db.parked import ParkedMessage, Which
+from shared.errors import DatabaseUnavailable
+from shared.observability import redacted
+from shared.settings import DatabaseSettings
+
+app = typer.Typer(
+    help="Messages that wait for their time, or (dead) for an operator.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Ids as `parked list` shows them, or ids of the events.", metavar="[ID]..."
+    ),
+]
+Queue = Annotated[str | None, typer.Option(help="Only of this queue.")]
+Type = Annotated[str | None, typer.Option("--type", help="Only events of this type.")]
+Reason = Annotated[str | None, typer.Option(help="Only where the reason contains this.")]
+Everything = Annotated[
+    bool, typer.Option("--all", help="All that the filters leave; without it, name ids.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")]
+
+BODY_SHOWN = 4_000
+
+R = TypeVar("R")
+
+
+@app.command("list")
+def list_parked(
+    dead: Annotated[
+        bool | None,
+        typer.Option("--dead/--waiting", help="Only those for an operator, or only the others."),
+    ] = None,
+    queue: Queue = None,
+    event_type: Type = None,
+    reason: Reason = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    as_json: Json = False,
+) -> None:
+    """What is parked, the latest first."""
+    which = Which(dead=dead, queue=queue, type=event_type, reason=reason)
+
+    async def look(tx: Connection) -> tuple[list[ParkedMessage], int]:
+        return await parked.listing(tx, which, limit=limit), await parked.how_many(tx, which)
+
+    found, all_of_them = _run(look)
+    if as_json:
+        typer.echo(json.dumps([_facts(message) for message in found], default=str))
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("id", "queue", "type", "job", "state", "tries", "parked", "reason"):
+        table.add_column(column, overflow="fold")
+    for message in found:
+        table.add_row(
+            str(message.id),
+            message.queue,
+            message.type,
+            message.subject or "",
+            "[red]dead[/red]" if message.is_dead else f"due {_when(message)}",
+            str(message.attempts),
+            f"{message.parked_at:%Y-%m-%d %H:%M:%S}Z",
+            _cell(message.reason),
+        )
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=260)
+    console.print(table)
+    if all_of_them > len(found):
+        typer.echo(f"{all_of_them - len(found)} more; --limit shows them")
+
+
+@app.command("show")
+def show(
+    message_id: str,
+    body: Annotated[
+        bool, typer.Option("--body", help="Its body too. It may hold links that open files.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """One parked message and its story."""
+    which = Which(named=[message_id])
+
+    async def look(tx: Connection) -> list[ParkedMessage]:
+        return await parked.listing(tx, which, limit=100)
+
+    found = _run(look)
+    if not found:
+        _none(message_id)
+    if as_json:
+        typer.echo(json.dumps([_facts(message, body=body) for message in found], default=str))
+        return
+    for message in found:
+        state = "dead: it waits for an operator" if message.is_dead else f"due {_when(message)}"
+        typer.echo(f"id         {message.id}")
+        typer.echo(f"state      {state}")
+        typer.echo(f"queue      {message.queue}")
+        typer.echo(f"event      {message.type} {message.event_id} from {message.source}")
+        if message.subject:
+            typer.echo(f"job        {message.subject}")
+        typer.echo(f"tries      {message.attempts}")
+        typer.echo(f"first      {message.first_at:%Y-%m-%d %H:%M:%S}Z")
+        typer.echo(f"parked     {message.parked_at:%Y-%m-%d %H:%M:%S}Z")
+        if message.expires_at:
+            typer.echo(f"expires    {message.expires_at:%Y-%m-%d %H:%M:%S}Z")
+        typer.echo(f"reason     {redacted(message.reason)}")
+        for name, value in message.headers.items():
+            typer.echo(f"header     {name}: {redacted(value)}")
+        if message.trace:
+            typer.echo(f"\n{redacted(message.trace)}")
+        if body:
+            typer.echo(f"\n{_text(message.body)}")
+
+
+@app.command("replay")
+def replay(
+    ids: Ids = None,
+    everything: Everything = False,
+    dead: Annotated[
+        bool, typer.Option("--dead/--any", help="Only dead ones, or those that wait as well.")
+    ] = True,
+    queue: Queue = None,
+    event_type: Type = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Bring messages back now, with all their tries before them again.
+
+    Safe at any time: who handled a message before finds its work done and does nothing.
+    """
+    which = _which(ids, everything, dead, queue, event_type, reason)
+    if dry_run:
+        typer.echo(f"{_run(lambda tx: parked.how_many(tx, which))} would be brought back")
+        return
+    count = _run(lambda tx: parked.bring_back(tx, which))
+    if ids and not count:
+        _none(", ".join(ids))
+    typer.echo(f"{count} brought back; the reconciler publishes them within a second or two")
+
+
+@app.command("discard")
+def discard(
+    ids: Ids = None,
+    everything: Everything = False,
+    dead: Annotated[
+        bool, typer.Option("--dead/--any", help="Only dead ones, or those that wait as well.")
+    ] = True,
+    queue: Queue = None,
+    event_type: Type = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Throw messages away for good. Look at them first."""
+    which = _which(ids, everything, dead, queue, event_type, reason)
+    count = _run(lambda tx: parked.how_many(tx, which))
+    if dry_run:
+        typer.echo(f"{count} would be discarded")
+        return
+    if ids and not count:
+        _none(", ".join(ids))
+    if not yes:
+        typer.confirm(f"discard {count} for good?", abort=True)
+    typer.echo(f"{_run(lambda tx: parked.discard(tx, which))} discarded")
+
+
+def _which(
+    ids: list[str] | None,
+    everything: bool,
+    dead: bool,
+    queue: str | None,
+    event_type: str | None,
+    reason: str | None,
+) -> Which:
+    if bool(ids) == everything:
+        raise typer.BadParameter("name ids, or say --all (with filters, if you like)")
+    if ids:
+        return Which(named=ids)
+    return Which(dead=True if dead else None, queue=queue, type=event_type, reason=reason)
+
+
+def _facts(message: ParkedMessage, *, body: bool = False) -> dict[str, Any]:
+    told = asdict(message)
+    told["reason"], told["trace"] = redacted(message.reason), redacted(message.trace or "") or None
+    told["headers"] = {name: redacted(value) for name, value in message.headers.items()}
+    told["state"] = "dead" if message.is_dead else "waiting"
+    told["body"] = _text(message.body) if body else None
+    return told
+
+
+def _text(body: bytes) -> str:
+    """As text, without what opens something; a body of another kind as an excerpt of its bytes."""
+    try:
+        return redacted(body.decode())
+    except UnicodeDecodeError:
+        return repr(body[:BODY_SHOWN])
+
+
+def _when(message: ParkedMessage) -> str:
+    if message.due_at is None:
+        return ""
+    seconds = round((message.due_at - utc_now()).total_seconds())
+    return f"in {seconds} s" if seconds > 0 else "now"
+
+
+def _cell(text: str) -> str:
+    # Square brackets would be read as markup; a row of a table is one line.
+    return redacted(text).replace("[", r"\[").replace("\n", " ")[:300]
+
+
+def _none(named: str) -> None:
+    typer.secho(f"nothing is parked under {named}", err=True, fg="red")
+    raise typer.Exit(1)
+
+
+def _run(work: Callable[[Connection], Awaitable[R]]) -> R:
+    chosen = settings(DatabaseSettings)
+
+    async def within_a_transaction() -> R:
+        url = chosen.database_url.get_secret_value()
+        async with open_database(url, name="cli") as database, database.transaction() as tx:
+            return await work(tx)
+
+    try:
+        return asyncio.run(within_a_transaction())
+    except DatabaseUnavailable as error:
+        typer.secho(f"Postgres does not answer: {error}", err=True, fg="red")
+        raise typer.Exit(1) from None

@@ -1,0 +1,98 @@
+"""``darkroom parked`` on the running system: what died is found, understood, and brought back."""
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.messaging.topology import STORAGE_OUTPUTS
+from tests.support import photos
+from tests.support.operator import darkroom
+from tests.support.signing import signed
+from tests.support.waiting import eventually
+from tests.support.world import World
+
+A_PHOTO = photos.a_photo()
+
+
+async def dead_of(world: World, text: str) -> list[dict[str, Any]]:
+    said = await darkroom(world, "parked", "list", "--dead", "--json", "--limit", "1000")
+    assert said.code == 0, said.err
+    return [message for message in json.loads(said.out) if text in json.dumps(message)]
+
+
+@pytest.mark.system("A9")
+async def test_a9_a_webhook_that_could_not_be_placed_is_replayed_once_it_can(world: World) -> None:
+    world.system.child("storage").stop(within=35)
+    try:
+        job_id = await world.order(A_PHOTO, params={"count": 1})
+
+        async def waiting() -> int:
+            return (await world.queue_depths())[STORAGE_OUTPUTS.name]
+
+        await eventually("the prediction's success waits for storage", waiting)
+        # As after a restore of a database that is older than the purchase.
+        lost = await world.rows("DELETE FROM prediction WHERE job_id = $1 RETURNING *", job_id)
+    finally:
+        world.system.start("storage")
+
+    async def parked_dead() -> list[dict[str, Any]]:
+        return [one for one in await dead_of(world, str(job_id)) if "succeeded" in one["type"]]
+
+    [dead] = await eventually("it is parked for a look", parked_dead, within=60)
+    await _put_back(world, job_id, lost)
+    dry = await darkroom(world, "parked", "replay", "--all", "--type", dead["type"], "--dry-run")
+    replayed = await darkroom(world, "parked", "replay", dead["id"])
+
+    job = await world.reported(job_id)
+    assert "no purchase of ours" in dead["reason"]
+    assert dry.out.split()[0].isdigit()
+    assert replayed.out.startswith("1 brought back")
+    assert (job["state"], job["stored"]) == ("completed", 1)
+    assert await dead_of(world, str(job_id)) == []
+
+
+async def test_a_message_that_nobody_can_help_is_shown_without_secrets_and_discarded(
+    world: World,
+) -> None:
+    stranger = f"z{uuid4().hex[:25]}"
+    link = "https://bucket.example/a.jpg?X-Amz-Signature=0123456789abcdef"
+    body = {"id": stranger, "status": "failed", "input": {"image": link}, "output": None}
+    payload = json.dumps(body).encode()
+    await world.webhook(payload, headers=signed(payload, world.system.layout.webhook_secret))
+
+    async def there() -> list[dict[str, Any]]:
+        rows = await world.rows("SELECT id, event_id, body FROM parked_message")
+        return [row for row in rows if stranger.encode() in row["body"]]
+
+    [kept] = await eventually("it is parked", there)
+    shown = await darkroom(world, "parked", "show", kept["event_id"], "--body")
+    asked = await darkroom(world, "parked", "discard", str(kept["id"]))
+    discarded = await darkroom(world, "parked", "discard", str(kept["id"]), "--yes")
+    gone = await darkroom(world, "parked", "show", str(kept["id"]))
+
+    assert shown.code == 0
+    assert stranger in shown.out
+    assert "0123456789abcdef" not in shown.out
+    assert "no purchase of ours" in shown.out
+    assert asked.code != 0  # nobody answered the question
+    assert discarded.out.strip() == "1 discarded"
+    assert (gone.code, "nothing is parked" in gone.err) == (1, True)
+
+
+async def test_replaying_without_saying_what_is_refused(world: World) -> None:
+    said = await darkroom(world, "parked", "replay")
+
+    assert said.code == 2
+    assert "name ids, or say --all" in said.err
+
+
+async def _put_back(world: World, job_id: UUID, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        columns = list(row)
+        marks = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+        await world.execute(
+            f"INSERT INTO prediction ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608
+            *row.values(),
+        )
