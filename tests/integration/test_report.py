@@ -35,6 +35,8 @@ from shared.envelope import Envelope
 from shared.errors import DatabaseUnavailable, Permanent, Transient
 from shared.events import Artifact, JobCompleted, Skipped, read
 from shared.health import Health
+from shared.media.palette import finish
+from shared.media.stencil import prepare
 from shared.messaging.publisher import open_publisher
 from shared.objects import Bucket, ObjectMissing, open_bucket
 from shared.settings import BucketSettings, read_settings
@@ -43,7 +45,6 @@ from tests.support.sample_report import (
     a_concept,
     a_damaged_photo,
     a_landscape,
-    a_stencil,
     a_tone,
     heard,
 )
@@ -476,13 +477,14 @@ BRIEF = {
 
 
 def the_files_of_concepts(job_id: UUID, *scores: float) -> list[tuple[Artifact, bytes | None]]:
-    stencil = a_stencil(COLOURS, width=160, height=104)
+    stencil = prepare({"width": 20, "height": 13, "colours": COLOURS, "seed": 1}).data
     key = keys.prepared(job_id, 1, "stencil", "image/png")
     files: list[tuple[Artifact, bytes | None]] = [
         (_png(key, stencil, kind="prepared", ordinal=1, variant="stencil"), stencil)
     ]
     for index, score in enumerate(scores):
-        drawn, quantised = a_concept(index, COLOURS, width=320, height=208)
+        drawn = a_concept(index, COLOURS, width=320, height=208)
+        quantised = finish(drawn, {"colours": COLOURS}).data
         place = {"ordinal": 1, "attempt": 1, "index": index, "score": score}
         key = keys.generated(job_id, 1, 1, index, "image/png")
         files.append((_png(key, drawn, kind="generated", **place), drawn))
@@ -508,8 +510,8 @@ async def test_concepts_are_shown_best_first_beside_what_the_model_drew(room: Ro
     await room.reports().hear(envelope)
 
     page = await room.page(job_id)
-    assert page.count("data:image/jpeg;base64,") == 2  # as the model drew them
-    assert page.count("data:image/webp;base64,") == 3  # the stencil, and both in granule colours
+    assert page.count("data:image/webp;base64,") == 2  # in exactly the granule colours
+    assert page.count("data:image/jpeg;base64,") == 3  # the stencil, and as the model drew them
     assert page.index("90 of 100") < page.index("41 of 100")
     assert "islands &lt;em&gt;and&lt;/em&gt; a path" in page
     assert "20 × 13 m" in page
@@ -528,7 +530,7 @@ async def test_a_concept_that_is_gone_leaves_the_others_and_a_sentence(room: Roo
 
     page = await room.page(job_id)
     assert page.count("This picture cannot be shown here.") == 1
-    assert page.count("data:image/webp;base64,") == 2
+    assert page.count("data:image/webp;base64,") == 1
 
 
 def the_files_of_a_sound(
