@@ -77,18 +77,6 @@ def probe(file: BinaryIO) -> AudioInfo:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudioInfo:
-    content_type: str
-    seconds: float
-    channels: int
-    sample_rate: int
-
-
-def probe(file: BinaryIO) -> AudioInfo:
-    raise NotImplementedError
-
-
 def trim(data: bytes, options: Mapping[str, Any]) -> Made:
     """The sound without the silence at its ends, at most ``options["seconds"]`` long, faded.
 

@@ -21,10 +21,13 @@ from PIL import Image
 
 from services.report.pictures import for_page
 from services.report.render import render
+from services.report.sounds import for_page as for_page_of_sounds
 from services.report.view import Brief, Failure, Original, Picture, ReportView, Result, Sound
 from shared.domain.slot import FailureCode
+from shared.media.audio import loudness, small_copy
 from shared.media.palette import finish
 from shared.media.stencil import prepare
+from shared.media.waveform import peaks
 from shared.recipes import RECIPES
 from shared.recipes.recipe import Recipe
 from shared.recipes.variations import VARIATIONS
@@ -116,14 +119,9 @@ def a_tone(seed: int, seconds: float, *, rate: int = 22_050) -> bytes:
     return file.getvalue()
 
 
-def heard(data: bytes, *, points: int = 160) -> Sound:
-    """The page's copy of a tone: here the WAV itself."""
-    with wave.open(io.BytesIO(data)) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    peaks = [
-        float(np.abs(part.astype(float)).max()) / 32768 for part in np.array_split(samples, points)
-    ]
-    return Sound(content_type="audio/wav", data=data, peaks=tuple(peaks), loudness=-18.4)
+def played(data: bytes) -> Sound:
+    """The page's copy of a sound."""
+    return for_page_of_sounds(data, small_copy=small_copy, peaks=peaks, loudness=loudness)
 
 
 def _table(colours: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -252,7 +250,7 @@ SOUND_PROMPT = {
 
 def sounds(view: ReportView, *, lacking: bool, recipe: Recipe, seconds: float) -> ReportView:
     entries: list[Result | Failure] = [
-        a_sound_result(1, sound=heard(a_tone(1, seconds)), seconds=seconds)
+        a_sound_result(1, sound=played(a_tone(1, seconds)), seconds=seconds)
     ]
     if lacking:
         entries.append(a_sound_result(2, seconds=seconds))
