@@ -646,7 +646,10 @@ async def test_the_service_publishes_a_report_for_each_job_that_the_broker_tells
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TIMEZONE", "Asia/Seoul")
     monkeypatch.setenv("LOCALE", "ko")
-    heard = [await room.completed() for _ in range(3)]
+    sound = await room.completed_order(
+        "sound-effect", the_files_of_a_sound(uuid4()), params=SOUND, locale="ko"
+    )
+    heard = [await room.completed(), await room.completed(), sound]
     listener = await aio_pika.connect(amqp_url)
 
     stop = asyncio.Event()
@@ -679,4 +682,5 @@ async def test_the_service_publishes_a_report_for_each_job_that_the_broker_tells
     assert sorted(seen) == sorted(str(job_of(envelope)) for envelope in heard)
     assert 'lang="ko"' in await room.page(job_of(heard[0]))
     assert "Asia/Seoul (UTC+9)" in await room.page(job_of(heard[0]))
+    assert "data:audio/mpeg;base64," in await room.page(job_of(sound))
     assert REGISTRY.get_sample_value("darkroom_reports_total", {"outcome": "published"})
