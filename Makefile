@@ -15,7 +15,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 ##@ Run
 
-demo: setup ## three pictures of a photo, and a report, on real parts (PHOTO=file.jpg, EXTERNAL=1)
+demo: setup ## one order of every recipe at once, watched live, on real parts (PHOTO=file.jpg, EXTERNAL=1)
 	@$(BIN)/darkroom demo $(if $(PHOTO),--photo "$(PHOTO)") $(if $(EXTERNAL),--external)
 
 up: setup ## start the whole system on this machine and leave it running

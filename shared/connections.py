@@ -13,6 +13,7 @@ from shared.settings import (
     DatabaseSettings,
     DownloadSettings,
     ReplicateSettings,
+    SourceSettings,
 )
 
 # Imported only by the process that asks: the ingress never loads Postgres or S3 (memory, start-up).
@@ -103,6 +104,11 @@ class Connections:
         from shared.downloads import open_downloads
 
         return await self._once(("downloads",), lambda: open_downloads(settings))
+
+    async def sources(self, settings: SourceSettings) -> "Downloads":
+        from shared.downloads import open_sources
+
+        return await self._once(("sources",), lambda: open_sources(settings))
 
     async def _once(
         self, name: Hashable, opening: Callable[[], AbstractAsyncContextManager[T]]

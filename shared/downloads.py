@@ -12,7 +12,7 @@ import re
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -27,7 +27,7 @@ from yarl import URL
 from shared.clock import Clock, utc_now
 from shared.errors import Permanent, Transient
 from shared.media.sniff import ENOUGH, sniff
-from shared.settings import DownloadSettings
+from shared.settings import DownloadSettings, SourceSettings
 
 DOWNLOADS = Counter(
     "darkroom_downloads_total", "Files fetched from addresses of others.", ["outcome"]
@@ -104,11 +104,13 @@ class Downloads:
         hosts: tuple[str, ...],
         allowed_origin: str | None,
         max_bytes: int,
+        setting: str,
         now: Clock = utc_now,
     ) -> None:
         self._public = public
         self._near = near
         self._hosts = hosts
+        self._setting = setting
         self._origin = URL(allowed_origin).origin() if allowed_origin else None
         self._max_bytes = max_bytes
         self._now = now
@@ -135,7 +137,7 @@ class Downloads:
             yield Downloaded(file=file, bytes=size, sha256=digest, content_type=content_type)
 
     async def _download(self, url: str, file: BinaryIO) -> tuple[int, str]:
-        address = checked(url, self._hosts, self._origin)
+        address = checked(url, self._hosts, self._origin, setting=self._setting)
         host = address.raw_host
         session = self._near if address.origin() == self._origin else self._public
         with _named(str(host)):
@@ -184,11 +186,18 @@ class Downloads:
         return len(data), hashlib.sha256(data).hexdigest()
 
 
-def checked(url: str, hosts: tuple[str, ...], origin: URL | None = None) -> URL:
+def checked(
+    url: str,
+    hosts: tuple[str, ...],
+    origin: URL | None = None,
+    *,
+    setting: str = "DOWNLOAD_HOSTS",
+) -> URL:
     """``url`` as it will be asked for, if it may be; the same reading of it is used for both.
 
     https on port 443 of one of ``hosts`` or below it, or anything at exactly ``origin``. No user
-    info, no literal address, nothing that readers of addresses disagree about. Raises Forbidden.
+    info, no literal address, nothing that readers of addresses disagree about. ``setting`` is the
+    variable that names the hosts. Raises Forbidden.
     """
     if len(url) > LONGEST_URL:
         raise Forbidden("the address is too long")
@@ -210,7 +219,8 @@ def checked(url: str, hosts: tuple[str, ...], origin: URL | None = None) -> URL:
     if not _PLAIN_NAME.fullmatch(host) or not any(
         host == allowed or host.endswith(f".{allowed}") for allowed in hosts
     ):
-        raise Forbidden(f"{host[:100]} is not among DOWNLOAD_HOSTS")
+        named = f"is not among {setting}" if hosts else f"is not allowed: {setting} names no host"
+        raise Forbidden(f"{host[:100]} {named}")
     return address
 
 
@@ -227,14 +237,36 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
-@asynccontextmanager
-async def open_downloads(
+def open_downloads(
     settings: DownloadSettings, *, resolver: AbstractResolver | None = None
-) -> AsyncIterator[Downloads]:
-    """Two ways out: one to public addresses only, one to the single origin that a setting opens.
+) -> AbstractAsyncContextManager[Downloads]:
+    """For what models made. ``resolver`` looks names up (None: as this machine does); nobody
+    believes it."""
+    return _opened(
+        resolver,
+        hosts=settings.download_hosts,
+        allowed_origin=settings.download_allowed_origin,
+        max_bytes=settings.download_max_bytes,
+        setting="DOWNLOAD_HOSTS",
+    )
 
-    ``resolver`` looks names up (None: as this machine does); nobody believes it.
-    """
+
+def open_sources(
+    settings: SourceSettings, *, resolver: AbstractResolver | None = None
+) -> AbstractAsyncContextManager[Downloads]:
+    """For originals that orders name by their address."""
+    return _opened(
+        resolver,
+        hosts=settings.source_hosts,
+        allowed_origin=settings.source_allowed_origin,
+        max_bytes=settings.source_max_bytes,
+        setting="SOURCE_HOSTS",
+    )
+
+
+@asynccontextmanager
+async def _opened(resolver: AbstractResolver | None, **allowed: Any) -> AsyncIterator[Downloads]:
+    """Two ways out: one to public addresses only, one to the single origin that a setting opens."""
 
     def session(make_socket: Callable[[Any], socket.socket]) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -252,13 +284,7 @@ async def open_downloads(
         )
 
     async with session(_public_socket) as public, session(_any_socket) as near:
-        yield Downloads(
-            public,
-            near,
-            hosts=settings.download_hosts,
-            allowed_origin=settings.download_allowed_origin,
-            max_bytes=settings.download_max_bytes,
-        )
+        yield Downloads(public, near, **allowed)
 
 
 class _ForbiddenAddress(RuntimeError):

@@ -23,10 +23,20 @@ ARTIFACTS_TOLD = 200  # more than that, and an event says `truncated` instead
 
 
 def _https(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.password:
-        raise ValueError("must be an https URL without user info")
+    if urlsplit(_web(url)).scheme != "https":
+        raise ValueError(_NO_ADDRESS)
     return url
+
+
+def _web(url: str) -> str:
+    # Whether plain http is fetched is for the guard to say: on a laptop one origin may be.
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError(_NO_ADDRESS)
+    return url
+
+
+_NO_ADDRESS = "must be an https URL without user info"
 
 
 Ordinal = Annotated[int, Field(ge=1)]
@@ -44,7 +54,7 @@ class KeySource:
 class UrlSource:
     """An original that is fetched under the download guard first."""
 
-    url: HttpsUrl
+    url: Annotated[str, Field(max_length=2048), AfterValidator(_web)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +85,7 @@ class JobAccepted:
     recipe: str
     n: int
     external_ref: str | None = None
+    notes: tuple[str, ...] = ()  # how it is carried out, where that is not word for word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Settings from environment variables, in groups that services compose. Read once, at the start."""
 
 import os
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -86,6 +87,11 @@ class CommonSettings(BaseSettings):
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     drain_seconds: Annotated[float, Field(gt=0, le=3600)] = 25.0
 
+    @classmethod
+    def mistakes_beside(cls, _environment: Mapping[str, str]) -> list[str]:
+        """What is wrong with variables that are no fields here, a line each."""
+        return []
+
 
 class BrokerSettings(CommonSettings):
     amqp_url: Annotated[SecretStr, AfterValidator(_amqp)]
@@ -132,6 +138,15 @@ class DownloadSettings(CommonSettings):
     download_max_bytes: Annotated[int, Field(ge=1)] = 200 * 1024 * 1024
 
 
+class SourceSettings(CommonSettings):
+    """Whom originals that orders name by address may be fetched from: nobody, unless hosts are
+    named. ``source_allowed_origin`` opens exactly one more origin, on a laptop and in tests."""
+
+    source_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    source_allowed_origin: HttpUrl | None = None
+    source_max_bytes: Annotated[int, Field(ge=1, le=500_000_000)] = 50_000_000
+
+
 class PeopleSettings(CommonSettings):
     timezone: Zone = "UTC"
     locale: Locale = "en"
@@ -146,14 +161,18 @@ def read_settings(kind: type[S]) -> S:
     Raises Misconfigured with every mistake at once, each by the name of its variable and never
     with its value.
     """
+    settings, mistakes = None, []
     try:
-        return kind()
+        settings = kind()
     except ValidationError as error:
         mistakes = [
             f"{field.upper()} {what}" if what == "is missing" else f"{field.upper()}: {what}"
             for field, what in faults(error, whole="settings")
         ]
-        raise Misconfigured("\n".join(mistakes)) from None
+    mistakes += kind.mistakes_beside(environment())
+    if settings is None or mistakes:
+        raise Misconfigured("\n".join(mistakes))
+    return settings
 
 
 def environment() -> dict[str, str]:

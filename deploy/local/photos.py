@@ -33,6 +33,91 @@ def default_photo() -> bytes:
     return as_jpeg(landscape(3, (1200, 900)))
 
 
+def damaged(image: Image.Image, seed: int) -> Image.Image:
+    """What decades in a drawer make of a print: pale and brown, scratched, folded, stained, torn."""
+    rng = np.random.default_rng(seed)
+    width, height = image.size
+    print_ = np.asarray(image.convert("RGB"), dtype=np.float32)
+    grey = np.asarray(image.convert("L"), dtype=np.float32)[..., None]
+    # Dyes fade unevenly, and black first: what is left is a narrow range of browns.
+    faded = print_ * 0.25 + grey * 0.75
+    faded = 92 + faded * 0.46 + floats((22, 4, -26))
+    blotches = Image.fromarray(rng.random((5, 7), dtype=np.float32), "F").resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
+    faded += (np.asarray(blotches)[..., None] - 0.5) * 34
+    faded += rng.normal(0, 7, (height, width, 1)).astype(np.float32)
+    old = Image.fromarray(np.clip(faded, 0, 255).astype(np.uint8), "RGB")
+    old = old.filter(ImageFilter.GaussianBlur(max(0.6, width / 1100)))
+    _stain(rng, old)
+    marks = Image.new("L", old.size, 0)
+    _fold(rng, marks)
+    _scratch(rng, marks)
+    old.paste((240, 232, 214), mask=marks)
+    _tear(rng, old)
+    return old
+
+
+def _stain(rng: np.random.Generator, image: Image.Image) -> None:
+    """Rings that a cup or damp left."""
+    width, height = image.size
+    for _ in range(3):
+        x, y = rng.uniform(0, width), rng.uniform(0, height)
+        across = width * rng.uniform(0.08, 0.2)
+        ring = Image.new("L", image.size, 0)
+        draw = ImageDraw.Draw(ring)
+        draw.ellipse((x - across, y - across * 0.9, x + across, y + across * 0.9), 24, 84, 6)
+        image.paste((120, 84, 40), mask=ring.filter(ImageFilter.GaussianBlur(width / 260)))
+
+
+def _fold(rng: np.random.Generator, marks: Image.Image) -> None:
+    """Where it was folded the surface has broken away, here more and there less."""
+    draw = ImageDraw.Draw(marks)
+    width, height = marks.size
+    lines = (
+        [(x, height * 0.38 + rng.normal(0, 1.5)) for x in range(0, width, 4)],
+        [(width * 0.71 + rng.normal(0, 1.5), y) for y in range(0, height, 4)],
+    )
+    for line in lines:
+        wide = np.abs(np.interp(np.arange(len(line)), *_beads(rng, len(line)))) * width / 170
+        for one, following, thick in zip(line, line[1:], wide, strict=False):
+            draw.line([one, following], 235, max(1, int(thick)))
+
+
+def _beads(rng: np.random.Generator, length: int) -> tuple[Floats, Floats]:
+    count = max(2, length // 9)
+    return np.linspace(0, length, count, dtype=np.float32), rng.random(count, dtype=np.float32)
+
+
+def _scratch(rng: np.random.Generator, marks: Image.Image) -> None:
+    """Long fine lines, mostly along the height, and specks of dust."""
+    draw = ImageDraw.Draw(marks)
+    width, height = marks.size
+    for _ in range(22):
+        x, y = rng.uniform(0, width), rng.uniform(-0.1, 0.8) * height
+        lean, long = rng.normal(0, 0.12), rng.uniform(0.1, 0.6) * height
+        steps = np.linspace(0, 1, 14)
+        line = [(x + lean * long * t + rng.normal(0, 1.2), y + long * t) for t in steps]
+        draw.line(line, int(rng.uniform(90, 230)), int(rng.integers(1, max(2, width // 400) + 1)))
+    for _ in range(260):
+        x, y = rng.uniform(0, width), rng.uniform(0, height)
+        size = rng.exponential(width / 900) + 0.5
+        draw.ellipse((x - size, y - size, x + size, y + size), int(rng.uniform(120, 240)))
+
+
+def _tear(rng: np.random.Generator, image: Image.Image) -> None:
+    """One corner is gone; the paper shows where it broke."""
+    width, height = image.size
+    reach = width * 0.17
+    edge = [
+        (width - reach * (1 - t) + rng.normal(0, width / 220), height - reach * 0.8 * t)
+        for t in np.linspace(0, 1, 18)
+    ]
+    draw = ImageDraw.Draw(image)
+    draw.polygon([*edge, (width + 9, height - reach), (width + 9, height + 9)], (238, 234, 226))
+    draw.line(edge, (206, 192, 166), max(2, width // 220))
+
+
 def as_jpeg(image: Image.Image, *, quality: int = 90, exif: Image.Exif | None = None) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=quality, exif=exif or Image.Exif())

@@ -3,11 +3,16 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from deploy.local.photos import Colour, floats
+from deploy.local.photos import Colour, as_jpeg, damaged, floats
 
 SKINS = ((232, 190, 162), (206, 152, 118), (150, 104, 78), (244, 208, 184))
 HAIRS = ((44, 32, 28), (92, 58, 36), (26, 24, 30), (148, 104, 62))
 CLOTHES = ((58, 84, 120), (128, 62, 66), (70, 104, 86), (96, 84, 120))
+
+
+def damaged_photo() -> bytes:
+    """What the demo restores when nobody names a photo: an old portrait, a JPEG of 900 × 1200."""
+    return as_jpeg(damaged(portrait(2, (900, 1200)), seed=7), quality=86)
 
 
 def portrait(seed: int, size: tuple[int, int]) -> Image.Image:

@@ -9,11 +9,13 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from deploy.local.child import Child
 from deploy.local.stack import ports
+from deploy.local.stack.state import lock
 
 PROJECT = Path(__file__).parents[2]
 SERVICES = ("ingress", "generator", "storage", "aggregator", "report", "reconciler")
@@ -60,6 +62,7 @@ class Layout:
             "REPLICATE_WEBHOOK_SECRET": self.webhook_secret,
             "PUBLIC_BASE_URL": self.ingress_url,
             "DOWNLOAD_ALLOWED_ORIGIN": f"http://127.0.0.1:{self.ports['files']}",
+            "SOURCE_ALLOWED_ORIGIN": f"http://127.0.0.1:{self.ports['files']}",
             "HEALTH_HOST": "127.0.0.1",
             "LOG_FORMAT": "json",
             **self.parts,
@@ -102,27 +105,37 @@ class System:
 
     def up(self, report: Report = lambda _line: None) -> None:
         """Start what does not run; return when all of it is ready. Raises NotReady."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        if load(self.root) != self.layout:
-            # What still runs was started for other parts: it would answer for the wrong system.
-            self.down()
-            _save(self.root, self.layout)
-        for name in self._names:
-            if not self.child(name).running:
-                self.start(name)
-        for name in self._names:
-            self.wait_ready(name)
-            report(f"{name} is ready ({self.layout.health_url(name)})")
+        with self._alone(report):
+            # Somebody may have brought the same system up while we waited; then it is ours too.
+            self.layout = _layout(self.root, self.layout.parts, self.layout.options)
+            if load(self.root) != self.layout:
+                # What still runs was started for other parts: it would answer for the wrong system.
+                self._end()
+                _save(self.root, self.layout)
+            for name in self._names:
+                if not self.child(name).running:
+                    self.start(name)
+            for name in self._names:
+                self.wait_ready(name)
+                report(f"{name} is ready ({self.layout.health_url(name)})")
 
     def down(self, report: Report = lambda _line: None) -> None:
         """Ask all to finish, then wait: services first, what they call last."""
+        with self._alone(report):
+            self._end()
+        report("the services are stopped")
+
+    def _alone(self, report: Report) -> AbstractContextManager[None]:
+        """Nobody else starts or stops this system meanwhile."""
+        return lock(self.root / "system.lock", lambda: report("somebody else is at it; waiting"))
+
+    def _end(self) -> None:
         for name in self.services:
             self.child(name).terminate()
         for name in self.services:
             self.child(name).stop(within=STOP_WITHIN_S)
         if self._emulator is not None:
             self.child(EMULATOR).stop(within=STOP_WITHIN_S)
-        report("the services are stopped")
 
     def start(self, name: str, also: Mapping[str, str] | None = None) -> None:
         """Start one process, with ``also`` among its variables; it must not run."""

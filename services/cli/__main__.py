@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import audit, doctor, jobs, local, parked, publish, secret, setup
+from services.cli import audit, demo, doctor, jobs, local, parked, publish, recipes, secret, setup
 from shared.observability import configure_logging
 
 app = typer.Typer(
@@ -16,9 +16,10 @@ app = typer.Typer(
 app.command("up", help=local.up.__doc__)(local.up)
 app.command("down", help=local.down.__doc__)(local.down)
 app.command("status", help=local.status.__doc__)(local.status)
-app.command("demo", help=local.demo.__doc__)(local.demo)
+app.command("demo", help=demo.demo.__doc__)(demo.demo)
 app.command("migrate", help=setup.migrate.__doc__)(setup.migrate)
 app.add_typer(setup.topology, name="topology")
+app.command("recipes", help=recipes.recipes.__doc__)(recipes.recipes)
 app.add_typer(publish.app, name="publish")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(parked.app, name="parked")
@@ -29,7 +30,7 @@ app.command("doctor", help=doctor.doctor.__doc__)(doctor.doctor)
 
 def main() -> None:
     # What goes wrong below is told; how the libraries fare on the way is not the caller's affair.
-    configure_logging("cli", level="ERROR", style="console")
+    configure_logging("cli", level="CRITICAL", style="console")
     app()
 
 

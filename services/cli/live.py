@@ -1,29 +1,39 @@
-"""Follow jobs as they go: a table on a terminal, one line per change anywhere else."""
+"""Follow jobs as they go: bars on a terminal, one line per change anywhere else."""
 
 import asyncio
 import contextlib
+import json
+import re
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from rich.console import Console, Group
-from rich.live import Live
+from rich.live import Live as Screen
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from shared.db import artifacts, jobs, predictions, slots
+from shared.db import live
 from shared.db.connection import Database, open_database
 from shared.db.jobs import Job
-from shared.db.predictions import PredictionRow
-from shared.db.slots import Slot
-from shared.domain.job import ENDED, JobState
+from shared.db.live import JobNow, SlotNow
+from shared.domain.job import JobState
+from shared.domain.live import Live, LiveSlot
 from shared.errors import BrokerUnavailable
 from shared.messaging.watch import watching
+from shared.recipes import RECIPES
+from shared.recipes.standing import standing
 from shared.settings import BrokerSettings, DatabaseSettings
 
 # News wakes the view; this is only how long it trusts silence.
 LOOK_AGAIN_S = 1.0
+SLOTS_DRAWN = 12  # of one job; a terminal has no more room for five of them
+BAR = 24  # characters
 
 COLOURS = {
     "pending": "grey62",
@@ -35,22 +45,19 @@ COLOURS = {
     "succeeded": "magenta",
     "stored": "green",
     "completed": "green",
-    "published": "green",
     "failed": "red",
     "canceled": "yellow",
 }
 
-MEANINGS = {
-    "pending": "waits to be bought",
-    "creating": "is being bought",
-    "in_doubt": "was the purchase made? asking",
-    "submitted": "waits at Replicate",
-    "running": "runs at Replicate",
-    "succeeded": "made; being fetched",
-    "stored": "in our bucket",
-    "failed": "failed",
-    "canceled": "canceled",
-}
+_RECIPES = {recipe.name: recipe for recipe in RECIPES}
+_PERCENT = re.compile(r" ?\(\d+ ?%\)")
+
+
+class Tongue(StrEnum):
+    """The languages that we speak."""
+
+    EN = "en"
+    KO = "ko"
 
 
 class FollowSettings(BrokerSettings, DatabaseSettings):
@@ -62,56 +69,66 @@ class View:
     """One job as it stands."""
 
     job: Job
-    slots: Sequence[Slot]
-    predictions: dict[int, PredictionRow]  # the latest purchase by ordinal
-    files: int
+    slots: Sequence[SlotNow]
+    live: Live
 
     @property
-    def over(self) -> bool:
-        """Ended, and its report is in or given up (only a completed job gets one)."""
-        waits = self.job.state is JobState.COMPLETED and self.job.report == "pending"
-        return self.job.state in ENDED and not waits
+    def succeeded(self) -> bool:
+        return self.job.state is JobState.COMPLETED and self.live.report == "published"
 
 
-async def look(database: Database, job_id: UUID) -> View | None:
-    """Read one job with its slots, latest purchases and number of files."""
-    async with database.connection() as tx:
-        job = await jobs.get(tx, job_id)
-        if job is None:
-            return None
-        return View(
-            job=job,
-            slots=await slots.of_job(tx, job_id),
-            predictions={row.ordinal: row for row in await predictions.of_job(tx, job_id)},
-            files=len(await artifacts.of_job(tx, job_id)),
-        )
+def seen(now: JobNow) -> View:
+    """The rows, and what they mean for people."""
+    return View(now.job, now.slots, standing(_RECIPES, now.job, now.slots, now.bought))
+
+
+def live_fields(view: Live) -> dict[str, Any]:
+    """The live fields as every answer of ours names them."""
+    return {
+        "state": view.state,
+        "sentence": dict(view.sentence),
+        "progress": view.progress,
+        "replicate_status": view.replicate_status,
+        "last_webhook_received": view.last_webhook_received,
+        "report": view.report,
+        "stored": view.stored,
+        "n": view.n,
+        "notes": [dict(note) for note in view.notes],
+    }
+
+
+class Shown(Protocol):
+    """A way to show jobs as they go."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *about: object) -> None: ...
+    def update(self, views: Sequence[View]) -> None: ...
 
 
 async def follow(
-    chosen: FollowSettings, job_ids: Sequence[UUID], *, timeout: float | None = None
-) -> bool:
-    """Show ``job_ids`` until all are over; whether all completed with a report.
-
-    ``timeout`` in seconds; None follows for ever.
-    """
-    console = Console()
-    show = shown_as_table(console) if console.is_terminal else shown_as_lines(console)
+    chosen: FollowSettings,
+    job_ids: Sequence[UUID],
+    *,
+    show: Shown | None = None,
+    timeout: float | None = None,
+) -> dict[UUID, View]:
+    """Show ``job_ids`` until all are over, or ``timeout`` seconds are; how they stood at last."""
     url = chosen.database_url.get_secret_value()
     views: dict[UUID, View] = {}
-    with show:
+    with show or shown(Tongue.EN) as screen, contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout), open_database(url, name="cli") as database:
             async with _ticks(chosen) as ticks:
                 async for _ in ticks:
-                    for job_id in job_ids:
-                        view = await look(database, job_id)
-                        if view is not None:
-                            views[job_id] = view
-                    show.update(list(views.values()))
-                    if len(views) == len(set(job_ids)) and all(v.over for v in views.values()):
+                    views |= await _look(database, job_ids)
+                    screen.update([views[job_id] for job_id in job_ids if job_id in views])
+                    if len(views) == len(set(job_ids)) and all(v.live.over for v in views.values()):
                         break
-    return all(
-        v.job.state is JobState.COMPLETED and v.job.report == "published" for v in views.values()
-    )
+    return views
+
+
+async def _look(database: Database, job_ids: Sequence[UUID]) -> dict[UUID, View]:
+    async with database.connection() as tx:
+        return {now.job.id: seen(now) for now in await live.several(tx, job_ids)}
 
 
 @contextlib.asynccontextmanager
@@ -141,31 +158,40 @@ async def _ticks(chosen: BrokerSettings) -> AsyncIterator[AsyncIterator[None]]:
         yield on_time()
 
 
-class shown_as_table:  # noqa: N801 - used as a statement
-    """A table that is drawn over, for terminals."""
+def shown(tongue: Tongue, console: Console | None = None) -> Shown:
+    """Bars that are drawn over on a terminal, lines that stay anywhere else."""
+    console = console or Console()
+    return Bars(console, tongue) if console.is_terminal else Lines(console, tongue)
 
-    def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, refresh_per_second=12)
 
-    def __enter__(self) -> "shown_as_table":
-        self._live.__enter__()
+class Bars:
+    """Every job with a bar for each of its slots."""
+
+    def __init__(self, console: Console, tongue: Tongue) -> None:
+        self._screen = Screen(console=console, refresh_per_second=12)
+        self._tongue = tongue
+
+    def __enter__(self) -> Self:
+        self._screen.__enter__()
         return self
 
     def __exit__(self, *about: object) -> None:
-        self._live.__exit__(None, None, None)
+        self._screen.__exit__(None, None, None)
 
     def update(self, views: Sequence[View]) -> None:
-        self._live.update(Group(*(_drawn(view) for view in views)))
+        self._screen.update(Group(*(_drawn(view, self._tongue) for view in views)))
 
 
-class shown_as_lines:  # noqa: N801 - used as a statement
-    """One line per change, for logs."""
+class Lines:
+    """One line per change, with the seconds since the first look, for logs."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, tongue: Tongue) -> None:
         self._console = console
+        self._tongue = tongue
         self._told: set[str] = set()
+        self._began = time.monotonic()
 
-    def __enter__(self) -> "shown_as_lines":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *about: object) -> None:
@@ -173,53 +199,87 @@ class shown_as_lines:  # noqa: N801 - used as a statement
 
     def update(self, views: Sequence[View]) -> None:
         for view in views:
-            short = str(view.job.id)[:8]
-            for slot in view.slots:
-                self._tell(f"job {short}  picture {slot.ordinal}: {_of_slot(view, slot)}")
-            self._tell(f"job {short}  {_of_job(view)}")
+            named = f"{view.job.recipe:<16} {str(view.job.id)[:8]}"
+            if len(view.slots) > 1:
+                for slot in view.live.slots:
+                    bought = f" ({slot.prediction_id})" if slot.prediction_id else ""
+                    self._tell(f"{named}  #{slot.ordinal}: {slot.words[self._tongue]}", bought)
+            self._tell(f"{named}  {view.live.sentence[self._tongue]}")
 
-    def _tell(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
-            self._console.print(line, highlight=False, soft_wrap=True)
-
-
-def _drawn(view: View) -> Table:
-    table = Table(
-        title=_of_job(view),
-        title_justify="left",
-        title_style=COLOURS[view.job.state],
-        show_edge=False,
-        pad_edge=False,
-    )
-    for column in ("#", "state", "", "prediction", "seed", "try"):
-        table.add_column(column, justify="right" if column in ("#", "seed", "try") else "left")
-    for slot in view.slots:
-        bought = view.predictions.get(slot.ordinal)
-        table.add_row(
-            str(slot.ordinal),
-            Text(slot.state, style=COLOURS[slot.state]),
-            slot.failure_detail or MEANINGS[slot.state],
-            (bought.prediction_id or "") if bought else "",
-            str(slot.seed if slot.seed is not None else ""),
-            str(slot.attempt),
+    def _tell(self, line: str, detail: str = "") -> None:
+        # A percent more is no news for a log.
+        news = _PERCENT.sub("", line)
+        if news in self._told:
+            return
+        self._told.add(news)
+        since = time.monotonic() - self._began
+        self._console.print(
+            f"{since:6.1f} s  {line}{detail}", highlight=False, markup=False, soft_wrap=True
         )
-    return table
 
 
-def _of_slot(view: View, slot: Slot) -> str:
-    bought = view.predictions.get(slot.ordinal)
-    named = f" ({bought.prediction_id})" if bought and bought.prediction_id else ""
-    return f"{slot.state}, {slot.failure_detail or MEANINGS[slot.state]}{named}"
+class JsonLines:
+    """One JSON object per change, for programs."""
+
+    def __init__(self) -> None:
+        self._told: dict[UUID, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        sys.stdout.flush()
+
+    def update(self, views: Sequence[View]) -> None:
+        for view in views:
+            line = json.dumps(
+                {"job_id": str(view.job.id), **live_fields(view.live)},
+                default=str,
+                ensure_ascii=False,
+            )
+            if self._told.get(view.job.id) != line:
+                self._told[view.job.id] = line
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
 
 
-def _of_job(view: View) -> str:
-    job = view.job
-    told = f"{job.recipe} is {job.state}"
-    if job.n:  # an order that could not be planned has no slots
-        told += f": {job.stored} of {job.n} stored"
-    if job.failed:
-        told += f", {job.failed} failed"
-    if job.state is JobState.COMPLETED:
-        told += f", report {job.report}"
-    return f"{told} ({job.reason})" if job.reason else told
+def _drawn(view: View, tongue: Tongue) -> Group:
+    colour = COLOURS[view.job.state]
+    head = Table.grid(padding=(0, 1, 0, 0))
+    head.add_row(
+        Text("●", style=colour),
+        Text(view.job.recipe, style="bold"),
+        Text(str(view.job.id)[:8], style="dim"),
+        Text(view.live.sentence[tongue], style=colour),
+    )
+    notes = [Text(f"  {note[tongue]}", style="dim") for note in view.live.notes]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for width in (5, BAR, None, None, None):
+        table.add_column(min_width=width, no_wrap=width is not None)
+    details = {slot.ordinal: slot for slot in view.slots}
+    for slot in view.live.slots[:SLOTS_DRAWN]:
+        table.add_row(*_row(slot, details[slot.ordinal], tongue))
+    more = len(view.live.slots) - SLOTS_DRAWN
+    rest = [Text(f"  … {more} more", style="dim")] if more > 0 else []
+    return Group(head, *notes, table, *rest)
+
+
+def _row(slot: LiveSlot, detail: SlotNow, tongue: Tongue) -> tuple[ProgressBar | Text, ...]:
+    colour = COLOURS[slot.state]
+    words = Text(slot.words[tongue], style=colour, no_wrap=True, overflow="ellipsis")
+    if detail.failure_detail:
+        words.append(f": {' '.join(detail.failure_detail.split())}", style="dim")
+    tries = f"try {slot.attempt}" if slot.attempt > 1 else ""
+    return (
+        Text(f"{slot.ordinal:>5}"),
+        ProgressBar(
+            total=1,
+            completed=slot.progress,
+            width=BAR,
+            complete_style=colour,
+            finished_style=colour,
+        ),
+        words,
+        Text(slot.prediction_id or "", style="dim", no_wrap=True, overflow="ellipsis"),
+        Text(tries, style="yellow", no_wrap=True),
+    )

@@ -8,17 +8,17 @@ from uuid import UUID, uuid4
 
 import typer
 
+from services.cli import reading
 from services.cli.environment import settings
-from services.cli.live import FollowSettings, follow
+from services.cli.jobs import run
+from services.cli.live import FollowSettings, Tongue, follow, shown
 from shared.clock import utc_now
 from shared.domain import keys
 from shared.errors import Permanent, Transient
-from shared.events import KeySource, UploadReceived, state
+from shared.events import KeySource, UploadReceived, UrlSource, state
 from shared.settings import BucketSettings
 
 app = typer.Typer(help="Publish events.", no_args_is_help=True)
-
-LARGEST_PHOTO = 50 * 1024 * 1024
 
 
 class PublishSettings(FollowSettings, BucketSettings):
@@ -32,44 +32,70 @@ def events() -> None:
 
 @app.command("upload")
 def upload(
-    recipe: Annotated[str, typer.Option(help="What to make of it.")] = "variations",
+    recipe: Annotated[
+        str, typer.Option(help="What to make of it; `darkroom recipes` lists them.")
+    ] = "variations",
     photo: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="The original, a file here.")
     ] = None,
+    source_url: Annotated[
+        str | None, typer.Option(help="The original, an https URL on an allowed host.")
+    ] = None,
     param: Annotated[
-        list[str] | None, typer.Option(help="A parameter of the recipe, name=value; repeatable.")
+        list[str] | None,
+        typer.Option(help="A parameter of the recipe, name=value with JSON values; repeatable."),
     ] = None,
     external_ref: Annotated[str | None, typer.Option(help="Your own id for the job.")] = None,
+    metadata: Annotated[
+        str | None, typer.Option(help="A JSON object that comes back untouched.")
+    ] = None,
     timezone: Annotated[str | None, typer.Option(help="Such as Asia/Seoul.")] = None,
-    locale: Annotated[str | None, typer.Option(help="en or ko.")] = None,
+    locale: Annotated[
+        Tongue | None, typer.Option(help="The language of the report, and of what --wait tells.")
+    ] = None,
     deadline_seconds: Annotated[int | None, typer.Option(min=1)] = None,
     job_id: Annotated[str | None, typer.Option(help="A uuid; a new one if not given.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow the job to its end.")] = False,
 ) -> None:
-    """Upload a photo and order a job for it; prints the job's id."""
+    """Order a job, with a photo, a URL or words alone; prints the job's id."""
     try:
         job = UUID(job_id) if job_id else uuid4()
     except ValueError:
         raise typer.BadParameter(f"{job_id!r} is no uuid", param_hint="--job-id") from None
-    fact = UploadReceived(
-        recipe=recipe,
-        job_id=job,
-        external_ref=external_ref,
-        source=KeySource(key=keys.originals(job) + _name(photo)) if photo else None,
-        params=dict(map(_param, param or [])),
-        timezone=timezone,
-        locale=locale,
-        deadline_seconds=deadline_seconds,
-    )
-    chosen = settings(PublishSettings)
     try:
-        asyncio.run(order(chosen, fact, photo.read_bytes() if photo else None))
+        chosen = reading.the_recipe(recipe)
+        original = reading.read_photo(photo)
+        source: KeySource | UrlSource | None = reading.check_source(chosen, original, source_url)
+        if photo is not None:
+            source = KeySource(key=keys.originals(job) + _name(photo))
+        fact = UploadReceived(
+            recipe=recipe,
+            job_id=job,
+            external_ref=external_ref,
+            source=source,
+            params=reading.read_params(chosen, param or []),
+            metadata=_object(metadata),
+            timezone=timezone,
+            locale=locale,
+            deadline_seconds=deadline_seconds,
+        )
+        reading.check_order(fact)
+    except Permanent as wrong:
+        typer.secho(f"not ordered: {wrong}", err=True, fg="red")
+        typer.secho(f"`darkroom recipes {recipe}` says what can be ordered.", err=True)
+        raise typer.Exit(2) from None
+
+    where = settings(PublishSettings)
+    try:
+        asyncio.run(order(where, fact, original))
     except (Permanent, Transient) as error:
         typer.secho(f"not ordered: {error}", err=True, fg="red")
         raise typer.Exit(1) from None
     typer.echo(str(job))
-    if wait and not asyncio.run(follow(chosen, [job])):
-        raise typer.Exit(1)
+    if wait:
+        views = run(follow(where, [job], show=shown(locale or Tongue.EN)))
+        if not views[job].succeeded:
+            raise typer.Exit(1)
 
 
 async def order(chosen: PublishSettings, fact: UploadReceived, photo: bytes | None) -> None:
@@ -96,11 +122,13 @@ def _name(photo: Path) -> str:
     return f"original.{suffix}" if suffix else "original"
 
 
-def _param(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise typer.BadParameter(f"{text!r} is not name=value", param_hint="--param")
+def _object(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
     try:
-        return name, json.loads(value)
+        read = json.loads(text)
     except ValueError:
-        return name, value
+        raise Permanent("--metadata is not JSON") from None
+    if not isinstance(read, dict):
+        raise Permanent("--metadata is not a JSON object")
+    return read

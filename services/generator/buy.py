@@ -172,12 +172,15 @@ class Buyer:
                     job = await jobs.get(tx, slot.job_id)
                     recipes[slot.job_id] = self._recipes.get(job.recipe) if job else None
                 recipe = recipes[slot.job_id]
+                price = recipe.recipe.price if recipe else None
                 intent = await predictions.intend(
                     tx,
                     slot,
                     token=self._new_token(),
                     create_deadline=self._terms.intent_within,
                     ask_every=self._silence(recipe),
+                    micros_per_second=price.micro_dollars_per_second if price else None,
+                    micros_per_output=price.micro_dollars_per_output if price else None,
                 )
                 claims.append(Claim(slot=slot, intent=intent, recipe=recipe, until=until))
         return claims

@@ -46,9 +46,10 @@ class FollowPredictions:
             envelope.type,
             outcome=recorded.outcome,
             prediction_id=recorded.news.id if recorded.news else None,
-            job_id=str(slot.job_id) if slot else None,
-            ordinal=slot.ordinal if slot else None,
+            job_id=str(bought.job_id) if bought else None,
+            ordinal=bought.ordinal if bought else None,
             attempt=bought.attempt if bought else None,
+            progress=bought.progress if bought else None,
             slot=slot.state if slot else None,
         )
         if recorded.outcome in TO_LOOK_AT:

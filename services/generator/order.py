@@ -31,11 +31,13 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """An order that can be planned once its original (``order.source_key``) is found to be good."""
+    """An order that can be planned once its original is found to be good: ``order.source_key``, or
+    the copy that is made of what lies at ``source_url``."""
 
     fact: UploadReceived
     recipe: Configured
     order: Order
+    source_url: str | None = None
 
 
 def identify(envelope: Envelope) -> Ordered:
@@ -87,34 +89,33 @@ def check(
         raise Permanent(f"there is no time zone {fact.timezone!r}; write it like Asia/Seoul")
     if fact.locale is not None and fact.locale not in get_args(Locale):
         raise Permanent(f"there is no language {fact.locale!r}; there is en and ko")
-    source_key = _source_key(fact, job_id, recipe, folders)
+    _check_source(fact, job_id, recipe, folders)
+    source = fact.source
     return Request(
         fact=fact,
         recipe=recipe,
-        order=Order(job_id=job_id, source_key=source_key, params=params),
+        order=Order(
+            job_id=job_id,
+            source_key=source.key if isinstance(source, KeySource) else None,
+            params=params,
+        ),
+        source_url=source.url if isinstance(source, UrlSource) else None,
     )
 
 
-def _source_key(
+def _check_source(
     fact: UploadReceived, job_id: UUID, recipe: Configured, folders: tuple[str, ...]
-) -> str | None:
-    match fact.source, recipe.recipe.source:
-        case None, SourceRule.REQUIRED:
+) -> None:
+    if fact.source is None:
+        if recipe.recipe.source is SourceRule.REQUIRED:
             raise Permanent(f"{recipe.name} needs an original: source is missing")
-        case None, _:
-            return None
-        case _, SourceRule.NONE:
-            raise Permanent(f"{recipe.name} takes no original")
-        case UrlSource(), _:
-            raise Permanent('originals are taken from the bucket: {"key": …}, not from a url')
-        case KeySource(key=key), _:
-            if not keys.allowed_source(key, job_id, folders):
-                raise Permanent(
-                    f"the original must lie under {keys.originals(job_id)} or an agreed folder"
-                )
-            return key
-        case _:
-            raise Permanent("the source of an original is a key")
+        return
+    if recipe.recipe.source is SourceRule.NONE:
+        raise Permanent(f"{recipe.name} takes no original")
+    if isinstance(fact.source, KeySource) and not keys.allowed_source(
+        fact.source.key, job_id, folders
+    ):
+        raise Permanent(f"the original must lie under {keys.originals(job_id)} or an agreed folder")
 
 
 def _is_zone(name: str) -> bool:

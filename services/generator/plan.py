@@ -1,14 +1,16 @@
 """Plan: an order becomes a job with its slots, or a job that failed with a sentence. Never both."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import structlog
 from prometheus_client import Counter
 
 from services.generator.order import Ordered, Request, check, identify
 from services.generator.original import Originals
+from services.generator.prepare import Preparations
 from shared.clock import Clock
 from shared.db import artifacts, jobs, journal, slots
 from shared.db.connection import Connection, Database
@@ -18,7 +20,7 @@ from shared.domain.job import JobState
 from shared.envelope import Envelope
 from shared.errors import Permanent
 from shared.events import Artifact, JobAccepted, JobFailed, state
-from shared.recipes.recipe import Configured
+from shared.recipes.recipe import Configured, SlotInput
 
 log = structlog.get_logger()
 
@@ -27,12 +29,15 @@ ORDERS = Counter("darkroom_orders_total", "Orders by what became of them.", ["re
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanJobs:
-    """Hears ``upload.received``."""
+    """Hears ``upload.received``. ``attempts`` is how often the consumer tries one order: with the
+    last one, an original that cannot be fetched ends its job."""
 
     database: Database
     originals: Originals
+    preparations: Preparations
     recipes: Mapping[str, Configured]
     folders: tuple[str, ...]  # beside the job's own, where originals may lie
+    attempts: int
     now: Clock
 
     async def hear(self, envelope: Envelope) -> None:
@@ -43,41 +48,62 @@ class PlanJobs:
             await self._note_duplicate(envelope, ordered, before)
             return
 
-        original: Artifact | None = None
+        # Slow and repeatable, with no transaction open: the same order gives the same files.
         try:
-            request = check(envelope, ordered.job_id, recipes=self.recipes, folders=self.folders)
-            if request.order.source_key is not None:
-                original = await self.originals.inspect(
-                    request.order.source_key, request.recipe.recipe.source_types
-                )
-            purchases = _purchases(request)
+            request = self._check(envelope, ordered)
+            original = await self._original(
+                request, last_try=envelope.attempts + 1 >= self.attempts
+            )
+            if original is not None:
+                order = replace(request.order, source_key=original.key)
+                request = replace(request, order=order)
+            inputs = _inputs(request)
+            prepared = await self.preparations.make(inputs)
         except Permanent as refusal:
             await self._refuse(envelope, ordered, reason=str(refusal))
             return
 
+        # Fast and atomic: job, slots and files commit as one. Nothing can be bought before.
+        job = self._job(envelope, request, n=len(inputs))
+        files = (*((original,) if original else ()), *prepared)
+        accepted = JobAccepted(
+            job_id=job.id,
+            recipe=job.recipe,
+            n=job.n,
+            external_ref=job.external_ref,
+            notes=tuple(note["en"] for note in request.recipe.recipe.notes(job.params)),
+        )
         async with self.database.transaction() as tx:
-            if not await jobs.insert(tx, self._job(envelope, request, n=len(purchases))):
-                await journal.hear(tx, envelope, outcome="duplicate", job_id=ordered.job_id)
+            if not await jobs.insert(tx, job):
+                await journal.hear(tx, envelope, outcome="duplicate", job_id=job.id)
                 return
-            await slots.insert_all(tx, ordered.job_id, purchases)
-            if original is not None:
-                await artifacts.insert(tx, ordered.job_id, original)
-            await journal.hear(tx, envelope, outcome="planned", job_id=ordered.job_id)
-            accepted = JobAccepted(
-                job_id=ordered.job_id,
-                recipe=request.recipe.name,
-                n=len(purchases),
-                external_ref=ordered.external_ref,
-            )
+            await slots.insert_all(tx, job.id, _purchases(request.recipe, inputs))
+            for file in files:
+                await artifacts.insert(tx, job.id, file)
+            await journal.hear(tx, envelope, outcome="planned", job_id=job.id)
             await self._say(tx, accepted, envelope)
-        ORDERS.labels(request.recipe.name, "planned").inc()
+        ORDERS.labels(job.recipe, "planned").inc()
         log.info(
             "job.accepted",
-            job_id=str(ordered.job_id),
-            recipe=request.recipe.name,
-            n=len(purchases),
-            external_ref=ordered.external_ref,
+            job_id=str(job.id),
+            recipe=job.recipe,
+            n=job.n,
+            prepared=len(prepared),
+            external_ref=job.external_ref,
         )
+
+    def _check(self, envelope: Envelope, ordered: Ordered) -> Request:
+        return check(envelope, ordered.job_id, recipes=self.recipes, folders=self.folders)
+
+    async def _original(self, request: Request, *, last_try: bool) -> Artifact | None:
+        order, accepted = request.order, request.recipe.recipe.source_types
+        if request.source_url is not None:
+            return await self.originals.copy(
+                order.job_id, request.source_url, accepted, last_try=last_try
+            )
+        if order.source_key is not None:
+            return await self.originals.inspect(order.job_id, order.source_key, accepted)
+        return None
 
     async def _refuse(self, envelope: Envelope, ordered: Ordered, *, reason: str) -> None:
         """Enter the order as a job that failed, so that whoever ordered it can see why."""
@@ -107,7 +133,7 @@ class PlanJobs:
 
     async def _note_duplicate(self, envelope: Envelope, ordered: Ordered, job: Job) -> None:
         """The first order of a job stands; another one changes nothing, and is seen."""
-        same = (ordered.recipe, ordered.external_ref) == (job.recipe, job.external_ref)
+        same = self._asks_for(envelope, ordered, job)
         async with self.database.transaction() as tx:
             await journal.hear(
                 tx, envelope, outcome="duplicate" if same else "conflicting", job_id=job.id
@@ -117,6 +143,15 @@ class PlanJobs:
             log.warning(
                 "order.conflicting", job_id=str(job.id), stands=job.recipe, ignored=ordered.recipe
             )
+
+    def _asks_for(self, envelope: Envelope, ordered: Ordered, job: Job) -> bool:
+        """Whether this order is the one that ``job`` was made from, as far as the job tells."""
+        if (ordered.recipe, ordered.external_ref) != (job.recipe, job.external_ref):
+            return False
+        try:
+            return dict(self._check(envelope, ordered).order.params) == job.params
+        except Permanent:
+            return job.n == 0  # it could not be planned then either
 
     def _job(self, envelope: Envelope, request: Request, *, n: int) -> NewJob:
         fact = request.fact
@@ -128,6 +163,7 @@ class PlanJobs:
             ordered_at=envelope.time,
             external_ref=fact.external_ref,
             source_key=request.order.source_key,
+            source_url=_without_query(request.source_url),
             params=dict(request.order.params),
             metadata=fact.metadata,
             timezone=fact.timezone,
@@ -140,20 +176,29 @@ class PlanJobs:
         await journal.say(tx, state(fact, source="generator", now=self.now(), causation=cause))
 
 
-def _purchases(request: Request) -> list[NewSlot]:
+def _inputs(request: Request) -> tuple[SlotInput, ...]:
     inputs = request.recipe.inputs(request.order)
     if not inputs:
         raise Permanent(f"{request.recipe.name} finds nothing to make of this order")
+    return inputs
+
+
+def _purchases(recipe: Configured, inputs: Sequence[SlotInput]) -> list[NewSlot]:
     return [
         NewSlot(
             ordinal=ordinal,
-            model=request.recipe.model,
+            model=recipe.model,
             input=dict(slot.input),
             seed=slot.seed,
             finish=[asdict(step) for step in slot.finish],
         )
         for ordinal, slot in enumerate(inputs, start=1)
     ]
+
+
+def _without_query(url: str | None) -> str | None:
+    """Where an original came from, for people; what follows the path may be a credential."""
+    return None if url is None else urlsplit(url)._replace(query="", fragment="").geturl()
 
 
 def _failed(job: Job) -> JobFailed:

@@ -1,16 +1,20 @@
 """What the generator reads from the environment."""
 
+from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
+from shared import recipes
+from shared.errors import Misconfigured
 from shared.settings import (
     BrokerSettings,
     BucketSettings,
     DatabaseSettings,
     ReplicateSettings,
+    SourceSettings,
     WebhookUrlSettings,
     is_loopback,
 )
@@ -27,12 +31,17 @@ def _folder(prefixes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Settings(
-    BrokerSettings, DatabaseSettings, BucketSettings, ReplicateSettings, WebhookUrlSettings
+    BrokerSettings,
+    DatabaseSettings,
+    BucketSettings,
+    ReplicateSettings,
+    SourceSettings,
+    WebhookUrlSettings,
 ):
     # Folders of the bucket, beside a job's own, that orders may name originals in.
     source_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
-    source_max_bytes: Annotated[int, Field(ge=1, le=500_000_000)] = 50_000_000
     orders_at_once: Annotated[int, Field(ge=1, le=100)] = 4
+    preparations_at_once: Annotated[int, Field(ge=1, le=16)] = 2
 
     creates_at_once: Annotated[int, Field(ge=1, le=200)] = 16
     # A purchase belongs to its buyer for so long; then it counts as in doubt.
@@ -47,6 +56,21 @@ class Settings(
         if self.create_within_seconds * 1.5 > self.create_lease_seconds:
             raise ValueError("CREATE_LEASE_SECONDS must be at least 1.5 × CREATE_WITHIN_SECONDS")
         return self
+
+    @classmethod
+    def mistakes_beside(cls, environment: Mapping[str, str]) -> list[str]:
+        """Those in the variables that recipes read."""
+        try:
+            recipes.configured(environment)
+        except Misconfigured as error:
+            return str(error).splitlines()
+        return []
+
+    @property
+    def source_copies_at_once(self) -> int:
+        """Originals that are fetched from others at the same time: with half of the orders, so
+        that slow hosts never hold up all of them."""
+        return max(1, self.orders_at_once // 2)
 
     @property
     def source_folders(self) -> tuple[str, ...]:

@@ -9,14 +9,17 @@ from services.generator.buy import Buyer, Terms
 from services.generator.follow import ENDS, CloseEndedJobs, FollowPredictions
 from services.generator.original import Originals
 from services.generator.plan import PlanJobs
+from services.generator.prepare import Preparations
 from services.generator.settings import Settings
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.db.parked import Parked
+from shared.domain.backoff import MAX_ATTEMPTS
 from shared.envelope import Envelope
 from shared.errors import Permanent
 from shared.events import UploadReceived
+from shared.media.steps import PREPARE
 from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.recipes.again import again_rule
@@ -37,9 +40,16 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
 
     plan_jobs = PlanJobs(
         database=database,
-        originals=Originals(bucket, max_bytes=settings.source_max_bytes),
+        originals=Originals(
+            bucket,
+            await connections.sources(settings),
+            max_bytes=settings.source_max_bytes,
+            copies_at_once=settings.source_copies_at_once,
+        ),
+        preparations=Preparations(bucket, PREPARE, at_once=settings.preparations_at_once),
         recipes=configured,
         folders=settings.source_folders,
+        attempts=MAX_ATTEMPTS,
         now=utc_now,
     )
     follow = FollowPredictions(
@@ -72,6 +82,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             by_type({UploadReceived.type: plan_jobs.hear, **dict.fromkeys(ENDS, close_ended.hear)}),
             parking=parking,
             concurrency=settings.orders_at_once,
+            max_attempts=MAX_ATTEMPTS,
         ),
         subscriptions.worker(
             topology.GENERATOR_VERDICTS, follow.hear, parking=parking, concurrency=4

@@ -2,16 +2,24 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 from prometheus_client import Counter, Histogram
 
-from services.report.compose import Material, People, compose, to_show
+from services.report.compose import (
+    Copies,
+    Material,
+    People,
+    compose,
+    sections_of,
+    to_play,
+    to_show,
+)
 from services.report.pictures import Undisplayable
 from services.report.render import render
-from services.report.view import Picture, ReportView
+from services.report.view import Picture, ReportView, Sound
 from shared.clock import Clock
 from shared.db import artifacts, jobs, journal, predictions, slots
 from shared.db.connection import Database
@@ -39,8 +47,13 @@ MAKING = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 
+# Files that a page goes without.
+UNFIT = (ObjectMissing, ObjectTooLarge, ObjectDiffers)
+
 # Decodes a picture and gives back its copy for the page; raises Undisplayable.
 Shrink = Callable[[bytes, int], Awaitable[Picture]]
+# The same of a sound; raises Permanent where it is none, Transient where it did not work out.
+Listen = Callable[[bytes], Awaitable[Sound]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +63,10 @@ class PublishReports:
     database: Database
     bucket: Bucket
     shrink: Shrink
+    listen: Listen
     recipes: Mapping[str, Recipe]
     people: People
-    picture_max_bytes: int
+    file_max_bytes: int
     now: Clock
 
     async def hear(self, envelope: Envelope) -> None:
@@ -61,7 +75,7 @@ class PublishReports:
         except DatabaseUnavailable:
             raise  # held, not failed: it says nothing about this report
         except Exception as error:
-            if isinstance(error, Permanent) or envelope.attempts + 1 >= MAX_ATTEMPTS:
+            if isinstance(error, Permanent) or _is_last(envelope):
                 await self._give_up(envelope, error)
             raise
 
@@ -72,12 +86,9 @@ class PublishReports:
             REPORTS.labels("duplicate").inc()
             return
         with MAKING.time():
-            view = compose(
-                material,
-                await self._pictures(material),
-                recipe=self.recipes.get(material.job.recipe),
-                people=self.people,
-            )
+            recipe = self.recipes.get(material.job.recipe)
+            copies = await self._copies(material, sections_of(recipe), last_try=_is_last(envelope))
+            view = compose(material, copies, recipe=recipe, people=self.people)
             page = await asyncio.to_thread(_page, view)
             file = _artifact(material.job, page)
             await self.bucket.put(file.key, page, content_type=CONTENT_TYPE)
@@ -112,22 +123,40 @@ class PublishReports:
                 artifacts=await artifacts.of_job(db, job_id),
             )
 
-    async def _pictures(self, material: Material) -> dict[str, Picture]:
-        """What can be shown, one after the other, so that one is in memory at a time.
+    async def _copies(
+        self, material: Material, sections: Sequence[str], *, last_try: bool
+    ) -> Copies:
+        """What can be shown and played, one after the other, so that one is in memory at a time.
 
         A file that is gone or damaged leaves its place empty: the page says so, and the rest of
-        the report is worth having. A bucket that does not answer raises Transient.
+        the report is worth having. A bucket that does not answer raises Transient; so does a sound
+        that did not work out this time, but for the ``last_try``.
         """
-        shown: dict[str, Picture] = {}
-        for key, edge in to_show(material).items():
+        pictures: dict[str, Picture] = {}
+        sounds: dict[str, Sound] = {}
+        for key, edge in to_show(material, sections).items():
             try:
-                data = await self.bucket.get_bytes(key, limit=self.picture_max_bytes)
-                shown[key] = await self.shrink(data, edge)
-            except (ObjectMissing, ObjectTooLarge, ObjectDiffers, Undisplayable) as error:
-                log.warning(
-                    "picture.left_out", job_id=str(material.job.id), key=key, reason=str(error)
-                )
-        return shown
+                pictures[key] = await self.shrink(await self._file(key), edge)
+            except (*UNFIT, Undisplayable) as error:
+                _leave_out(material, key, error)
+        for key in to_play(material, sections):
+            try:
+                data = await self._file(key)
+            except UNFIT as error:
+                _leave_out(material, key, error)
+                continue
+            try:
+                sounds[key] = await self.listen(data)
+            except Permanent as error:
+                _leave_out(material, key, error)
+            except Transient as error:
+                if not last_try:
+                    raise
+                _leave_out(material, key, error)
+        return Copies(pictures=pictures, sounds=sounds)
+
+    async def _file(self, key: str) -> bytes:
+        return await self.bucket.get_bytes(key, limit=self.file_max_bytes)
 
     async def _give_up(self, envelope: Envelope, error: Exception) -> None:
         """Say that there will be no report; the message itself is parked for a look."""
@@ -147,6 +176,14 @@ class PublishReports:
             await journal.say(tx, state(fact, source="report", now=self.now(), causation=envelope))
         REPORTS.labels("failed").inc()
         log.error(fact.type, job_id=str(job_id), exc_info=error)
+
+
+def _is_last(envelope: Envelope) -> bool:
+    return envelope.attempts + 1 >= MAX_ATTEMPTS
+
+
+def _leave_out(material: Material, key: str, error: Exception) -> None:
+    log.warning("copy.left_out", job_id=str(material.job.id), key=key, reason=str(error))
 
 
 def _page(view: ReportView) -> bytes:

@@ -1,17 +1,17 @@
-"""Copies of pictures for a page: small, upright, in the colours that screens mean, and with
-nothing of what a camera wrote beside them (its owner, its place)."""
+"""A page's copies of pictures: the small copies of ``shared.media``, and what areas of colour they
+are made of, where they are."""
 
 import io
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image
 
-from services.report.view import Picture
-from shared.media.images import MOST_PIXELS
+from services.report.view import Picture, Share
+from shared.media.images import UnusableImage, decode, orientation_of, plain
+from shared.media.thumbnail import thumbnail
 
-# What a page may be asked to show; other readers of the library stay closed.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-
-QUALITY = 84
+# A picture of so few colours is made of areas: counted, and kept exact where it fits as it is.
+FEW_COLOURS = 64
+EXACT_MAX_BYTES = 700_000
 
 
 class Undisplayable(Exception):
@@ -21,68 +21,55 @@ class Undisplayable(Exception):
 def for_page(data: bytes, *, edge: int) -> Picture:
     """A copy of the picture in ``data`` whose longer side is ``edge`` pixels at most.
 
-    JPEG, or WebP where something shows through. Blocks for as long as it decodes. Raises
-    Undisplayable.
+    JPEG, or WebP where something shows through or the colours are few. Blocks for as long as it
+    decodes. Raises Undisplayable.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            _bounded(opened)
-            opened.draft("RGB", (edge, edge))  # a JPEG is decoded at the last halving above that
-            copy = ImageOps.exif_transpose(_reduced(opened, edge))
-    except Undisplayable:
-        raise
-    except Exception as error:  # decoders of damaged bytes raise whatever they trip over
-        raise Undisplayable(f"it cannot be decoded ({type(error).__name__})") from error
-    return _written(copy)
-
-
-def _bounded(picture: Image.Image) -> None:
-    if picture.width * picture.height > MOST_PIXELS:
-        raise Undisplayable(f"{picture.width} × {picture.height} pixels are too many")
-
-
-def _reduced(picture: Image.Image, edge: int) -> Image.Image:
-    profile = picture.info.get("icc_profile")
-    if picture.mode.startswith("I"):  # 16 bits a channel, which the other modes would clip
-        picture = picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")
-    # Others cannot be scaled well, or keep what shows through beside the picture.
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-    elif picture.mode not in ("RGB", "L", "CMYK"):
-        picture = picture.convert("RGB")
-    picture.thumbnail((edge, edge), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return _in_screen_colours(picture, profile)
-
-
-def _in_screen_colours(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-    if not profile:
-        return picture.convert(mode)
-    try:
-        converted = ImageCms.profileToProfile(
-            picture,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            outputMode=mode,
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return picture.convert(mode)  # a broken profile says nothing: the numbers as they are
-    return converted or picture.convert(mode)
-
-
-def _written(picture: Image.Image) -> Picture:
-    # What is left in `info` would be written again: comments, profiles, EXIF.
-    picture.info.clear()
-    file = io.BytesIO()
-    if picture.mode == "RGBA":
-        picture.save(file, "WEBP", quality=QUALITY, method=2)
-        content_type = "image/webp"
-    else:
-        picture.save(file, "JPEG", quality=QUALITY, progressive=True)
-        content_type = "image/jpeg"
+        picture = decode(data, edge=edge)
+        colours = _few_colours(picture)
+        # Scaled down, areas get edges in colours of their own: a picture like any other.
+        exact = _exact(picture) if colours and max(picture.size) <= edge else None
+        if exact is not None:
+            return Picture(
+                content_type="image/webp",
+                data=exact,
+                width=picture.width,
+                height=picture.height,
+                colours=colours,
+            )
+        made = thumbnail(data, edge=edge)
+    except UnusableImage as error:
+        raise Undisplayable(str(error)) from error
     return Picture(
-        content_type=content_type,
-        data=file.getvalue(),
-        width=picture.width,
-        height=picture.height,
+        content_type=made.content_type,
+        data=made.data,
+        width=made.width or 0,
+        height=made.height or 0,
+        colours=colours,
     )
+
+
+def _few_colours(picture: Image.Image) -> tuple[Share, ...]:
+    """The colours of a picture that has few and hides nothing; none of any other."""
+    if picture.format not in ("PNG", "WEBP", "GIF") or picture.has_transparency_data:
+        return ()
+    if picture.mode not in ("RGB", "P", "L", "1"):
+        return ()
+    counted: list[tuple[int, tuple[int, int, int]]] | None
+    counted = picture.convert("RGB").getcolors(FEW_COLOURS)  # type: ignore[assignment]
+    whole = picture.width * picture.height
+    return tuple(
+        Share(colour="#" + bytes(colour).hex(), part=count / whole)
+        for count, colour in sorted(counted or (), reverse=True)
+    )
+
+
+def _exact(picture: Image.Image) -> bytes | None:
+    """Without loss; None where it would be too much for a page, or its numbers need a profile."""
+    if orientation_of(picture) != 1 or picture.info.get("icc_profile"):
+        return None
+    copy = plain(picture).copy()
+    copy.info.clear()
+    file = io.BytesIO()
+    copy.save(file, "WEBP", lossless=True, quality=40, method=3)
+    return file.getvalue() if file.tell() <= EXACT_MAX_BYTES else None

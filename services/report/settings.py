@@ -8,7 +8,7 @@ from shared.settings import BrokerSettings, BucketSettings, DatabaseSettings, Pe
 
 
 class Settings(BrokerSettings, DatabaseSettings, BucketSettings, PeopleSettings):
-    # Pages made at the same time. Each holds one decoded picture in memory, whatever it shows.
+    # Pages made at the same time. Each holds one decoded file in memory, whatever it shows.
     report_concurrency: Annotated[int, Field(ge=1, le=64)] = 2
     # A larger file is named in the page and not shown.
-    report_picture_max_bytes: Annotated[int, Field(ge=1)] = 50 * 1024 * 1024
+    report_file_max_bytes: Annotated[int, Field(ge=1)] = 50 * 1024 * 1024

@@ -7,12 +7,12 @@ from services.report.handlers import PublishReports
 from services.report.pictures import for_page
 from services.report.render import known_sections
 from services.report.settings import Settings
-from services.report.view import Picture
+from services.report.view import Picture, Sound
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.db.parked import Parked
-from shared.errors import Misconfigured
+from shared.errors import Misconfigured, Permanent
 from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.runtime import Worker
@@ -37,13 +37,17 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         async with decoding:
             return await asyncio.to_thread(for_page, data, edge=edge)
 
+    async def listen(_data: bytes) -> Sound:
+        raise Permanent("sounds are not read yet")
+
     publish_reports = PublishReports(
         database=database,
         bucket=await connections.bucket(settings),
         shrink=shrink,
+        listen=listen,
         recipes=known,
         people=People(zone=settings.timezone, locale=settings.locale),
-        picture_max_bytes=settings.report_picture_max_bytes,
+        file_max_bytes=settings.report_file_max_bytes,
         now=utc_now,
     )
 

@@ -13,7 +13,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from services.storage.files import Files, Output
-from services.storage.outputs import left_out, outputs_of
+from services.storage.outputs import left_out
 from services.storage.verdict import (
     DATA_REMOVED,
     Later,
@@ -28,6 +28,7 @@ from shared.db import artifacts, jobs, journal, slots
 from shared.db.connection import Connection, Database
 from shared.db.record import AgainRule, Outcome, Recorded, fail, record
 from shared.db.slots import Slot
+from shared.domain.outputs import outputs_of
 from shared.domain.prediction import Prediction, Unreadable, read_prediction
 from shared.domain.slot import FailureCode, Move, News, SlotState, decide
 from shared.envelope import Envelope

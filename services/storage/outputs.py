@@ -1,4 +1,4 @@
-"""What a prediction's ``output`` names: pure, and ready for every shape that models give it."""
+"""What a prediction's ``output`` lacks of what was asked for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,29 +6,6 @@ from typing import Any
 from shared.events import Skipped
 
 LEFT_OUT = "the model made fewer files than asked for, as it does with what it holds for NSFW"
-
-DEEPEST = 8  # lists in lists that are looked into
-
-
-def outputs_of(output: Any, *, deep: int = DEEPEST) -> tuple[str | None, ...]:
-    """The outputs in their order: an address each, or None for what is no address.
-
-    A string is one output, a list its members, an object its values (those that are no text, such
-    as a score, are no outputs). Null and empty are none.
-    """
-    match output:
-        case None | "":
-            return ()
-        case str():
-            return (output,)
-        case Mapping() if deep:
-            texts = (v for v in output.values() if isinstance(v, str | list | Mapping))
-            return tuple(one for value in texts for one in outputs_of(value, deep=deep - 1))
-        case list() if deep:
-            found = (outputs_of(value, deep=deep - 1) or (None,) for value in output)
-            return tuple(one for members in found for one in members)
-        case _:
-            return (None,)
 
 
 def left_out(found: int, slot_input: Mapping[str, Any]) -> tuple[Skipped, ...]:

@@ -1,5 +1,6 @@
 """SQL for ``job``: what somebody ordered. Its state never goes back, and it ends once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -67,6 +68,20 @@ async def insert(tx: Connection, job: NewJob) -> bool:
 
 async def get(tx: Connection, job_id: UUID) -> Job | None:
     return _job(await tx.fetchrow("SELECT * FROM job WHERE id = $1", job_id))
+
+
+async def several(tx: Connection, job_ids: Sequence[UUID]) -> list[Job]:
+    """Those of the jobs that are known here, in the order of ``job_ids``."""
+    rows = await tx.fetch(
+        """
+        SELECT job.*
+          FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place)
+          JOIN job USING (id)
+      ORDER BY place
+        """,
+        list(job_ids),
+    )
+    return _jobs(rows)
 
 
 async def lock(tx: Connection, job_id: UUID) -> Job | None:

@@ -11,10 +11,15 @@ from uuid import UUID
 
 from shared.db.connection import Connection, Row
 from shared.db.slots import Slot
+from shared.domain.cost import cost_micros
 from shared.domain.failure import without_links
 from shared.domain.prediction import TERMINAL, Prediction, Status
+from shared.domain.progress import progress_of
 from shared.domain.slot_ref import SlotRef
 from shared.errors import Permanent
+
+# A full bar is not the end of a run: decoding and uploading come after it, or another bar.
+NEARLY_DONE = 0.99
 
 
 class Purchase(StrEnum):
@@ -35,7 +40,11 @@ class PredictionRow:
     ``adopted``: it was found by news, not by the answer to our create. ``create_deadline``: no
     create of this intent is under way after it. ``ask_at``: when the reconciler asks next, if
     nobody tells us; ``ask_every`` is the silence before that. ``cancel_wanted_at``: nobody needs
-    it any more; ``cancel_sent_at``: when a cancel was last handed out.
+    it any more; ``cancel_sent_at``: when a cancel was last handed out. ``progress`` (0 to 1) is what
+    the model prints of it; 1 once it has succeeded. ``last_webhook_at`` is when the provider last
+    called us, ``last_news_at`` counts our questions too. ``micros_per_second`` and
+    ``micros_per_output`` are the price hint (millionths of a dollar) of the day of the purchase,
+    ``cost_micros`` is what follows from it once the verdict is in.
     """
 
     job_id: UUID
@@ -52,6 +61,9 @@ class PredictionRow:
     error: str | None
     metrics: dict[str, float]
     predict_seconds: float | None
+    progress: float | None = None
+    micros_per_second: int | None = None
+    micros_per_output: int | None = None
     cost_micros: int | None
     intended_at: datetime
     create_deadline: datetime
@@ -60,6 +72,7 @@ class PredictionRow:
     started_at: datetime | None
     completed_at: datetime | None
     last_news_at: datetime | None
+    last_webhook_at: datetime | None = None
     ask_every: timedelta
     ask_at: datetime | None
     asked: int
@@ -82,20 +95,25 @@ async def intend(
     token: str,
     create_deadline: timedelta,
     ask_every: timedelta = timedelta(seconds=30),
+    micros_per_second: int | None = None,
+    micros_per_output: int | None = None,
 ) -> PredictionRow:
     """Write the intent to buy the slot's current attempt, in the transaction that claims it.
 
-    An attempt that was not bought is intended again, under the token that it had. ``ask_every``
-    is the recipe's typical run. Raises RuntimeError for an attempt that may have been bought.
+    An attempt that was not bought is intended again, under the token that it had, at the price of
+    today. ``ask_every`` is the recipe's typical run; the prices are its hint, None where it has
+    none. Raises RuntimeError for an attempt that may have been bought.
     """
     row = await tx.fetchrow(
         """
         INSERT INTO prediction (job_id, ordinal, attempt, token, model, seed, create_deadline,
-                                ask_every)
-        VALUES ($1, $2, $3, $4, $5, $6, now() + $7::interval, $8)
+                                ask_every, micros_per_second, micros_per_output)
+        VALUES ($1, $2, $3, $4, $5, $6, now() + $7::interval, $8, $9, $10)
             ON CONFLICT (job_id, ordinal, attempt) DO UPDATE
            SET outcome = 'intended', error = NULL, intended_at = now(),
-               create_deadline = EXCLUDED.create_deadline
+               create_deadline = EXCLUDED.create_deadline,
+               micros_per_second = EXCLUDED.micros_per_second,
+               micros_per_output = EXCLUDED.micros_per_output
          WHERE prediction.outcome = 'not_bought'
            AND prediction.prediction_id IS NULL
      RETURNING *
@@ -108,6 +126,8 @@ async def intend(
         slot.seed,
         create_deadline,
         ask_every,
+        micros_per_second,
+        micros_per_output,
     )
     if row is None:
         raise RuntimeError(
@@ -301,10 +321,12 @@ async def advance(
     status: Status | None,
     adopted: bool,
     cancel_wanted: bool,
+    by_webhook: bool = False,
 ) -> PredictionRow:
     """Write news of ``row``, which the caller has locked, with the ``status`` that it has now.
 
-    What is known stays where the news says less (``data_removed``).
+    What is known stays where the news says less (``data_removed``), and progress never shrinks. A
+    verdict comes with its cost.
     """
     kept: dict[str, Any] = {} if prediction.data_removed and row.metrics else prediction.numbers
     updated = await tx.fetchrow(
@@ -324,7 +346,10 @@ async def advance(
                last_news_at = now(),
                ask_at = CASE WHEN $14 THEN NULL ELSE now() + ask_every END,
                cancel_wanted_at = CASE WHEN $15 THEN coalesce(cancel_wanted_at, now())
-                                       ELSE cancel_wanted_at END
+                                       ELSE cancel_wanted_at END,
+               progress = greatest(progress, $16),
+               last_webhook_at = CASE WHEN $17 THEN now() ELSE last_webhook_at END,
+               cost_micros = $18
          WHERE job_id = $1
            AND ordinal = $2
            AND attempt = $3
@@ -345,10 +370,58 @@ async def advance(
         prediction.completed_at,
         status in TERMINAL,
         cancel_wanted,
+        _progress(prediction),
+        by_webhook,
+        cost_micros(
+            prediction,
+            micros_per_second=row.micros_per_second,
+            micros_per_output=row.micros_per_output,
+        ),
     )
     if updated is None:
         raise LookupError("a locked prediction row is gone")
     return _prediction(updated)
+
+
+async def note_still_running(
+    tx: Connection, prediction: Prediction, *, by_webhook: bool
+) -> PredictionRow | None:
+    """Write news of a run that is known to run, in one statement: models that print a lot bring a
+    flood of it, and it moves nothing.
+
+    Takes no lock but the row's, so that it waits for nobody's slot. None, and nothing is written:
+    the news may move something, or is of no prediction that we know.
+    """
+    row = await tx.fetchrow(
+        """
+        UPDATE prediction p
+           SET progress = greatest(p.progress, $2),
+               started_at = coalesce(p.started_at, $3),
+               last_news_at = now(),
+               last_webhook_at = CASE WHEN $4 THEN now() ELSE p.last_webhook_at END,
+               ask_at = now() + p.ask_every
+          FROM slot s
+         WHERE p.prediction_id = $1
+           AND p.status = 'processing'
+           AND s.job_id = p.job_id
+           AND s.ordinal = p.ordinal
+           AND s.attempt = p.attempt
+           AND s.state = 'running'
+     RETURNING p.*
+        """,
+        prediction.id,
+        _progress(prediction),
+        prediction.started_at,
+        by_webhook,
+    )
+    return None if row is None else _prediction(row)
+
+
+def _progress(prediction: Prediction) -> float | None:
+    if prediction.status is Status.SUCCEEDED:
+        return 1.0
+    printed = progress_of(prediction.logs)
+    return None if printed is None else min(printed, NEARLY_DONE)
 
 
 async def want_cancel_losers(

@@ -23,7 +23,7 @@ from shared.domain.job import JobState
 from shared.domain.prediction import TERMINAL, Prediction, Status, Unreadable, read_prediction
 from shared.domain.slot import VERDICTS, FailureCode, Move, News, SlotState, Stale, decide
 from shared.domain.slot_ref import SlotRef, read_slot_ref, slot_ref_of_url
-from shared.envelope import SLOT, Envelope
+from shared.envelope import FROM_WEBHOOK, ORIGIN, SLOT, Envelope
 
 # Replicate removes inputs, outputs and files of API predictions one hour after they completed
 # (its page on data retention).
@@ -50,10 +50,11 @@ class Outcome(StrEnum):
 class Recorded:
     """What ``record`` found and did; ``slot`` and ``prediction`` as they are afterwards.
 
-    ``news`` is the body as read. ``wins``: this prediction is its slot's winner, also when the
-    news is a duplicate. ``closes``: this news closed the slot, and the fact is stated. Nothing
-    moved for UNKNOWN, AMBIGUOUS and UNREADABLE: the caller raises Permanent after the commit, so
-    that the message is parked for a look.
+    ``news`` is the body as read. Job and slot are not read for news of a run that is known to run.
+    ``wins``: this prediction is its slot's winner, also when the news is a duplicate. ``closes``:
+    this news closed the slot, and the fact is stated. Nothing moved for UNKNOWN, AMBIGUOUS and
+    UNREADABLE: the caller raises Permanent after the commit, so that the message is parked for a
+    look.
     """
 
     outcome: Outcome
@@ -84,12 +85,25 @@ async def record(
         await journal.hear(tx, envelope, outcome=Outcome.UNREADABLE)
         return Recorded(outcome=Outcome.UNREADABLE)
 
+    by_webhook = envelope.extensions.get(ORIGIN) == FROM_WEBHOOK
+    if news.status in (Status.STARTING, Status.PROCESSING):
+        running = await predictions.note_still_running(tx, news, by_webhook=by_webhook)
+        if running is not None:
+            await journal.hear(
+                tx,
+                envelope,
+                outcome=Outcome.NOTHING_NEW,
+                job_id=running.job_id,
+                ordinal=running.ordinal,
+            )
+            return Recorded(outcome=Outcome.NOTHING_NEW, news=news, prediction=running)
+
     purchase = await _find(tx, news, envelope)
     if isinstance(purchase, Outcome):
         await journal.hear(tx, envelope, outcome=purchase)
         return Recorded(outcome=purchase, news=news)
 
-    recorded = await _take_in(tx, news, purchase, again=again, now=now)
+    recorded = await _take_in(tx, news, purchase, again=again, now=now, by_webhook=by_webhook)
     await journal.hear(
         tx,
         envelope,
@@ -157,7 +171,13 @@ async def _say_failed(
 
 
 async def _take_in(
-    tx: Connection, news: Prediction, purchase: PredictionRow, *, again: AgainRule, now: datetime
+    tx: Connection,
+    news: Prediction,
+    purchase: PredictionRow,
+    *,
+    again: AgainRule,
+    now: datetime,
+    by_webhook: bool,
 ) -> Recorded:
     job = await jobs.get(tx, purchase.job_id)
     if job is not None and job.state in (JobState.PENDING, JobState.QUEUED):
@@ -194,6 +214,7 @@ async def _take_in(
         status=status,
         adopted=row.prediction_id is None,
         cancel_wanted=lost and status not in TERMINAL,
+        by_webhook=by_webhook,
     )
     if moved is not None and moved.state is SlotState.SUCCEEDED and slot.attempt > 1:
         await predictions.want_cancel_losers(tx, slot.job_id, slot.ordinal, winner=row.attempt)

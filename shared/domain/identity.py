@@ -32,8 +32,14 @@ def verdict_id(prediction_id: str, status: str) -> str:
 
 
 def artifact_id(key: str) -> UUID:
-    """The id of an artifact, from its key: storing it twice names it once."""
+    """The id of an artifact, from its key, which names its job: storing it twice names it once."""
     return uuid5(NAMESPACE, f"artifact:{key}")
+
+
+def original_id(job_id: UUID, key: str) -> UUID:
+    """The id of a job's original. In a shared folder one file may be the original of many jobs, and
+    is an artifact of each."""
+    return artifact_id(f"{job_id}:{key}")
 
 
 def derived_seed(job_id: UUID, ordinal: int, *, below: int) -> int:

@@ -23,6 +23,11 @@ def originals(job_id: UUID) -> str:
     return f"jobs/{job_id}/original/"
 
 
+def copied(job_id: UUID, sha256: str, content_type: str) -> str:
+    """Of an original that was fetched for the job: other bytes, another key."""
+    return f"{originals(job_id)}{sha256[:16]}.{EXTENSIONS[content_type]}"
+
+
 def generated(job_id: UUID, ordinal: int, attempt: int, index: int, content_type: str) -> str:
     return f"jobs/{job_id}/generated/{ordinal}-{attempt}-{index}.{EXTENSIONS[content_type]}"
 

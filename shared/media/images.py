@@ -1,21 +1,22 @@
-"""Pictures that somebody sent, looked at with care: what they are, how large, and whether whole.
+"""Pictures that somebody sent, opened with care: what they are, how large, and whether whole.
 
 The whole picture is decoded, since a header proves nothing about the rest. The caller runs
-``measure`` in a thread, a bounded number at a time: the decoders release the interpreter lock, and
-a process of its own would cost each picture a start, or each service a second set of libraries.
-What bounds it instead: one decoder, chosen by magic bytes; few pixels, checked before a single one
-is decoded; JPEG decoded at an eighth of its size. A decoder that kills the process all the same
-does so alone: the broker's count of deliveries finds the message, and it is parked.
+``measure`` and ``decode`` in a thread, a bounded number at a time: the decoders release the
+interpreter lock, and a process of its own would cost each picture a start, or each service a second
+set of libraries. What bounds them instead: one decoder, chosen by magic bytes; few pixels, checked
+before a single one is decoded; JPEG decoded at an eighth of its size to be measured. A decoder that
+kills the process all the same does so alone: the broker's count of deliveries finds the message,
+and it is parked.
 """
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from shared.errors import Permanent
 from shared.media.sniff import ENOUGH, sniff
@@ -69,6 +70,102 @@ def measure(file: BinaryIO, *, alone: bool = False) -> ImageInfo:
     (Cameras and phones append data of their own, so photos of people are not asked for that.)
     Blocking: CPU for as long as the decoding takes. Raises UnusableImage or one of its kinds.
     """
+    with _opened(file) as (content_type, picture):
+        width, height = picture.size
+        orientation = orientation_of(picture)
+        # Everything is read and nothing is kept at full size; other decoders ignore it.
+        picture.draft(None, (max(1, width // 8), max(1, height // 8)))
+        picture.load()
+    if alone and not _ends_with_its_picture(file, content_type):
+        raise UnusableImage("the file goes on after its picture")
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    return ImageInfo(content_type=content_type, width=width, height=height, orientation=orientation)
+
+
+def decode(data: bytes, *, edge: int | None = None) -> Image.Image:
+    """The picture in ``data`` (the first of an animation) as it was written: not yet upright, in
+    colours of its own.
+
+    ``edge`` is the shortest side that the caller has use for, in pixels: a JPEG is then decoded at
+    the last halving above that. Raises UnusableImage or one of its kinds.
+    """
+    with _opened(io.BytesIO(data)) as (_, picture):
+        if edge is not None:
+            picture.draft(None, (edge, edge))
+        picture.load()
+    return picture
+
+
+def plain(picture: Image.Image) -> Image.Image:
+    """The same pixels in one of L, RGB, CMYK or, where something shows through, RGBA: 8 bits each,
+    fit to be scaled and to be looked at through a profile."""
+    if picture.mode.startswith("I"):  # 16 bits a channel, which the other modes would clip
+        return picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+    if picture.has_transparency_data:
+        return picture if picture.mode == "RGBA" else picture.convert("RGBA")
+    return picture if picture.mode in ("L", "RGB", "CMYK") else picture.convert("RGB")
+
+
+def screen_colours(profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
+    """What turns plain pictures whose numbers ``profile`` (ICC) explains into RGB, or RGBA, as
+    screens mean it. Without a profile, or with a broken one, the numbers stand as they are."""
+    made: dict[str, ImageCms.ImageCmsTransform | None] = {}
+
+    def transform(mode: str, wanted: str) -> ImageCms.ImageCmsTransform | None:
+        try:
+            theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
+            return ImageCms.buildTransform(theirs, ImageCms.createProfile("sRGB"), mode, wanted)
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            return None
+
+    def converted(picture: Image.Image) -> Image.Image:
+        wanted = "RGBA" if picture.mode == "RGBA" else "RGB"
+        if profile and picture.mode not in made:
+            made[picture.mode] = transform(picture.mode, wanted)
+        known = made.get(picture.mode)
+        return picture.convert(wanted) if known is None else known.apply(picture)
+
+    return converted
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """RGB: where something shows through an RGBA picture, it is paper."""
+    if picture.mode != "RGBA":
+        return picture
+    paper = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(paper, picture).convert("RGB")
+
+
+def orientation_of(picture: Image.Image) -> int:
+    """How the camera was held (EXIF, 1 to 8); upright where the note is missing, odd or broken."""
+    try:
+        held = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - a broken note does not make the picture unusable
+        return 1
+    return held if held in range(1, 9) else 1
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def upright(picture: Image.Image, orientation: int) -> Image.Image:
+    """``picture`` as people see it, if its camera was held so."""
+    turn = _TURNS.get(orientation)
+    return picture if turn is None else picture.transpose(turn)
+
+
+@contextmanager
+def _opened(file: BinaryIO) -> Iterator[tuple[str, Image.Image]]:
+    """The content type and the picture in ``file``, not yet decoded, by the one decoder for it."""
     file.seek(0)
     content_type = sniff(file.read(ENOUGH))
     decoder = _DECODERS.get(content_type or "")
@@ -81,15 +178,7 @@ def measure(file: BinaryIO, *, alone: bool = False) -> ImageInfo:
             raise TooLargeImage(
                 f"the picture has {width} × {height} pixels; {MOST_PIXELS} are taken"
             )
-        orientation = _orientation(picture)
-        # Everything is read and nothing is kept at full size; other decoders ignore it.
-        picture.draft(None, (max(1, width // 8), max(1, height // 8)))
-        picture.load()
-    if alone and not _ends_with_its_picture(file, content_type):
-        raise UnusableImage("the file goes on after its picture")
-    if orientation in _SIDEWAYS:
-        width, height = height, width
-    return ImageInfo(content_type=content_type, width=width, height=height, orientation=orientation)
+        yield content_type, picture
 
 
 @contextmanager
@@ -97,7 +186,7 @@ def _hostile() -> Iterator[None]:
     """Whatever a decoder raises on bytes that it does not like becomes one sentence of ours."""
     try:
         yield
-    except UnusableImage:
+    except (UnusableImage, MemoryError):  # too little memory here says nothing about the picture
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise TooLargeImage(f"the picture has more than {MOST_PIXELS} pixels") from error
@@ -107,15 +196,6 @@ def _hostile() -> Iterator[None]:
         raise TruncatedImage("the picture is cut off or damaged") from error
     except Exception as error:  # decoders of hostile bytes raise whatever they trip over
         raise UnusableImage(f"the picture cannot be decoded ({type(error).__name__})") from error
-
-
-def _orientation(picture: Image.Image) -> int:
-    """How the camera was held; upright where the note is missing, odd or broken."""
-    try:
-        held = picture.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - a broken note does not make the picture unusable
-        return 1
-    return held if held in range(1, 9) else 1
 
 
 def _ends_with_its_picture(file: BinaryIO, content_type: str) -> bool:

@@ -10,9 +10,7 @@ from uuid import UUID
 from shared.domain.failure import provider_fault_passes
 from shared.domain.job import ALL, Completion, JobState
 from shared.domain.slot import FailureCode
-
-# What is said to people, by language: {"en": …, "ko": …}.
-Words = Mapping[str, str]
+from shared.words import Words as Words  # noqa: PLC0414 - recipes take it from here
 
 
 class SourceRule(StrEnum):

@@ -58,7 +58,9 @@ def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
 
 
 def completion(params: Mapping[str, Any]) -> Completion:
-    return ALL if params["at_least"] is None else at_least(params["at_least"])
+    # Orders from before this parameter have no word on it.
+    k = params.get("at_least")
+    return ALL if k is None else at_least(k)
 
 
 VARIATIONS = Recipe(

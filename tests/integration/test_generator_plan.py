@@ -143,7 +143,7 @@ async def test_an_original_may_lie_in_an_agreed_folder(shop: Shop) -> None:
         ({"timezone": "../../etc/passwd"}, "there is no time zone"),
         ({"locale": "fr"}, "there is no language 'fr'"),
         ({"source": None}, "source is missing"),
-        ({"source": {"url": "https://example.com/a.jpg"}}, "not from a url"),
+        ({"source": {"url": "https://example.com/a.jpg"}}, "SOURCE_HOSTS names no host"),
         ({"source": {"key": "jobs/other/original/a.jpg"}}, "must lie under"),
         ({"deadline_seconds": 0}, "deadline_seconds: "),
         ({"callback_url": "http://insecure.example"}, "callback_url: must be an https URL"),

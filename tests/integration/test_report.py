@@ -1,12 +1,14 @@
 """The report service on a real database, bucket and broker."""
 
 import asyncio
+import base64
 import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import aio_pika
@@ -17,7 +19,7 @@ from services.report.compose import People
 from services.report.handlers import PublishReports
 from services.report.pictures import for_page
 from services.report.settings import Settings
-from services.report.view import Picture
+from services.report.view import Picture, Sound
 from services.report.wiring import workers
 from shared import events, recipes
 from shared.connections import Connections
@@ -31,12 +33,20 @@ from shared.domain.backoff import MAX_ATTEMPTS
 from shared.domain.job import JobState
 from shared.envelope import Envelope
 from shared.errors import DatabaseUnavailable, Permanent, Transient
-from shared.events import Artifact, JobCompleted, read
+from shared.events import Artifact, JobCompleted, Skipped, read
 from shared.health import Health
 from shared.messaging.publisher import open_publisher
 from shared.objects import Bucket, ObjectMissing, open_bucket
 from shared.settings import BucketSettings, read_settings
-from tests.support.sample_report import a_landscape
+from tests.support.sample_report import (
+    COLOURS,
+    a_concept,
+    a_damaged_photo,
+    a_landscape,
+    a_stencil,
+    a_tone,
+    heard,
+)
 from tests.support.waiting import eventually
 
 NOON = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
@@ -46,6 +56,10 @@ MADE = {ordinal: a_landscape(ordinal, width=256, height=256) for ordinal in (1, 
 
 async def shrink(data: bytes, edge: int) -> Picture:
     return await asyncio.to_thread(for_page, data, edge=edge)
+
+
+async def listen(data: bytes) -> Sound:
+    return await asyncio.to_thread(heard, data)
 
 
 @dataclass
@@ -60,9 +74,10 @@ class Room:
             database=self.database,
             bucket=bucket or self.bucket,
             shrink=shrink,
+            listen=listen,
             recipes={recipe.name: recipe for recipe in recipes.RECIPES},
             people=People(zone="UTC", locale="en"),
-            picture_max_bytes=5_000_000,
+            file_max_bytes=5_000_000,
             now=lambda: NOON,
         )
 
@@ -130,6 +145,41 @@ class Room:
         )
         return events.state(fact, source="aggregator", now=NOON)
 
+    async def completed_order(
+        self,
+        recipe: str,
+        files: Sequence[tuple[Artifact, bytes | None]],
+        *,
+        params: dict[str, Any] | None = None,
+        skipped: Sequence[Skipped] = (),
+        locale: str = "en",
+    ) -> Envelope:
+        """A job of one slot that has made ``files``; those without bytes are not in the bucket."""
+        job_id = UUID(files[0][0].key.split("/")[1])
+        for file, data in files:
+            if data is not None:
+                await self.bucket.put(file.key, data, content_type=file.content_type)
+        order = NewJob(
+            id=job_id, recipe=recipe, n=1, ordered_at=NOON, params=params or {}, locale=locale
+        )
+        async with self.database.transaction() as tx:
+            await jobs.insert(tx, order)
+            new = NewSlot(ordinal=1, model="somebody/model", input={}, seed=4711)
+            await slots.insert_all(tx, job_id, [new])
+            for file, _ in files:
+                await artifacts.insert(tx, job_id, file)
+            await _store_all(tx, job_id)
+            await tx.execute(
+                "UPDATE slot SET skipped = $2 WHERE job_id = $1",
+                job_id,
+                [asdict(skip) for skip in skipped],
+            )
+            await jobs.add_counts(tx, job_id, stored=1, failed=0)
+            ended = await jobs.end(tx, job_id, state=JobState.COMPLETED, canceled=0, reason=None)
+        assert ended is not None
+        fact = JobCompleted(job_id=job_id, recipe=recipe, n=1, stored=1, failed=0)
+        return events.state(fact, source="aggregator", now=NOON)
+
 
 async def _store_all(tx: Connection, job_id: UUID) -> None:
     await tx.execute(
@@ -163,15 +213,18 @@ def a_result(job_id: UUID, ordinal: int) -> Artifact:
     return replace(_file(key, MADE[ordinal], kind="generated"), ordinal=ordinal, attempt=1)
 
 
-def _file(key: str, data: bytes, *, kind: str) -> Artifact:
-    return Artifact(
+def _file(
+    key: str, data: bytes, *, kind: str, content_type: str = "image/jpeg", **known: Any
+) -> Artifact:
+    file = Artifact(
         id=identity.artifact_id(key),
         kind=kind,
         key=key,
-        content_type="image/jpeg",
+        content_type=content_type,
         bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
     )
+    return replace(file, **known)
 
 
 def job_of(envelope: Envelope) -> UUID:
@@ -284,7 +337,7 @@ async def test_a_file_that_is_no_picture_leaves_a_sentence_in_its_place(room: Ro
 async def test_a_picture_too_large_for_a_page_leaves_a_sentence_in_its_place(room: Room) -> None:
     envelope = await room.completed()
 
-    await replace(room.reports(), picture_max_bytes=len(PHOTO) - 1).hear(envelope)
+    await replace(room.reports(), file_max_bytes=len(PHOTO) - 1).hear(envelope)
 
     assert "The original cannot be shown here." in await room.page(job_of(envelope))
 
@@ -393,6 +446,188 @@ async def test_a_job_that_nobody_knows_is_parked_for_a_look(room: Room) -> None:
 
     with pytest.raises(ObjectMissing):
         await room.page(stranger.job_id)
+
+
+async def test_a_restoration_shows_the_photo_before_and_after(room: Room) -> None:
+    job_id = uuid4()
+    before, after = a_damaged_photo(5), a_landscape(5, width=320, height=240)
+    key = keys.generated(job_id, 1, 1, 0, "image/jpeg")
+    envelope = await room.completed_order(
+        "restoration",
+        [
+            (_file(keys.originals(job_id) + "old.jpg", before, kind="original"), before),
+            (_file(key, after, kind="generated", ordinal=1, attempt=1), after),
+        ],
+    )
+
+    await room.reports().hear(envelope)
+
+    page = await room.page(job_id)
+    assert page.count("data:image/jpeg;base64,") == 2
+    assert page.index(">Before<") < page.index(">After<")
+    assert "4711" in page
+
+
+BRIEF = {
+    "prompt": "islands <em>and</em> a path",
+    "surface": {"width": 20, "height": 13},
+    "colours": list(COLOURS),
+}
+
+
+def the_files_of_concepts(job_id: UUID, *scores: float) -> list[tuple[Artifact, bytes | None]]:
+    stencil = a_stencil(COLOURS, width=160, height=104)
+    key = keys.prepared(job_id, 1, "stencil", "image/png")
+    files: list[tuple[Artifact, bytes | None]] = [
+        (_png(key, stencil, kind="prepared", ordinal=1, variant="stencil"), stencil)
+    ]
+    for index, score in enumerate(scores):
+        drawn, quantised = a_concept(index, COLOURS, width=320, height=208)
+        place = {"ordinal": 1, "attempt": 1, "index": index, "score": score}
+        key = keys.generated(job_id, 1, 1, index, "image/png")
+        files.append((_png(key, drawn, kind="generated", **place), drawn))
+        key = keys.derived(job_id, 1, 1, index, variant="quantised", content_type="image/png")
+        derived = _png(key, quantised, kind="derived", variant="quantised", **place)
+        files.append((derived, quantised))
+    return files
+
+
+def _png(key: str, data: bytes, *, kind: str, **known: Any) -> Artifact:
+    return _file(key, data, kind=kind, content_type="image/png", **known)
+
+
+async def test_concepts_are_shown_best_first_beside_what_the_model_drew(room: Room) -> None:
+    job_id = uuid4()
+    envelope = await room.completed_order(
+        "studio-concepts",
+        the_files_of_concepts(job_id, 0.41, 0.9),
+        params=BRIEF,
+        skipped=[Skipped(index=2, why="cut off"), Skipped(index=3, why="held back as NSFW")],
+    )
+
+    await room.reports().hear(envelope)
+
+    page = await room.page(job_id)
+    assert page.count("data:image/jpeg;base64,") == 2  # as the model drew them
+    assert page.count("data:image/webp;base64,") == 3  # the stencil, and both in granule colours
+    assert page.index("90 of 100") < page.index("41 of 100")
+    assert "islands &lt;em&gt;and&lt;/em&gt; a path" in page
+    assert "20 × 13 m" in page
+    assert all(f'fill="{colour}"' in page for colour in COLOURS)
+    assert "Number 3 could not be made" in page
+    assert "Number 4: It was held back" in page
+    assert len(page) < 2_000_000
+
+
+async def test_a_concept_that_is_gone_leaves_the_others_and_a_sentence(room: Room) -> None:
+    job_id = uuid4()
+    files = the_files_of_concepts(job_id, 0.9, 0.5)
+    files[2] = (files[2][0], None)
+
+    await room.reports().hear(await room.completed_order("studio-concepts", files, params=BRIEF))
+
+    page = await room.page(job_id)
+    assert page.count("This picture cannot be shown here.") == 1
+    assert page.count("data:image/webp;base64,") == 2
+
+
+def the_files_of_a_sound(
+    job_id: UUID, *, gone: bool = False
+) -> list[tuple[Artifact, bytes | None]]:
+    made, trimmed = a_tone(1, 3), a_tone(1, 2.5)
+    key = keys.generated(job_id, 1, 1, 0, "audio/wav")
+    cut = keys.derived(job_id, 1, 1, 0, variant="trimmed", content_type="audio/wav")
+    place: dict[str, Any] = {"ordinal": 1, "attempt": 1, "content_type": "audio/wav"}
+    return [
+        (_file(key, made, kind="generated", seconds=3.0, **place), made),
+        (
+            _file(cut, trimmed, kind="derived", variant="trimmed", seconds=2.5, **place),
+            None if gone else trimmed,
+        ),
+    ]
+
+
+SOUND = {"prompt": "steps on gravel", "seconds": 2.5}
+
+
+async def test_a_sound_effect_is_played_as_it_was_trimmed(room: Room) -> None:
+    job_id = uuid4()
+    envelope = await room.completed_order(
+        "sound-effect", the_files_of_a_sound(job_id), params=SOUND
+    )
+
+    await room.reports().hear(envelope)
+
+    page = await room.page(job_id)
+    assert page.count("<audio controls") == 1
+    assert base64.b64encode(a_tone(1, 2.5)).decode() in page
+    assert "media-src data:" in page
+    assert 'class="waveform"' in page
+    assert "3 s are made and cut to 2.5 s" in page
+    assert "steps on gravel" in page
+
+
+async def test_music_is_played_in_a_korean_page_as_it_came(room: Room) -> None:
+    job_id, music = uuid4(), a_tone(2, 3)
+    file = _file(
+        keys.generated(job_id, 1, 1, 0, "audio/wav"),
+        music,
+        kind="generated",
+        content_type="audio/wav",
+        ordinal=1,
+        attempt=1,
+        seconds=3.0,
+    )
+    envelope = await room.completed_order(
+        "background-music", [(file, music)], params={"prompt": "calm"}, locale="ko"
+    )
+
+    await room.reports().hear(envelope)
+
+    page = await room.page(job_id)
+    assert page.count("<audio controls") == 1
+    assert "배경 음악" in page
+    assert "분당 150단어 기준 5초입니다" in page
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "no sound"])
+async def test_a_sound_that_cannot_be_had_leaves_a_sentence_in_its_place(
+    room: Room, gone: bool
+) -> None:
+    async def refuse(_data: bytes) -> Sound:
+        raise Permanent("it is no sound")
+
+    job_id = uuid4()
+    files = the_files_of_a_sound(job_id, gone=gone)
+    envelope = await room.completed_order("sound-effect", files, params=SOUND)
+
+    await replace(room.reports(), listen=refuse).hear(envelope)
+
+    page = await room.page(job_id)
+    assert "This sound cannot be played here. The file itself is stored." in page
+    assert "media-src" not in page
+    assert (await room.job(job_id)).report == "published"
+
+
+async def test_a_sound_that_did_not_work_out_is_tried_again_and_in_the_end_done_without(
+    room: Room,
+) -> None:
+    async def hang(_data: bytes) -> Sound:
+        raise Transient("it took too long")
+
+    job_id = uuid4()
+    envelope = await room.completed_order(
+        "sound-effect", the_files_of_a_sound(job_id), params=SOUND
+    )
+    reports = replace(room.reports(), listen=hang)
+
+    with pytest.raises(Transient):
+        await reports.hear(envelope)
+    assert (await room.job(job_id)).report == "pending"
+    await reports.hear(replace(envelope, attempts=MAX_ATTEMPTS - 1))
+
+    assert "This sound cannot be played here." in await room.page(job_id)
+    assert (await room.job(job_id)).report == "published"
 
 
 async def test_the_service_publishes_a_report_for_each_job_that_the_broker_tells_of(

@@ -18,6 +18,7 @@ from services.generator.buy import Buyer, Claim, Terms
 from services.generator.follow import FollowPredictions
 from services.generator.original import Originals
 from services.generator.plan import PlanJobs
+from services.generator.prepare import Preparations, Steps
 from services.reconciler.ask import AskSilent
 from services.reconciler.cancel import CancelUnwanted
 from services.reconciler.doubt import SettleDoubt
@@ -27,16 +28,21 @@ from shared import recipes
 from shared.clock import utc_now
 from shared.db.connection import Database
 from shared.domain import keys
+from shared.domain.backoff import MAX_ATTEMPTS
 from shared.domain.prediction import FACT_OF_STATUS, Status, read_prediction
+from shared.downloads import Downloads, open_sources
 from shared.envelope import ORIGIN, SLOT, WEBHOOK_ID, Envelope
 from shared.events import KeySource, UploadReceived, state
+from shared.media.steps import PREPARE
 from shared.objects import Bucket, open_bucket
 from shared.recipes.again import again_rule
 from shared.replicate_api import Replicate, open_replicate
-from shared.settings import BucketSettings, ReplicateSettings
+from shared.settings import BucketSettings, ReplicateSettings, SourceSettings
 from tests.support.waiting import eventually
 
 Row = dict[str, Any]
+
+LARGEST_ORIGINAL = 1_000_000
 
 
 def a_photo(*, size: tuple[int, int] = (64, 48), format: str = "JPEG") -> bytes:  # noqa: A002
@@ -85,6 +91,7 @@ class Shop:
     replicate: Replicate
     bucket: Bucket
     ear: Ear
+    sources: Downloads
 
     @property
     def known(self) -> dict[str, Any]:
@@ -112,12 +119,22 @@ class Shop:
             new_token=lambda: secrets.token_urlsafe(24),
         )
 
-    def planner(self, *, folders: tuple[str, ...] = ()) -> PlanJobs:
+    def planner(
+        self,
+        *,
+        folders: tuple[str, ...] = (),
+        steps: Steps = PREPARE,
+        database: Database | None = None,
+    ) -> PlanJobs:
         return PlanJobs(
-            database=self.database,
-            originals=Originals(self.bucket, max_bytes=1_000_000),
+            database=database or self.database,
+            originals=Originals(
+                self.bucket, self.sources, max_bytes=LARGEST_ORIGINAL, copies_at_once=2
+            ),
+            preparations=Preparations(self.bucket, steps, at_once=2),
             recipes=self.known,
             folders=folders,
+            attempts=MAX_ATTEMPTS,
             now=utc_now,
         )
 
@@ -219,8 +236,13 @@ class Shop:
 
 @asynccontextmanager
 async def open_shop(
-    database: Database, bucket: Mapping[str, str], **emulator: Any
+    database: Database,
+    bucket: Mapping[str, str],
+    *,
+    source_origin: str | None = None,
+    **emulator: Any,
 ) -> AsyncIterator[Shop]:
+    """``source_origin`` is the one from which originals may be fetched."""
     settings = BucketSettings(**{name.lower(): value for name, value in bucket.items()})  # type: ignore[arg-type]
     ear = Ear()
     app = web.Application()
@@ -240,6 +262,11 @@ async def open_shop(
                 )
             ) as replicate,
             open_bucket(settings) as opened,
+            open_sources(
+                SourceSettings(
+                    source_allowed_origin=source_origin, source_max_bytes=LARGEST_ORIGINAL
+                )
+            ) as sources,
         ):
             yield Shop(
                 database=database,
@@ -247,6 +274,7 @@ async def open_shop(
                 replicate=replicate,
                 bucket=opened,
                 ear=ear,
+                sources=sources,
             )
     finally:
         await runner.cleanup()

@@ -2,11 +2,12 @@
 
 import io
 
+import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from deploy.local.photos import default_photo, landscape
-from deploy.local.portraits import portrait
+from deploy.local.portraits import damaged_photo, portrait
 from tests.support.photos import a_camera_photo, a_photo, a_text_called_jpg, a_tiny_photo
 
 
@@ -41,3 +42,19 @@ def test_the_demos_photo_is_a_picture_and_a_text_is_none() -> None:
     assert opened(a_tiny_photo()).format == "PNG"
     with pytest.raises(OSError, match="cannot identify"):
         opened(a_text_called_jpg())
+
+
+def test_the_photo_to_restore_is_pale_and_scratched() -> None:
+    old, new = opened(damaged_photo()), portrait(2, (900, 1200))
+
+    assert old.size == new.size
+
+    def contrast(image: Image.Image) -> float:
+        return float(np.asarray(image.convert("L"), dtype=float).std())
+
+    def colour(image: Image.Image) -> float:
+        return float(np.ptp(np.asarray(image, dtype=float), axis=2).std())
+
+    assert contrast(old) < 0.7 * contrast(new)
+    assert colour(old) < 0.7 * colour(new)
+    assert damaged_photo() == damaged_photo()

@@ -34,3 +34,15 @@ def test_every_setting_that_a_service_reads_is_in_the_readme() -> None:
 
 def test_every_setting_in_the_readme_is_read_by_a_service() -> None:
     assert told() - read() == set()
+
+
+def test_every_recipe_is_in_the_readme_with_each_of_its_parameters() -> None:
+    section = README.read_text().split("## Order a job", 1)[1].split("\n## ", 1)[0]
+    told = {
+        line.split("|")[1].strip(" `"): set(re.findall(r"`(\w+)`", line.split("|")[3]))
+        for line in section.splitlines()
+        if line.startswith("| `") and line.count("|") == 4
+    }
+
+    for recipe in RECIPES:
+        assert set(recipe.params.__dataclass_fields__) <= told[recipe.name]

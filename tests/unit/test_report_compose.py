@@ -9,15 +9,18 @@ import pytest
 
 from services.report.compose import (
     ENTRIES_SHOWN,
+    SOUNDS_PLAYED,
+    Copies,
     Material,
     People,
     compose,
     known_zone,
     language,
     results_of,
+    to_play,
     to_show,
 )
-from services.report.view import Failure, Picture, ReportView, Result
+from services.report.view import Brief, Failure, Original, Picture, ReportView, Result, Sound
 from shared.db.jobs import Job
 from shared.db.predictions import PredictionRow, Purchase
 from shared.db.slots import Slot
@@ -26,6 +29,10 @@ from shared.domain.job import JobState
 from shared.domain.prediction import Status
 from shared.domain.slot import FailureCode, SlotState
 from shared.events import Artifact
+from shared.recipes.recipe import Recipe
+from shared.recipes.restoration import RESTORATION
+from shared.recipes.sound_effect import SOUND_EFFECT
+from shared.recipes.studio_concepts import STUDIO_CONCEPTS
 from shared.recipes.variations import VARIATIONS
 from shared.settings import Locale
 
@@ -161,7 +168,7 @@ def material(n: int = 3, **known: Any) -> Material:
 
 
 def the_view(of: Material, *, people: People = SEOUL) -> ReportView:
-    return compose(of, {}, recipe=VARIATIONS, people=people)
+    return compose(of, Copies(), recipe=VARIATIONS, people=people)
 
 
 def places(view: ReportView) -> list[str]:
@@ -177,11 +184,12 @@ def test_results_stand_by_slot_whatever_order_the_rows_come_in() -> None:
 
 
 def test_several_files_of_a_slot_stand_by_their_index() -> None:
-    rows = [a_picture(2), *(a_picture(1, index=i) for i in (10, 0, 2, 1))]
+    rows = [a_picture(2), *(a_picture(1, index=i, seed=i) for i in (10, 0, 2, 1))]
 
     view = the_view(material(n=2, artifacts=rows))
 
-    assert places(view) == ["1.1", "1.2", "1.3", "1.11", "2.1"]
+    assert places(view) == ["1.1", "1.2", "1.3", "1.4", "2.1"]
+    assert [result.seed for result in results(view)] == [0, 1, 2, 10, 1002]
 
 
 def test_what_failed_stands_in_its_own_place() -> None:
@@ -239,7 +247,7 @@ def test_seed_and_prediction_come_from_the_file_and_else_from_its_slot() -> None
 def test_pictures_reach_their_places_by_key() -> None:
     of = material(n=2)
 
-    view = compose(of, {a_picture(2).key: A_COPY}, recipe=VARIATIONS, people=SEOUL)
+    view = compose(of, Copies(pictures={a_picture(2).key: A_COPY}), recipe=VARIATIONS, people=SEOUL)
 
     pictures = [entry.picture for entry in view.entries if isinstance(entry, Result)]
     assert pictures == [None, A_COPY]
@@ -298,7 +306,7 @@ def test_the_title_is_in_the_language_of_the_page() -> None:
 
 
 def test_a_recipe_that_is_gone_still_gets_its_report() -> None:
-    view = compose(material(), {}, recipe=None, people=SEOUL)
+    view = compose(material(), Copies(), recipe=None, people=SEOUL)
 
     assert view.recipe_title == "variations"
     assert view.sections == ("original", "results", "outcome")
@@ -327,7 +335,7 @@ def test_a_page_lists_so_many_and_counts_the_rest() -> None:
 def test_the_more_pictures_the_smaller_each(n: int, edge: int, shown: int) -> None:
     of = material(n=n)
 
-    pictures = to_show(of)
+    pictures = to_show(of, VARIATIONS.report_sections)
 
     assert pictures.pop(an_original().key) == 1200
     assert list(pictures.values()) == [edge] * shown
@@ -336,4 +344,201 @@ def test_the_more_pictures_the_smaller_each(n: int, edge: int, shown: int) -> No
 def test_only_pictures_are_fetched_for_the_page() -> None:
     sound = a_picture(1, content_type="audio/mpeg")
 
-    assert to_show(material(n=1, artifacts=[sound, an_original(content_type="audio/wav")])) == {}
+    of = material(n=1, artifacts=[sound, an_original(content_type="audio/wav")])
+    assert to_show(of, VARIATIONS.report_sections) == {}
+
+
+BRIEF = {
+    "prompt": "islands and a path",
+    "surface": {"width": 20, "height": 13.5},
+    "colours": ["#1f3a5f", "#e9b44c"],
+    "concepts": 4,
+}
+
+
+def a_stencil() -> Artifact:
+    key = keys.prepared(JOB, 1, "stencil", "image/png")
+    return replace(a_picture(1), kind="prepared", key=key, variant="stencil", attempt=None)
+
+
+def a_concept(index: int, score: float | None) -> list[Artifact]:
+    """What the model drew, and the same in granule colours."""
+    key = keys.derived(JOB, 1, 1, index, variant="quantised", content_type="image/png")
+    drawn = a_picture(1, index=index, score=score)
+    return [drawn, replace(drawn, kind="derived", key=key, variant="quantised")]
+
+
+def concepts(*scores: float | None, **known: Any) -> Material:
+    files = [file for index, score in enumerate(scores) for file in a_concept(index, score)]
+    job = a_job(recipe="studio-concepts", n=1, stored=1, params=BRIEF)
+    return replace(material(n=1, job=job, artifacts=[a_stencil(), *files]), **known)
+
+
+def a_view_of(of: Material, recipe: Recipe, copies: Copies | None = None) -> ReportView:
+    return compose(of, copies or Copies(), recipe=recipe, people=SEOUL)
+
+
+def results(view: ReportView) -> list[Result]:
+    return [entry for entry in view.entries if isinstance(entry, Result)]
+
+
+def test_concepts_stand_best_first_and_are_named_by_their_rank() -> None:
+    shown = results(a_view_of(concepts(0.4, None, 0.9, 0.6), STUDIO_CONCEPTS))
+
+    assert [result.score for result in shown] == [0.9, 0.6, 0.4, None]
+    assert [result.place for result in shown] == ["1", "2", "3", "4"]
+
+
+def test_equal_scores_keep_the_order_of_the_outputs() -> None:
+    keys_shown = [file.key for file in results_of(concepts(0.5, 0.5, 0.5))]
+
+    assert keys_shown == sorted(keys_shown)
+
+
+def test_a_concept_stands_beside_what_the_model_drew() -> None:
+    of = concepts(0.9)
+    drawn, quantised = a_concept(0, 0.9)
+    model, finished = replace(A_COPY, data=b"drawn"), replace(A_COPY, data=b"finished")
+    copies = Copies(pictures={drawn.key: model, quantised.key: finished})
+
+    [shown] = results(a_view_of(of, STUDIO_CONCEPTS, copies))
+
+    assert shown.picture == finished
+    assert shown.source == Original(picture=model)
+
+
+def test_the_stencil_and_the_models_pictures_are_fetched_smaller_and_for_concepts_only() -> None:
+    of = concepts(0.9)
+    drawn, quantised = a_concept(0, 0.9)
+
+    beside = to_show(of, STUDIO_CONCEPTS.report_sections)
+    alone = to_show(of, VARIATIONS.report_sections)
+
+    assert beside == {a_stencil().key: 640, quantised.key: 1200, drawn.key: 640}
+    assert alone == {quantised.key: 1200}
+
+
+def test_the_brief_is_what_the_order_said() -> None:
+    copies = Copies(pictures={a_stencil().key: A_COPY})
+
+    assert a_view_of(concepts(0.9), STUDIO_CONCEPTS, copies).brief == Brief(
+        prompt="islands and a path",
+        surface=(20.0, 13.5),
+        colours=("#1f3a5f", "#e9b44c"),
+        stencil=Original(picture=A_COPY),
+    )
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"prompt": 7, "surface": "wide", "colours": "#1f3a5f"},
+        {"prompt": " ", "surface": {"width": "1", "height": 2}, "colours": ["url(//evil.example)"]},
+        {"surface": {"width": 1}, "colours": ["#1f3a5", "#1f3a5f\n", None, 3]},
+    ],
+)
+def test_what_no_brief_can_say_is_not_said(params: dict[str, Any]) -> None:
+    view = a_view_of(material(job=a_job(params=params)), STUDIO_CONCEPTS)
+
+    assert view.brief == Brief()
+
+
+def test_outputs_that_were_skipped_are_missing_behind_those_that_were_not() -> None:
+    skipped = [
+        {"index": 1, "why": "the picture is cut off or damaged"},
+        {"index": 3, "why": "the model made fewer files than asked for, as with NSFW"},
+    ]
+    of = concepts(0.4, 0.3, 0.9, slots=[a_slot(1, skipped=skipped)])
+
+    view = a_view_of(of, STUDIO_CONCEPTS)
+
+    assert [result.score for result in results(view)] == [0.9, 0.4]
+    assert view.entries[2:] == (
+        Failure(place="3", code=FailureCode.UNUSABLE_OUTPUT),
+        Failure(place="4", code=FailureCode.NSFW),
+    )
+    assert (view.files, view.failures) == (2, 2)
+
+
+def test_what_was_skipped_of_one_slot_of_several_names_its_slot() -> None:
+    slots = [a_slot(1, skipped=[{"index": 1, "why": "cut off"}]), a_slot(2)]
+
+    view = the_view(material(n=2, slots=slots, artifacts=[a_picture(1), a_picture(2)]))
+
+    assert places(view) == ["1", "1.2", "2"]
+
+
+def test_a_slot_that_was_bought_again_shows_only_what_won() -> None:
+    loser, winner = a_concept(0, 0.99), a_concept(0, 0.2)
+    late = [replace(file, attempt=2, key=f"{file.key}-2") for file in winner]
+    of = concepts(artifacts=[*loser, *late], slots=[a_slot(1, attempt=2, winner=2)])
+
+    assert [file.key for file in results_of(of)] == [late[1].key]
+    assert set(to_show(of, STUDIO_CONCEPTS.report_sections)) == {f.key for f in late}
+
+
+def a_sound(ordinal: int = 1, **known: Any) -> Artifact:
+    key = keys.generated(JOB, ordinal, 1, 0, "audio/wav")
+    return a_picture(ordinal, key=key, content_type="audio/wav", seconds=8.2, **known)
+
+
+def test_the_trimmed_sound_is_played_and_the_made_one_is_not() -> None:
+    trimmed = replace(a_sound(), kind="derived", key="trimmed", variant="trimmed", seconds=7.5)
+    of = material(n=1, artifacts=[a_sound(), trimmed])
+    heard = Sound(content_type="audio/mpeg", data=b"mp3", peaks=(0.5,), loudness=None)
+
+    [shown] = results(a_view_of(of, SOUND_EFFECT, Copies(sounds={"trimmed": heard})))
+
+    assert to_play(of, SOUND_EFFECT.report_sections) == ("trimmed",)
+    assert (shown.sound, shown.seconds) == (heard, 7.5)
+
+
+def test_no_sound_is_fetched_for_a_page_that_plays_none() -> None:
+    assert to_play(material(n=1, artifacts=[a_sound()]), VARIATIONS.report_sections) == ()
+
+
+def test_a_page_plays_so_many_sounds() -> None:
+    n = SOUNDS_PLAYED + 3
+    of = material(n=n, artifacts=[a_sound(ordinal) for ordinal in range(1, n + 1)])
+
+    assert len(to_play(of, SOUND_EFFECT.report_sections)) == SOUNDS_PLAYED
+
+
+def test_an_order_in_words_alone_has_no_original() -> None:
+    of = material(n=1, artifacts=[a_picture(1)])
+
+    assert the_view(of).original is None
+
+
+@pytest.mark.parametrize(
+    "source", [{"source_key": "some/key"}, {"source_url": "https://x.example"}]
+)
+def test_an_original_that_was_sent_and_is_gone_is_said_to_be_missing(source: Any) -> None:
+    of = material(n=1, job=a_job(n=1, **source), artifacts=[a_picture(1)])
+
+    assert the_view(of).original == Original(picture=None)
+
+
+def test_the_original_of_a_restoration_is_fetched_as_large_as_its_result() -> None:
+    shown = to_show(material(n=1), RESTORATION.report_sections)
+
+    assert list(shown.values()) == [1200, 1200]
+
+
+@pytest.mark.parametrize(("locale", "begins"), [("en", "The model takes"), ("ko", "모델은 초")])
+def test_what_the_recipe_notes_is_said_in_the_language_of_the_page(
+    locale: str, begins: str
+) -> None:
+    job = a_job(locale=locale, params={"prompt": "steps on gravel", "seconds": 7.5})
+
+    [note] = a_view_of(material(n=1, job=job), SOUND_EFFECT).notes
+
+    assert note.startswith(begins)
+    assert "7.5" in note
+
+
+def test_parameters_of_another_version_of_the_recipe_cost_the_note_and_not_the_page() -> None:
+    job = a_job(params={"words": "steps on gravel"})
+
+    assert a_view_of(material(n=1, job=job), SOUND_EFFECT).notes == ()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from services.report.pictures import Undisplayable, for_page
-from services.report.view import Picture
+from services.report.pictures import FEW_COLOURS, Undisplayable, for_page
+from services.report.view import Picture, Share
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 GPS, ORIENTATION, OWNER = 0x8825, 0x0112, 0xA430
@@ -210,3 +210,40 @@ def test_a_page_of_copies_stays_small() -> None:
     copy = for_page(a_file(noise, quality=95), edge=1200)
 
     assert len(copy.data) < 1_200_000
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_picture_of_few_colours_says_how_much_of_each_it_has(indexed: bool) -> None:
+    areas = Image.new("RGB", (80, 40), BLUE)
+    areas.paste(RED, (0, 0, 80, 10))
+
+    picture = for_page(a_file(areas.quantize(2) if indexed else areas, "PNG"), edge=200)
+
+    assert picture.colours == (
+        Share(colour="#1e1edc", part=0.75),
+        Share(colour="#dc1e1e", part=0.25),
+    )
+
+
+def test_a_picture_of_few_colours_is_shown_in_exactly_them() -> None:
+    picture = for_page(a_file(red_over_blue(), "PNG"), edge=200)
+
+    assert picture.content_type == "image/webp"
+    assert {colour for _, colour in opened(picture).convert("RGB").getcolors() or ()} == {RED, BLUE}
+
+
+def test_the_shares_are_those_of_the_stored_file_also_where_its_copy_is_smaller() -> None:
+    picture = for_page(a_file(red_over_blue(800, 400), "PNG"), edge=100)
+
+    assert (picture.width, picture.content_type) == (100, "image/jpeg")
+    assert [share.part for share in picture.colours] == [0.5, 0.5]
+
+
+def test_a_photo_and_a_picture_that_shows_through_have_no_shares() -> None:
+    many = Image.linear_gradient("L")
+    through = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+
+    assert len(many.getcolors() or ()) > FEW_COLOURS
+    assert for_page(a_file(many, "PNG"), edge=200).colours == ()
+    assert for_page(a_file(through, "PNG"), edge=200).colours == ()
+    assert for_page(a_file(red_over_blue(), "JPEG"), edge=200).colours == ()

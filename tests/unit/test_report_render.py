@@ -14,15 +14,28 @@ import pytest
 from services.report import local_time
 from services.report.render import known_sections, render
 from services.report.texts import TEXTS, Texts
-from services.report.view import Failure, Original, Picture, ReportView
+from services.report.view import Brief, Failure, Original, Picture, ReportView, Share, Sound
 from shared.domain.slot import FailureCode
 from shared.recipes import RECIPES
+from shared.recipes.recipe import Recipe
+from shared.recipes.restoration import RESTORATION
+from shared.recipes.sound_effect import SOUND_EFFECT
+from shared.recipes.studio_concepts import STUDIO_CONCEPTS
+from shared.recipes.variations import VARIATIONS
 from shared.settings import Locale
-from tests.support.sample_report import a_result, a_view
+from tests.support.sample_report import a_result, a_sound_result, a_view
 
 LOCALES: tuple[Locale, ...] = get_args(Locale)
 
 A_PICTURE = Picture(content_type="image/jpeg", data=b"\xff\xd8not really", width=40, height=30)
+A_FLAT_PICTURE = Picture(
+    content_type="image/webp",
+    data=b"RIFFnot really",
+    width=40,
+    height=30,
+    colours=(Share(colour="#1f3a5f", part=0.755), Share(colour="#e9b44c", part=0.245)),
+)
+A_SOUND = Sound(content_type="audio/mpeg", data=b"ID3not", peaks=(0.0, 0.5, 0.25), loudness=-18.44)
 
 # How text gets to act in pages that trust it: by tag, attribute, URL, entity, encoding, template,
 # style sheet, comment, and by breaking out of whatever it was put into.
@@ -153,13 +166,16 @@ class Page(HTMLParser):
 HARMLESS_TAGS = {
     *("html", "head", "meta", "title", "link", "style", "body"),
     *("header", "main", "section", "footer", "h1", "h2", "p", "span", "strong", "bdi", "time"),
-    *("dl", "div", "dt", "dd", "code", "ol", "li", "figure", "figcaption", "img"),
+    *("dl", "div", "dt", "dd", "code", "ol", "ul", "li", "figure", "figcaption", "img"),
+    *("blockquote", "svg", "rect", "path", "audio"),
 }
 HARMLESS_ATTRIBUTES = {
     *("lang", "charset", "http-equiv", "content", "name", "rel", "href", "class", "id"),
     *("aria-labelledby", "aria-hidden", "datetime", "src", "width", "height", "alt"),
+    *("aria-label", "role", "viewbox", "preserveaspectratio", "d", "x", "fill", "controls"),
+    "preload",
 }
-OURS = re.compile(r"data:,|data:image/(?:jpeg|webp);base64,[A-Za-z0-9+/]+=*")
+OURS = re.compile(r"data:,|data:(?:image/(?:jpeg|webp)|audio/mpeg);base64,[A-Za-z0-9+/]+=*")
 
 
 def assert_nothing_acts(page: Page) -> None:
@@ -168,22 +184,43 @@ def assert_nothing_acts(page: Page) -> None:
         assert set(attributes) <= HARMLESS_ATTRIBUTES, tag
         for name in ("src", "href"):
             assert OURS.fullmatch(attributes.get(name, "data:,")), attributes[name]
+        assert re.fullmatch("#[0-9a-f]{6}", attributes.get("fill", "#000000"))
     equivalents = [m["http-equiv"] for m in page.all("meta") if "http-equiv" in m]
     assert equivalents == ["Content-Security-Policy"]
+
+
+EVERY_SECTION = ("original", "before_after", "results", "concepts", "sounds", "outcome")
 
 
 def a_view_that_says(text: str, locale: Locale = "en") -> ReportView:
     """A report with ``text`` wherever somebody else's words can come to stand."""
     return replace(
         a_view(locale),
+        sections=EVERY_SECTION,
         external_ref=text,
         recipe_title=text,
         unknown_zone=text,
         original=Original(picture=A_PICTURE),
+        brief=Brief(
+            prompt=text,
+            surface=(20, 13.5),
+            colours=("#1f3a5f", "#e9b44c"),
+            stencil=Original(picture=A_PICTURE),
+        ),
+        notes=(text,),
         entries=(
-            replace(a_result(1), picture=A_PICTURE, prediction_id=text, place=text),
+            replace(
+                a_result(1),
+                picture=A_FLAT_PICTURE,
+                prediction_id=text,
+                place=text,
+                score=0.8,
+                source=Original(picture=A_PICTURE),
+            ),
             replace(a_result(2), prediction_id=text, content_type=f"image/{text}"),
             replace(a_result(3), prediction_id=text, content_type=text),
+            replace(a_sound_result(4, sound=A_SOUND), prediction_id=text, place=text),
+            replace(a_sound_result(5), prediction_id=text, content_type=f"audio/{text}"),
             Failure(place=text, code=FailureCode.NSFW),
         ),
         failures=1,
@@ -203,7 +240,8 @@ def test_hostile_text_is_shown_and_does_nothing(text: str, locale: Locale) -> No
 
     assert page.tags == calm.tags
     assert_nothing_acts(page)
-    assert page.text.count(shown(text)) >= calm.text.count("calm") - 2  # two end in capitals or cut
+    # File formats are told in capitals, and cut at a stroke: three sections, three of them each.
+    assert page.text.count(shown(text)) >= calm.text.count("calm") - 9
 
 
 def test_there_are_enough_hostile_texts_and_no_two_alike() -> None:
@@ -317,11 +355,22 @@ def test_a_slot_that_failed_gets_a_sentence_for_people(
     assert code is None or f" {code} " not in page.text
 
 
-@pytest.mark.parametrize("original", [None, Original(picture=None)], ids=["no row", "no picture"])
-def test_a_missing_original_is_said_and_the_rest_is_shown(original: Original | None) -> None:
-    page = Page(render(replace(a_view(), original=original)))
+@pytest.mark.parametrize("recipe", [VARIATIONS, RESTORATION], ids=lambda recipe: recipe.name)
+def test_a_missing_original_is_said_and_the_rest_is_shown(recipe: Recipe) -> None:
+    page = Page(render(replace(a_view("en", recipe), original=Original(picture=None))))
 
     assert "The original cannot be shown here." in page.text
+    assert str(a_result(1).seed) in page.text
+
+
+@pytest.mark.parametrize("recipe", [VARIATIONS, RESTORATION], ids=lambda recipe: recipe.name)
+def test_an_order_in_words_alone_leaves_no_hole_for_an_original(recipe: Recipe) -> None:
+    page = Page(render(replace(a_view("en", recipe), original=None)))
+
+    [main] = page.all("main")
+    assert "class" not in main
+    assert "riginal" not in page.text
+    assert "Before" not in page.text
     assert str(a_result(1).seed) in page.text
 
 
@@ -342,7 +391,7 @@ def test_a_sound_is_named_with_its_length_and_not_shown() -> None:
     page = Page(render(replace(a_view(), entries=(sound,), files=1)))
 
     assert "not a picture" in page.text
-    assert "1 min 12 s, MPEG" in page.text
+    assert "1 min 12 s, MP3" in page.text
     assert "Seed none" in page.text
 
 
@@ -369,8 +418,191 @@ def test_only_the_sections_that_the_recipe_names_are_there() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_every_section_that_a_recipe_names_has_a_template(recipe: object) -> None:
-    assert set(getattr(recipe, "report_sections", ())) <= known_sections()
+def test_every_section_that_a_recipe_names_has_a_template(recipe: Recipe) -> None:
+    assert recipe.report_sections
+    assert set(recipe.report_sections) <= known_sections()
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_the_page_of_every_recipe_stands_alone(recipe: Recipe, locale: Locale) -> None:
+    page = Page(render(replace(a_view(locale, recipe), original=Original(picture=A_PICTURE))))
+
+    assert_nothing_acts(page)
+    assert recipe.title[locale] in page.text
+    assert str(a_result(1).prediction_id) in page.text
+    headings = [h["id"] for h in page.all("h2")]
+    assert len(set(headings)) == len(headings)
+    assert headings[-1] == "outcome"
+
+
+def a_restoration(locale: Locale = "en") -> ReportView:
+    return replace(
+        a_view(locale, RESTORATION),
+        original=Original(picture=A_PICTURE),
+        entries=(replace(a_result(1), picture=A_FLAT_PICTURE),),
+        files=1,
+    )
+
+
+def test_a_restored_photo_stands_beside_its_original_and_both_are_named() -> None:
+    html = render(a_restoration())
+    page = Page(html)
+
+    before, after = page.all("img")
+    assert before["src"].startswith("data:image/jpeg")
+    assert after["src"].startswith("data:image/webp")
+    assert before["alt"] == "The original that was sent in"
+    assert after["alt"] == "After: the result that was made from the original"
+    assert html.index(">Before<") < html.index("data:image/jpeg")
+    assert html.index(">After<") < html.index("data:image/webp")
+
+
+def the_concepts(locale: Locale = "en", **known: object) -> ReportView:
+    drawn = Original(picture=A_PICTURE)
+    entries = tuple(
+        replace(a_result(n), picture=A_FLAT_PICTURE, source=drawn, score=score)
+        for n, score in ((1, 0.824), (2, 0.416))
+    )
+    brief = Brief(
+        prompt="islands <b>and</b> a path",
+        surface=(20.0, 13.5),
+        colours=("#1f3a5f", "#e9b44c", "#ffffff"),
+        stencil=drawn,
+    )
+    view = replace(
+        a_view(locale, STUDIO_CONCEPTS), original=None, brief=brief, entries=entries, files=2
+    )
+    return replace(view, **known)  # type: ignore[arg-type]
+
+
+def test_a_concept_shows_both_pictures_its_score_and_the_share_of_each_colour() -> None:
+    page = Page(render(the_concepts()))
+
+    alts = [picture["alt"] for picture in page.all("img")]
+    assert alts == [
+        "Stencil: flat areas of the granule colours in the proportions of the surface",
+        "Concept 1, in granule colours",
+        "Concept 1, as the model drew it before it was put into granule colours",
+        "Concept 2, in granule colours",
+        "Concept 2, as the model drew it before it was put into granule colours",
+    ]
+    assert page.text.index("82 of 100") < page.text.index("42 of 100")
+    assert page.text.count("Best ") == page.text.count("Best first") + 1
+    assert page.text.count("#1f3a5f 76%") == page.text.count("#e9b44c 24%") == 2
+
+
+def test_the_brief_of_concepts_is_told_once_with_every_colour_that_was_to_be_had() -> None:
+    page = Page(render(the_concepts()))
+
+    assert page.text.count("islands <b>and</b> a path") == 1
+    assert "20 × 13.5 m" in page.text
+    assert "#ffffff" in page.text
+    assert "#ffffff" in [rect["fill"] for rect in page.all("rect")]
+
+
+def test_concepts_without_a_score_are_not_said_to_be_ranked() -> None:
+    entries = tuple(replace(a_result(n), picture=A_PICTURE) for n in (1, 2))
+
+    page = Page(render(the_concepts(entries=entries)))
+
+    assert "Best" not in page.text
+    assert "of 100" not in page.text
+
+
+def a_sound_page(*entries: object, locale: Locale = "en") -> ReportView:
+    view = a_view(locale, SOUND_EFFECT)
+    brief = Brief(prompt="steps on gravel")
+    return replace(view, original=None, brief=brief, entries=entries, files=len(entries))  # type: ignore[arg-type]
+
+
+def policy_of(page: Page) -> str:
+    [policy] = [m["content"] for m in page.all("meta") if "http-equiv" in m]
+    return policy
+
+
+def test_a_sound_is_played_from_the_page_itself_and_drawn() -> None:
+    page = Page(render(a_sound_page(a_sound_result(1, sound=A_SOUND))))
+
+    [player] = page.all("audio")
+    [drawing] = [svg for svg in page.all("svg") if svg["class"] == "waveform"]
+    assert player["src"] == "data:audio/mpeg;base64," + base64.b64encode(b"ID3not").decode()
+    assert "controls" in player
+    assert player["preload"] == "metadata"
+    assert "; media-src data:; " in policy_of(page)
+    assert drawing["viewbox"] == "0 0 3 100"
+    assert drawing["aria-label"] == "Waveform of sound 1, 7.5 s long"
+    for told in ("steps on gravel", "Length 7.5 s", "WAV, 1.3 MB", "−18.4 LUFS", "Seed 1734220412"):
+        assert told in page.text
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_only_a_page_that_plays_a_sound_may_have_one(recipe: Recipe) -> None:
+    page = Page(render(a_view("en", recipe)))
+
+    assert page.all("audio") == []
+    assert "media-src" not in policy_of(page)
+
+
+def test_a_sound_that_cannot_be_copied_keeps_its_place_and_its_facts() -> None:
+    page = Page(render(a_sound_page(a_sound_result(1))))
+
+    assert "This sound cannot be played here. The file itself is stored." in page.text
+    assert "Length 7.5 s" in page.text
+
+
+def test_a_sound_too_long_for_a_page_is_drawn_and_not_played() -> None:
+    page = Page(render(a_sound_page(a_sound_result(1, sound=replace(A_SOUND, data=None)))))
+
+    assert page.all("audio") == []
+    assert "media-src" not in policy_of(page)
+    assert len(page.all("path")) == 1
+    assert "too long to be played here" in page.text
+
+
+def test_a_sound_of_no_known_outline_is_played_without_a_drawing() -> None:
+    page = Page(render(a_sound_page(a_sound_result(1, sound=replace(A_SOUND, peaks=())))))
+
+    assert len(page.all("audio")) == 1
+    assert page.all("svg") == []
+
+
+def test_a_picture_where_a_sound_is_played_is_named_and_not_played() -> None:
+    page = Page(render(a_sound_page(a_result(1))))
+
+    assert "it is not a sound that a page can play" in page.text
+
+
+def test_what_the_recipe_notes_is_said_under_the_title() -> None:
+    note = "The model takes whole seconds: 8 s are made and cut to 7.5 s."
+
+    page = Page(render(replace(a_view(), notes=(note,))))
+
+    assert page.text.index(note) < page.text.index("Results")
+
+
+def test_what_is_missing_is_summed_up_by_its_reason() -> None:
+    entries = (
+        a_result(1),
+        Failure(place="2", code=FailureCode.NSFW),
+        Failure(place="3", code=None),
+        Failure(place="4", code=FailureCode.NSFW),
+    )
+
+    page = Page(render(replace(a_view(), entries=entries, files=1, failures=3)))
+
+    held_back = TEXTS["en"].failures[FailureCode.NSFW]
+    late = TEXTS["en"].failures[None]
+    assert "Partly complete" in page.text
+    assert f"Missing Number 2, 4: {held_back} Number 3: {late}" in page.text
+
+
+def test_a_page_that_lacks_nothing_says_nothing_of_it() -> None:
+    page = Page(render(a_view()))
+
+    assert "Missing" not in page.text
+    assert "Partly" not in page.text
+    assert "Complete" in page.text
 
 
 def test_the_same_view_gives_the_same_page() -> None:

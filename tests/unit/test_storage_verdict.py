@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.storage.outputs import left_out, outputs_of
+from services.storage.outputs import left_out
 from services.storage.verdict import Later, Lost, Stored, Tried, verdict
+from shared.domain.outputs import outputs_of
 from shared.domain.slot import FailureCode, News
 from shared.downloads import Forbidden, Gone
 from shared.errors import Permanent, Transient

@@ -1,0 +1,133 @@
+"""SQL for the live status: a job's slots and purchases, without the weight of their inputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared.db import jobs
+from shared.db.connection import Connection
+from shared.db.jobs import Job
+from shared.domain.prediction import Status
+from shared.domain.slot import FailureCode, SlotState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotNow:
+    """A slot as front ends see it; ``skipped`` are outputs that could not be used."""
+
+    ordinal: int
+    state: SlotState
+    attempt: int
+    winner: int | None
+    seed: int | None
+    failure_code: FailureCode | None
+    failure_detail: str | None
+    skipped: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseNow:
+    """A purchase as front ends see it. ``progress`` is 0 to 1, where its logs tell."""
+
+    ordinal: int
+    attempt: int
+    prediction_id: str | None
+    status: Status | None
+    progress: float | None
+    last_webhook_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobNow:
+    """One job with its slots by ordinal, and every purchase that was made for them."""
+
+    job: Job
+    slots: tuple[SlotNow, ...]
+    bought: tuple[PurchaseNow, ...]
+
+
+async def read(tx: Connection, job_id: UUID) -> JobNow | None:
+    """The job as it stands, or None where there is none."""
+    return next(iter(await several(tx, [job_id])), None)
+
+
+async def several(tx: Connection, job_ids: Sequence[UUID]) -> list[JobNow]:
+    """Those of the jobs that are known here, in the order of ``job_ids``."""
+    return await of_jobs(tx, await jobs.several(tx, job_ids))
+
+
+async def of_jobs(tx: Connection, found: Sequence[Job]) -> list[JobNow]:
+    """Jobs that were read before, in their order; one query for all of them.
+
+    What stands beside a job may be newer than the job, never older.
+    """
+    rows = await tx.fetch(
+        """
+        SELECT asked.job_id,
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(
+                           ordinal, state, attempt, winner, seed, failure_code, failure_detail,
+                           skipped) ORDER BY ordinal), '[]')
+                  FROM slot
+                 WHERE slot.job_id = asked.job_id) AS slots,
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(
+                           ordinal, attempt, prediction_id, status, progress, last_webhook_at)
+                           ORDER BY ordinal, attempt), '[]')
+                  FROM prediction
+                 WHERE prediction.job_id = asked.job_id) AS bought
+          FROM unnest($1::uuid[]) AS asked (job_id)
+        """,
+        [job.id for job in found],
+    )
+    beside = {row["job_id"]: row for row in rows}
+    return [
+        JobNow(
+            job=job,
+            slots=tuple(_slot(*values) for values in beside[job.id]["slots"]),
+            bought=tuple(_purchase(*values) for values in beside[job.id]["bought"]),
+        )
+        for job in found
+    ]
+
+
+def _slot(
+    ordinal: int,
+    state: str,
+    attempt: int,
+    winner: int | None,
+    seed: int | None,
+    code: str | None,
+    detail: str | None,
+    skipped: list[dict[str, Any]],
+) -> SlotNow:
+    return SlotNow(
+        ordinal=ordinal,
+        state=SlotState(state),
+        attempt=attempt,
+        winner=winner,
+        seed=seed,
+        failure_code=None if code is None else FailureCode(code),
+        failure_detail=detail,
+        skipped=skipped,
+    )
+
+
+def _purchase(
+    ordinal: int,
+    attempt: int,
+    prediction_id: str | None,
+    status: str | None,
+    progress: float | None,
+    last_webhook_at: str | None,
+) -> PurchaseNow:
+    return PurchaseNow(
+        ordinal=ordinal,
+        attempt=attempt,
+        prediction_id=prediction_id,
+        status=None if status is None else Status(status),
+        progress=progress,
+        last_webhook_at=None
+        if last_webhook_at is None
+        else datetime.fromisoformat(last_webhook_at),
+    )

@@ -1,0 +1,40 @@
+"""How a job stands for people, with what its recipe has to say about it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from shared.domain.live import JobRow, Live, PurchaseRow, SlotRow, live
+from shared.errors import Permanent
+from shared.recipes import validated
+from shared.recipes.recipe import Recipe, Words
+
+
+class OrderedJob(JobRow, Protocol):
+    """What is asked of a job."""
+
+    @property
+    def recipe(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+
+
+def standing(
+    recipes: Mapping[str, Recipe],
+    job: OrderedJob,
+    slots: Sequence[SlotRow],
+    bought: Iterable[PurchaseRow],
+) -> Live:
+    """The live status of a job. A recipe that this installation does not know says nothing."""
+    recipe = recipes.get(job.recipe)
+    if recipe is None:
+        return live(job, slots, bought, says={})
+    return live(job, slots, bought, says=recipe.says, notes=_notes(recipe, job))
+
+
+def _notes(recipe: Recipe, job: OrderedJob) -> tuple[Words, ...]:
+    if job.n == 0:
+        return ()  # it was never planned, and its params may be anything
+    try:
+        return recipe.notes(validated(recipe, job.params))
+    except Permanent:
+        return ()  # ordered under an older version of the recipe, which said something else

@@ -1,0 +1,201 @@
+"""The command line on a real broker, database and bucket: what it publishes, and what it tells."""
+
+import asyncio
+import json
+import os
+import sys
+from uuid import UUID, uuid4
+
+import aio_pika
+import pytest
+
+from shared.db.connection import Database
+from shared.domain.slot import SlotState
+from shared.messaging import topology
+from shared.objects import open_bucket
+from shared.settings import BucketSettings
+from tests.support import photos
+from tests.support.purchases import a_slot
+
+
+async def darkroom(env: dict[str, str], *words: str) -> tuple[int, str, str]:
+    """Run the command as an operator would: exit code, what it printed, what it complained of."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.cli",
+        *words,
+        env={"PATH": os.defpath, "COLUMNS": "250"} | env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def published(amqp_url: str) -> dict[str, object]:
+    """The order that waits in the generator's queue."""
+    connection = await aio_pika.connect(amqp_url, timeout=5)
+    async with connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue(topology.GENERATOR_JOBS.name, ensure=False)
+        message = await queue.get(timeout=5)
+        assert message is not None
+        await message.ack()
+        body: dict[str, object] = json.loads(message.body)
+        return body
+
+
+async def test_words_alone_are_ordered_without_a_photo(service_environment: dict[str, str]) -> None:
+    job_id = uuid4()
+
+    code, out, err = await darkroom(
+        service_environment,
+        *("publish", "upload", "--recipe", "studio-concepts", "--job-id", str(job_id)),
+        *("--param", "prompt=42", "--param", 'surface={"width": 12, "height": 8}'),
+        *("--param", 'colours=["#112233", "#ddeeff"]', "--external-ref", "brief-7"),
+        *("--metadata", '{"shop": 3}', "--locale", "ko"),
+    )
+
+    assert (code, out.strip()) == (0, str(job_id)), err
+    order = await published(service_environment["AMQP_URL"])
+    assert order["recipe"] == "studio-concepts"
+    assert order["job_id"] == str(job_id)
+    assert "source" not in order
+    assert order["params"] == {
+        "prompt": "42",
+        "surface": {"width": 12, "height": 8},
+        "colours": ["#112233", "#ddeeff"],
+    }
+    assert (order["metadata"], order["locale"]) == ({"shop": 3}, "ko")
+
+
+async def test_a_url_is_passed_on_to_be_fetched(service_environment: dict[str, str]) -> None:
+    url = "https://photos.example/old.jpg?sig=abc"
+
+    code, _, err = await darkroom(
+        service_environment, "publish", "upload", "--recipe", "restoration", "--source-url", url
+    )
+
+    assert code == 0, err
+    assert (await published(service_environment["AMQP_URL"]))["source"] == {"url": url}
+
+
+async def test_the_photo_is_in_the_bucket_before_its_order_is_heard(
+    service_environment: dict[str, str], tmp_path: "os.PathLike[str]"
+) -> None:
+    photo = os.path.join(tmp_path, "Me & you.PNG")  # noqa: PTH118
+    with open(photo, "wb") as file:  # noqa: ASYNC230, PTH123
+        file.write(photos.a_tiny_photo())
+
+    code, out, err = await darkroom(service_environment, "publish", "upload", "--photo", photo)
+
+    assert code == 0, err
+    order = await published(service_environment["AMQP_URL"])
+    key = f"jobs/{UUID(out.strip())}/original/original.png"
+    assert order["source"] == {"key": key}
+    async with open_bucket(_bucket(service_environment)) as bucket:
+        assert await bucket.get_bytes(key, limit=10_000_000) == photos.a_tiny_photo()
+
+
+async def test_what_cannot_be_planned_reaches_nobody(service_environment: dict[str, str]) -> None:
+    code, out, err = await darkroom(
+        service_environment, "publish", "upload", "--recipe", "sound-effect", "--param", "seconds=9"
+    )
+
+    assert (code, out) == (2, "")
+    assert "prompt: is missing" in err
+    with pytest.raises(aio_pika.exceptions.QueueEmpty):
+        await published(service_environment["AMQP_URL"])
+
+
+async def test_a_broker_that_is_away_is_a_sentence(service_environment: dict[str, str]) -> None:
+    away = service_environment | {"AMQP_URL": "amqp://guest:hush@127.0.0.1:9/"}
+
+    code, _, err = await darkroom(
+        away, "publish", "upload", "--recipe", "sound-effect", "--param", "prompt=rain"
+    )
+
+    assert code == 1
+    assert err.startswith("not ordered:")
+    assert "hush" not in err
+    assert "Traceback" not in err
+
+
+async def test_a_job_is_shown_with_its_live_fields(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    slot = await a_slot(database, SlotState.RUNNING)
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE prediction SET progress = 0.4")
+
+    code, out, err = await darkroom(service_environment, "jobs", "show", str(slot.job_id), "--json")
+    _, text, _ = await darkroom(
+        service_environment, "jobs", "show", str(slot.job_id), "--locale", "ko"
+    )
+
+    assert code == 0, err
+    shown = json.loads(out)["job"]
+    assert shown["sentence"]["en"] == "It is being made (40 %)."
+    assert shown["replicate_status"] == "processing"
+    assert (shown["stored"], shown["n"], shown["report"]) == (0, 1, "pending")
+    assert 0.3 < shown["progress"] < 0.5
+    assert "token" not in json.loads(out)["predictions"][0]
+    assert "만들고 있습니다(40%)." in text
+
+
+async def test_jobs_are_listed_with_their_sentences(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    running = await a_slot(database, SlotState.RUNNING, prediction_id="p1")
+    failed = await a_slot(database, SlotState.FAILED, prediction_id="p2")
+
+    _, out, err = await darkroom(service_environment, "jobs", "list", "--json")
+    _, text, _ = await darkroom(service_environment, "jobs", "list", "--locale", "ko")
+
+    listed = {each["id"]: each for each in json.loads(out)}
+    assert set(listed) == {str(running.job_id), str(failed.job_id)}, err
+    assert listed[str(running.job_id)]["sentence"]["ko"] == "만들고 있습니다."
+    assert "만들고 있습니다." in text
+
+
+async def test_watching_a_job_that_nobody_ordered_ends_with_a_sentence(
+    service_environment: dict[str, str],
+) -> None:
+    job_id = uuid4()
+
+    code, _, err = await darkroom(service_environment, "jobs", "watch", str(job_id))
+
+    assert code == 1
+    assert f"no job {job_id} is known here" in err
+
+
+async def test_watching_ends_with_the_job_and_says_by_its_code_how(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    slot = await a_slot(database, SlotState.FAILED)
+    async with database.transaction() as tx:
+        await tx.execute(
+            "UPDATE job SET state = 'failed', failed = 1, ended_at = now() WHERE id = $1",
+            slot.job_id,
+        )
+
+    code, out, err = await darkroom(
+        service_environment, "jobs", "watch", str(slot.job_id), "--json"
+    )
+
+    assert code == 1, err
+    told = json.loads(out.splitlines()[-1])
+    assert (told["state"], told["progress"], told["report"]) == ("failed", 1.0, None)
+
+
+def _bucket(env: dict[str, str]) -> BucketSettings:
+    return BucketSettings.model_validate(
+        {
+            name.lower(): value
+            for name, value in env.items()
+            if name.lower() in BucketSettings.model_fields
+        }
+    )

@@ -1,0 +1,218 @@
+"""What somebody types to order a job: taken as it is meant, or refused with what is wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.__main__ import app
+from services.cli.reading import read_params, the_recipe
+from shared.recipes import RECIPES, validated
+from tests.support import photos
+
+CONCEPTS = the_recipe("studio-concepts")
+BRIEF = [
+    "prompt=a river",
+    'surface={"width": 12, "height": 8}',
+    'colours=["#112233", "#ddeeff"]',
+]
+
+
+def ordering(*words: str) -> tuple[int, str]:
+    """The exit code and everything said; nothing is published, for there is nowhere to."""
+    done = CliRunner().invoke(app, ["publish", "upload", *words], env={"COLUMNS": "200"})
+    return done.exit_code, done.output
+
+
+# ---- parameters
+
+
+def test_lists_and_objects_are_written_as_json() -> None:
+    assert read_params(CONCEPTS, [*BRIEF, "dither=true", "strength=0.5"]) == {
+        "prompt": "a river",
+        "surface": {"width": 12, "height": 8},
+        "colours": ["#112233", "#ddeeff"],
+        "dither": True,
+        "strength": 0.5,
+    }
+
+
+@pytest.mark.parametrize("text", ["42", "true", "null", "3.5", "a = b", "[sic]", "{x}"])
+def test_text_stays_text_whatever_it_looks_like(text: str) -> None:
+    assert read_params(the_recipe("sound-effect"), [f"prompt={text}"]) == {"prompt": text}
+
+
+def test_text_may_be_quoted_as_json_too() -> None:
+    assert read_params(the_recipe("sound-effect"), [r'prompt="a\nb"']) == {"prompt": "a\nb"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "told"),
+    [
+        ("variations", ["count=99"], "count: Input should be less than or equal to 10"),
+        ("variations", ["count=two"], "count: Input should be a valid integer"),
+        ("variations", ["colour=blue"], "no parameter 'colour'; it has count, prompt"),
+        ("variations", ["count"], "'count' is not name=value"),
+        ("variations", ["=3"], "'=3' is not name=value"),
+        ("variations", ["count=1", "count=2"], "count is given twice"),
+        ("studio-concepts", BRIEF[:2], "colours: is missing"),
+        ("studio-concepts", [*BRIEF[:2], "colours=[#112233]"], "colours is not JSON"),
+        ("studio-concepts", [*BRIEF[:2], 'colours=["red", "#112233"]'], "colours.0"),
+        ("studio-concepts", [BRIEF[0], 'surface={"width": 1}', BRIEF[2]], "surface.height"),
+        (
+            "studio-concepts",
+            [BRIEF[0], 'surface={"width": 90, "height": 1}', BRIEF[2]],
+            "one side may be 6 times as long as the other",
+        ),
+        ("sound-effect", [], "prompt: is missing"),
+        ("sound-effect", ["prompt=x", "seconds=500"], "seconds: Input should be less"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_with_what_it_may_be(
+    recipe: str, given: list[str], told: str, tmp_path: Path
+) -> None:
+    words = ["--recipe", recipe, *(word for one in given for word in ("--param", one))]
+    if recipe == "variations":
+        photo = tmp_path / "photo.png"
+        photo.write_bytes(photos.a_tiny_photo())
+        words += ["--photo", str(photo)]
+
+    code, said = ordering(*words)
+
+    assert code == 2
+    assert told in said
+    assert f"`darkroom recipes {recipe}`" in said
+    assert "Traceback" not in said
+
+
+# ---- sources
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--recipe", "oil-painting"], "there is no recipe 'oil-painting'; there is variations"),
+        (
+            ["--recipe", "restoration"],
+            "restoration needs an original: give --photo or --source-url",
+        ),
+        (
+            ["--recipe", "sound-effect", "--source-url", "https://example.com/a.png"],
+            "sound-effect takes no original",
+        ),
+        (["--source-url", "http://example.com/a.png"], "must be an https URL"),
+        (["--source-url", "https://me:secret@example.com/a.png"], "must be an https URL"),
+        (["--source-url", "https://example.com/a.png", "--timezone", "Mars/Base"], "Mars/Base"),
+        (["--source-url", "https://example.com/a.png", "--metadata", "[1]"], "not a JSON object"),
+        (["--source-url", "https://example.com/a.png", "--metadata", "{"], "not JSON"),
+        (
+            ["--source-url", "https://example.com/a.png", "--external-ref", "x" * 201],
+            "external_ref: String should have at most 200 characters",
+        ),
+        (
+            ["--source-url", "https://example.com/a.png", "--deadline-seconds", "9999999"],
+            "deadline_seconds",
+        ),
+    ],
+    ids=[
+        *("recipe", "no photo", "photo for words", "http", "user info"),
+        *("zone", "metadata list", "metadata junk", "long reference", "deadline"),
+    ],
+)
+def test_an_order_that_cannot_be_planned_is_not_published(words: list[str], told: str) -> None:
+    code, said = ordering(*words)
+
+    assert code == 2
+    assert told in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "the photo is empty"),
+        (b"GIF89a", "variations takes image/jpeg, image/png, image/webp; this file is image/gif"),
+        (photos.a_text_called_jpg(), "this file is none that we know"),
+    ],
+    ids=["empty", "gif", "text"],
+)
+def test_a_photo_that_the_recipe_does_not_take_is_refused(
+    data: bytes, told: str, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(data)
+
+    code, said = ordering("--photo", str(photo))
+
+    assert code == 2
+    assert told in said
+
+
+def test_a_photo_and_a_url_are_one_too_many(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(photos.a_tiny_photo())
+
+    code, said = ordering("--photo", str(photo), "--source-url", "https://example.com/a.png")
+
+    assert code == 2
+    assert "not both" in said
+
+
+# ---- what can be ordered
+
+
+def listing(*words: str) -> str:
+    done = CliRunner().invoke(app, ["recipes", *words], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_every_recipe_is_listed_with_each_of_its_parameters(recipe: Any) -> None:
+    told = listing(recipe.name)
+
+    assert recipe.title["en"] in told
+    assert recipe.model({name: each.default for name, each in recipe.settings.items()}) in told
+    for parameter in recipe.params.__dataclass_fields__:
+        assert parameter in told
+    assert f"darkroom publish upload --recipe {recipe.name}" in told
+
+
+def test_the_limits_are_told_in_words() -> None:
+    told = " ".join(listing().split())
+
+    assert "count whole number, 1 to 10 else 3" in told
+    assert "colours list of 2 to 32: text like ^#" in told
+    assert "width: number, more than 0, at most 1000" in told
+    assert "seed whole number, 0 to 999999" in told
+    assert "dither true or false else false" in told
+    assert "prompt text, 1 to 2000 characters needed" in told
+
+
+def test_programs_get_the_parameters_as_json_schema() -> None:
+    told = {each["name"]: each for each in json.loads(listing("--json"))}
+
+    assert set(told) == {recipe.name for recipe in RECIPES}
+    assert told["sound-effect"]["source"] == "none"
+    assert told["variations"]["params"]["properties"]["count"]["maximum"] == 10
+
+
+def test_titles_come_in_korean_too() -> None:
+    assert "배경 음악" in listing("--locale", "ko")
+
+
+def test_a_recipe_that_there_is_not_is_told_with_those_that_there_are() -> None:
+    done = CliRunner().invoke(app, ["recipes", "oil-painting"])
+
+    assert done.exit_code == 2
+    assert "there is variations, restoration" in done.output
+
+
+def test_what_the_demo_orders_can_be_planned() -> None:
+    from services.cli.demo import PARAMS
+
+    for name, params in PARAMS.items():
+        assert validated(the_recipe(name), params)
+    assert {recipe.name for recipe in RECIPES} - set(PARAMS) == {"variations", "restoration"}
