@@ -143,6 +143,7 @@ async def test_a_webhook_that_says_nothing_new_is_still_the_last_one(database: D
         seen.append((await the_purchase(database, slot)).last_webhook_at)
 
     assert seen[0] is not None
+    assert seen[1] is not None
     assert seen[1] > seen[0]
 
 
