@@ -20,6 +20,7 @@ from shared.errors import Permanent
 from shared.validation import sentence
 
 ARTIFACTS_TOLD = 200  # more than that, and an event says `truncated` instead
+MISSING_TOLD = 200
 
 
 def _https(url: str) -> str:
@@ -132,6 +133,20 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """What an ended job lacks of what was ordered: a slot, or (``index``) one output of a slot.
+
+    ``code`` is the slot's failure code, ``not_done`` where the job ended first, or ``left_out`` for
+    an output that could not be used beside others that could.
+    """
+
+    ordinal: int
+    code: str
+    detail: str
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactsStored:
     """Every usable file of one slot lies in our bucket: the slot is closed."""
 
@@ -175,7 +190,11 @@ class JobDeadlineReached:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEnded:
-    """What the three ends of a job tell alike."""
+    """What the three ends of a job tell alike.
+
+    ``missing`` is what was ordered and is not among the artifacts; ``notes`` say, in English, how
+    the order was carried out; ``cost`` is in US dollars, of every attempt, None where unknown.
+    """
 
     job_id: UUID
     recipe: str
@@ -186,6 +205,8 @@ class JobEnded:
     external_ref: str | None = None
     artifacts: tuple[Artifact, ...] = ()
     truncated: bool = False
+    missing: tuple[Missing, ...] = ()
+    notes: tuple[str, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     created_at: datetime | None = None
     ended_at: datetime | None = None

@@ -8,7 +8,12 @@ from uuid import UUID
 
 import structlog
 
-from services.aggregator.ending import how_it_ended, reason_of_failure
+from services.aggregator.ending import (
+    how_it_ended,
+    reason_of_failure,
+    reason_of_partial,
+    what_is_missing,
+)
 from shared.db import artifacts, jobs, journal, predictions, slots
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Job
@@ -97,8 +102,11 @@ class EndJobs:
     async def _end(
         self, tx: Connection, job: Job, end: JobState, *, reason: str | None, cause: Envelope
     ) -> None:
+        missing = what_is_missing(await slots.of_job(tx, job.id))
         if end is JobState.FAILED:
-            reason = reason_of_failure(await slots.of_job(tx, job.id), given=reason)
+            reason = reason_of_failure(job, missing, given=reason)
+        elif end is JobState.COMPLETED:
+            reason = reason_of_partial(job, missing, given=reason)
         # Open slots are canceled by the generator when it hears of the end; they count as canceled
         # here, in the transaction that ends the job, because they cannot count any other way now.
         open_slots = job.n - job.stored - job.failed - job.canceled
@@ -109,6 +117,7 @@ class EndJobs:
             ended,
             await artifacts.of_job(tx, job.id),
             await predictions.of_job(tx, job.id),
+            missing,
             self.recipes.get(job.recipe),
         )
         await journal.say(tx, state(fact, source="aggregator", now=self.now(), causation=cause))

@@ -190,6 +190,7 @@ def _purchases(recipe: Configured, inputs: Sequence[SlotInput]) -> list[NewSlot]
             model=recipe.model,
             input=dict(slot.input),
             seed=slot.seed,
+            expects=slot.expects,
             finish=[asdict(step) for step in slot.finish],
         )
         for ordinal, slot in enumerate(inputs, start=1)

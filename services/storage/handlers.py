@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from services.storage.files import Files, Output
+from services.storage.finish import Step
 from services.storage.outputs import left_out
 from services.storage.verdict import (
     DATA_REMOVED,
@@ -140,6 +141,8 @@ class StoreOutputs:
             attempt=won.attempt,
             seed=won.slot.seed,
             prediction_id=won.prediction_id,
+            expects=won.slot.expects,
+            finish=tuple(Step(**step) for step in won.slot.finish),
         )
         try:
             return Tried(index=index, came_to=await self.files.copy(output))
@@ -147,8 +150,8 @@ class StoreOutputs:
             return Tried(index=index, came_to=error)
 
     async def _store(self, won: Won, stored: Stored, envelope: Envelope) -> None:
-        made = len(stored.artifacts) + len(stored.skipped)
-        skipped = (*stored.skipped, *left_out(made, won.slot.input))
+        outputs = {file.index for file in stored.artifacts} | {s.index for s in stored.skipped}
+        skipped = (*stored.skipped, *left_out(len(outputs), won.slot.input))
         fact = ArtifactsStored(
             job_id=won.job_id,
             ordinal=won.ordinal,
@@ -158,8 +161,11 @@ class StoreOutputs:
         )
         async with self.database.transaction() as tx:
             slot = await _still_waits(tx, won)
-            if slot is None or await slots.move(tx, slot, _move(slot, News.SAVED)) is None:
+            if slot is None:
                 return  # its job ended, or another delivery was faster
+            told = [asdict(one) for one in skipped]
+            if await slots.move(tx, slot, _move(slot, News.SAVED), skipped=told) is None:
+                return
             for artifact in stored.artifacts:
                 await artifacts.insert(tx, won.job_id, artifact)
             said = state(fact, source="storage", now=self.now(), causation=envelope)

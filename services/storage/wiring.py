@@ -1,12 +1,14 @@
 """Storage, put together."""
 
 from services.storage.files import Files
+from services.storage.finish import Finishing
 from services.storage.handlers import StoreOutputs
 from services.storage.settings import Settings
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.db.parked import Parked
+from shared.media import audio, steps
 from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.recipes.again import again_rule
@@ -23,6 +25,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         files=Files(
             await connections.downloads(settings),
             await connections.bucket(settings),
+            Finishing(steps.FINISH, at_once=settings.storage_finishes_at_once),
+            probe=audio.probe,
             at_once=settings.storage_files_at_once,
             decodes_at_once=settings.storage_decodes_at_once,
         ),

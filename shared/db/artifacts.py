@@ -24,13 +24,15 @@ async def insert(tx: Connection, job_id: UUID, artifact: Artifact) -> bool:
 
 
 async def of_job(tx: Connection, job_id: UUID) -> list[Artifact]:
-    """The files of a job: its original first, then slot by slot in the order of the outputs."""
+    """The files of a job in display order: its original, what was prepared, then slot by slot, best
+    first where they are scored, and each output before what was derived from it."""
     rows = await tx.fetch(
         """
         SELECT *
           FROM artifact
          WHERE job_id = $1
-      ORDER BY ordinal NULLS FIRST, attempt, index, variant NULLS FIRST, key
+      ORDER BY ordinal NULLS FIRST, attempt NULLS FIRST, score DESC NULLS LAST, index,
+               variant NULLS FIRST, key
         """,
         job_id,
     )

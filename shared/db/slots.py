@@ -5,7 +5,7 @@ by ordinal, then predictions.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,13 +20,15 @@ DETAIL_KEPT = 2000  # characters of a failure's words
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSlot:
-    """A purchase to come. ``input`` holds object references, never links; ``finish`` are the steps
-    (``step``, ``variant``, ``options``) that derive files from its outputs."""
+    """A purchase to come. ``input`` holds object references, never links; ``expects`` is what each
+    output must be (image, audio, video; None: anything); ``finish`` are the steps (``step``,
+    ``variant``, ``options``) that derive files from its outputs."""
 
     ordinal: int
     model: str
     input: dict[str, Any]
     seed: int | None = None
+    expects: str | None = None
     finish: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -66,16 +68,17 @@ async def insert_all(tx: Connection, job_id: UUID, slots: Sequence[NewSlot]) -> 
     """The slots of a new job, all due now. The commit rings ``slots_due``."""
     await tx.execute(
         """
-        INSERT INTO slot (job_id, ordinal, model, input, seed, finish, due_at)
-        SELECT $1, ordinal, model, input::jsonb, seed, finish::jsonb, now()
-          FROM unnest($2::int[], $3::text[], $4::text[], $5::bigint[], $6::text[])
-               AS new (ordinal, model, input, seed, finish)
+        INSERT INTO slot (job_id, ordinal, model, input, seed, expects, finish, due_at)
+        SELECT $1, ordinal, model, input::jsonb, seed, expects, finish::jsonb, now()
+          FROM unnest($2::int[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[])
+               AS new (ordinal, model, input, seed, expects, finish)
         """,
         job_id,
         [slot.ordinal for slot in slots],
         [slot.model for slot in slots],
         [json.dumps(slot.input) for slot in slots],
         [slot.seed for slot in slots],
+        [slot.expects for slot in slots],
         [json.dumps(slot.finish) for slot in slots],
     )
     tx.makes_slots_due = True
@@ -104,13 +107,15 @@ async def move(
     expires_at: datetime | None = None,
     code: FailureCode | None = None,
     detail: str | None = None,
+    skipped: Sequence[Mapping[str, Any]] = (),
 ) -> Slot | None:
     """Move ``slot``, as it was read, by what ``shared.domain.slot.decide`` said.
 
     None: somebody moved it first; read it again and decide again. To ``pending`` it is due in
     ``due_in`` (now, if None) and forgets winner and expiry, since it will be bought again.
     ``lease`` belongs to ``creating``; ``winner`` and ``expires_at`` to ``succeeded``; ``code`` and
-    ``detail`` to ``failed``. The commit rings ``slots_due`` where the slot is to be bought.
+    ``detail`` to ``failed``; ``skipped`` to ``stored``. The commit rings ``slots_due`` where the
+    slot is to be bought.
     """
     pending = to.to is SlotState.PENDING
     row = await tx.fetchrow(
@@ -125,6 +130,7 @@ async def move(
                expires_at = CASE WHEN $6 = 'pending' THEN NULL ELSE coalesce($11, expires_at) END,
                failure_code = $12,
                failure_detail = $13,
+               skipped = $14,
                moved_at = now()
          WHERE job_id = $1
            AND ordinal = $2
@@ -146,6 +152,7 @@ async def move(
         expires_at,
         code,
         None if detail is None else detail[:DETAIL_KEPT],
+        [dict(one) for one in skipped],
     )
     if row is None:
         return None

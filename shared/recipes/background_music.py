@@ -52,6 +52,7 @@ def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
     return (
         SlotInput(
             seed=seed,
+            expects="audio",
             input={
                 "prompt": params["prompt"],
                 "duration": bought_seconds(params),
@@ -90,6 +91,8 @@ BACKGROUND_MUSIC = Recipe(
     params=BackgroundMusicParams,
     inputs=inputs,
     notes=notes,
+    # Its logs tell how far it is.
+    webhook_events=("start", "logs", "completed"),
     # A minute of music took 90 s.
     typical_run=timedelta(seconds=120),
     report_sections=("sounds", "outcome"),

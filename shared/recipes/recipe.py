@@ -83,11 +83,13 @@ class SlotInput:
     ``input`` goes to the model as it stands, but that ``{"object": key}`` becomes a link at the
     moment of the create. ``seed`` is what the input says as seed, if it says one: it also names
     the slot where nothing else does. ``finish`` is written down with the slot, so that an order in
-    flight is finished as it was planned, whatever a later version of its recipe says.
+    flight is finished as it was planned, whatever a later version of its recipe says. ``expects``
+    is what each output must be (``image``, ``audio`` or ``video``) by its bytes; None: anything.
     """
 
     input: Mapping[str, Any]
     seed: int | None = None
+    expects: str | None = None
     prepare: tuple[Preparation, ...] = ()
     finish: tuple[FinishStep, ...] = ()
 

@@ -27,6 +27,7 @@ def inputs(order: Order, config: Mapping[str, str]) -> tuple[SlotInput, ...]:
     return (
         SlotInput(
             seed=seed,
+            expects="image",
             input={
                 "input_image": {"object": order.source_key},
                 "seed": seed,

@@ -51,6 +51,7 @@ def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
     return (
         SlotInput(
             seed=seed,
+            expects="audio",
             input={
                 "prompt": params["prompt"],
                 "negative_prompt": params["negative_prompt"],
@@ -87,6 +88,8 @@ SOUND_EFFECT = Recipe(
     params=SoundEffectParams,
     inputs=inputs,
     notes=notes,
+    # Its logs tell how far it is.
+    webhook_events=("start", "logs", "completed"),
     # It ran for 9 s, and was cold for minutes before.
     typical_run=timedelta(seconds=60),
     report_sections=("sounds", "outcome"),

@@ -86,6 +86,7 @@ def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
     return (
         SlotInput(
             seed=seed,
+            expects="image",
             prepare=(stencil,),
             input={
                 "image": {"object": stencil.key},

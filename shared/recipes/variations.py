@@ -45,6 +45,7 @@ def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:
     return tuple(
         SlotInput(
             seed=seed,
+            expects="image",
             input={
                 "image": {"object": order.source_key},
                 "prompt": params["prompt"],

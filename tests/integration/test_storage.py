@@ -5,8 +5,10 @@ import base64
 import hashlib
 import io
 import random
+import threading
 import tracemalloc
-from collections.abc import AsyncIterator
+import wave
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +19,7 @@ import pytest_asyncio
 from PIL import Image
 
 from services.storage.files import Files, Output
+from services.storage.finish import Finishing, Make
 from services.storage.handlers import StoreOutputs
 from shared.db import artifacts, journal
 from shared.db.connection import Database
@@ -27,6 +30,9 @@ from shared.downloads import Downloads, open_downloads
 from shared.envelope import Envelope
 from shared.errors import DatabaseUnavailable, Permanent, Transient
 from shared.events import Artifact, ArtifactsStored, SlotFailed, read
+from shared.media import audio
+from shared.media.made import Made
+from shared.media.steps import FINISH
 from shared.objects import Bucket, open_bucket
 from shared.settings import BucketSettings, DownloadSettings
 from tests.support.file_host import FileHost, a_file_host
@@ -45,6 +51,7 @@ from tests.support.purchases import (
     the_purchase,
     the_slot,
 )
+from tests.support.waiting import eventually
 
 S = SlotState
 HOUR = timedelta(hours=1)
@@ -55,6 +62,30 @@ def a_picture(kind: str = "PNG", size: tuple[int, int] = (32, 24)) -> bytes:
     file = io.BytesIO()
     Image.effect_noise(size, 80).convert("RGB").save(file, kind)
     return file.getvalue()
+
+
+def a_sound(*, seconds: float) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        dice = random.Random(1)
+        sound.writeframes(dice.randbytes(round(seconds * 8000) * 2))
+    return file.getvalue()
+
+
+async def to_finish(storage: "Storage", *steps: dict[str, Any], **columns: Any) -> UUID:
+    """The job of a running slot whose outputs are to be finished."""
+    slot = await a_slot(storage.database, S.RUNNING)
+    async with storage.database.transaction() as tx:
+        await tx.execute(
+            "UPDATE slot SET finish = $2, expects = $3 WHERE job_id = $1",
+            slot.job_id,
+            list(steps),
+            columns.get("expects"),
+        )
+    return slot.job_id
 
 
 def succeeded(output: Any, *, prediction_id: str = PREDICTION, **more: Any) -> Envelope:
@@ -70,10 +101,28 @@ def succeeded(output: Any, *, prediction_id: str = PREDICTION, **more: Any) -> E
 class Storage:
     """The handler on real parts, and the eyes of a test on them."""
 
-    def __init__(self, database: Database, bucket: Bucket, downloads: Downloads) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bucket: Bucket,
+        downloads: Downloads,
+        steps: Mapping[str, Make] = FINISH,
+    ) -> None:
         self.database = database
         self.bucket = bucket
-        self.files = Files(downloads, bucket, at_once=8, decodes_at_once=2)
+        self.downloads = downloads
+        self.files = Files(
+            downloads,
+            bucket,
+            Finishing(steps, at_once=2),
+            probe=audio.probe,
+            at_once=8,
+            decodes_at_once=2,
+        )
+
+    def with_steps(self, **steps: Make) -> "Storage":
+        """The same parts, and steps that a test brings."""
+        return Storage(self.database, self.bucket, self.downloads, steps)
 
     def handler(self, *, again: AgainRule = never, now: datetime = NOON) -> StoreOutputs:
         return StoreOutputs(
@@ -110,6 +159,10 @@ class Storage:
         said = await self.closing(job_id)
         assert said is not None
         return read(SlotFailed, said)
+
+
+async def _fetched(host: FileHost) -> bool:
+    return bool(host.requests)
 
 
 @pytest_asyncio.fixture
@@ -198,12 +251,12 @@ async def test_every_shape_of_output_is_understood(
 
 async def test_sound_is_stored_as_sound(storage: Storage, host: FileHost) -> None:
     slot = await a_slot(storage.database, S.RUNNING)
-    sound = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(200)
 
-    await storage.hear(succeeded(host.serve("/out.mp3", sound)))
+    await storage.hear(succeeded(host.serve("/out.mp3", a_sound(seconds=1.5))))
 
     (artifact,) = await storage.artifacts(slot.job_id)
     assert (artifact.content_type, artifact.width) == ("audio/wav", None)
+    assert artifact.seconds == pytest.approx(1.5, abs=0.01)
     assert artifact.key.endswith(".wav")
 
 
@@ -294,10 +347,10 @@ async def test_a_job_that_ends_meanwhile_takes_no_files(
     slot = await a_slot(storage.database, S.RUNNING)
     copy = Files.copy
 
-    async def ends_during(files: Files, output: Output) -> Artifact:
-        artifact = await copy(files, output)
+    async def ends_during(files: Files, output: Output) -> tuple[Artifact, ...]:
+        copied = await copy(files, output)
         await end_job(storage.database, slot.job_id)
-        return artifact
+        return copied
 
     monkeypatch.setattr(Files, "copy", ends_during)
     await storage.hear(succeeded(host.serve("/a", a_picture())))
@@ -305,6 +358,203 @@ async def test_a_job_that_ends_meanwhile_takes_no_files(
     assert (await the_slot(storage.database, slot.job_id)).state is S.CANCELED
     assert await storage.artifacts(slot.job_id) == []
     assert await storage.closing(slot.job_id) is None
+
+
+# ---- finishing
+
+UPPER = {"step": "upper", "variant": "loud", "options": {"by": 2}}
+
+
+def upper(data: bytes, options: Mapping[str, Any]) -> Made:
+    """A step that makes of a picture the length of its bytes, and likes long ones."""
+    made = b"%d" % (len(data) * options["by"])
+    return Made(data=made, content_type="image/png", width=1, height=2, score=len(data) / 1e9)
+
+
+def spoilt(data: bytes, _options: Mapping[str, Any]) -> Made:
+    raise Permanent(f"no good: {len(data)} bytes")
+
+
+async def test_each_output_is_stored_with_what_its_slots_steps_make_of_it(
+    storage: Storage, host: FileHost
+) -> None:
+    job_id = await to_finish(storage, UPPER)
+    pictures = [a_picture(), a_picture(size=(64, 64))]
+
+    await storage.with_steps(upper=upper).hear(
+        succeeded([host.serve(f"/{n}", picture) for n, picture in enumerate(pictures)])
+    )
+
+    small, large = pictures
+    files = await storage.artifacts(job_id)
+    assert [(file.kind, file.index, file.variant) for file in files] == [
+        ("generated", 1, None),  # the better one first
+        ("derived", 1, "loud"),
+        ("generated", 0, None),
+        ("derived", 0, "loud"),
+    ]
+    assert [file.score for file in files] == [len(large) / 1e9] * 2 + [len(small) / 1e9] * 2
+    assert files[1].key == f"jobs/{job_id}/derived/1-1-1-loud.png"
+    assert await storage.bucket.get_bytes(files[1].key, limit=99) == b"%d" % (2 * len(large))
+    assert (files[1].width, files[1].height) == (1, 2)
+    assert set((await storage.stored(job_id)).artifacts) == set(files)
+
+
+async def test_one_output_that_cannot_be_finished_does_not_fail_the_others(
+    storage: Storage, host: FileHost
+) -> None:
+    job_id = await to_finish(storage, UPPER)
+    bad = a_picture(size=(8, 8))
+
+    def but_one(data: bytes, options: Mapping[str, Any]) -> Made:
+        return spoilt(data, options) if data == bad else upper(data, options)
+
+    await storage.with_steps(upper=but_one).hear(
+        succeeded([host.serve("/a", a_picture()), host.serve("/b", bad)])
+    )
+
+    [skipped] = (await storage.stored(job_id)).skipped
+    slot = await the_slot(storage.database, job_id)
+    assert (skipped.index, skipped.why) == (1, f"no good: {len(bad)} bytes")
+    assert slot.skipped == [{"index": 1, "why": skipped.why}]
+    assert {file.index for file in await storage.artifacts(job_id)} == {0}
+    assert not any("1-1-1" in key for key in await storage.keys(job_id))
+
+
+async def test_outputs_of_which_none_can_be_finished_fail_the_slot(
+    storage: Storage, host: FileHost
+) -> None:
+    job_id = await to_finish(storage, UPPER)
+
+    with pytest.raises(Permanent, match="no good"):
+        await storage.with_steps(upper=spoilt).hear(succeeded(host.serve("/a", a_picture())))
+
+    assert (await storage.failed(job_id)).code is FailureCode.UNUSABLE_OUTPUT
+    assert await storage.keys(job_id) == []
+
+
+async def test_a_step_that_did_not_work_out_this_time_is_done_again(
+    storage: Storage, host: FileHost
+) -> None:
+    job_id = await to_finish(storage, UPPER)
+    tries: list[int] = []
+
+    def at_last(data: bytes, options: Mapping[str, Any]) -> Made:
+        tries.append(1)
+        if len(tries) == 1:
+            raise Transient("the program hung and was killed")
+        return upper(data, options)
+
+    news_of_it = succeeded(host.serve("/a", a_picture()))
+    with pytest.raises(Transient, match="hung"):
+        await storage.with_steps(upper=at_last).hear(news_of_it)
+    await storage.with_steps(upper=at_last).hear(replace(news_of_it, attempts=1))
+
+    assert (await the_slot(storage.database, job_id)).state is S.STORED
+    assert len(await storage.artifacts(job_id)) == 2
+
+
+async def test_a_step_that_nobody_knows_here_is_said(storage: Storage, host: FileHost) -> None:
+    job_id = await to_finish(storage, UPPER)
+
+    with pytest.raises(Permanent, match="no step 'upper'"):
+        await storage.with_steps().hear(succeeded(host.serve("/a", a_picture())))
+
+    assert "no step 'upper'" in (await storage.failed(job_id)).detail
+
+
+async def test_a_death_between_finishing_and_commit_doubles_nothing(
+    storage: Storage, host: FileHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await to_finish(storage, UPPER)
+    news_of_it = succeeded(host.serve("/a", a_picture()))
+
+    async def dies(*_about: object) -> bool:
+        raise DatabaseUnavailable("the process dies here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(artifacts, "insert", dies)
+        with pytest.raises(DatabaseUnavailable):
+            await storage.with_steps(upper=upper).hear(news_of_it)
+    assert await storage.artifacts(job_id) == []
+    await storage.with_steps(upper=upper).hear(news_of_it)
+
+    assert sorted(f.key for f in await storage.artifacts(job_id)) == await storage.keys(job_id)
+    assert len(await storage.keys(job_id)) == 2
+
+
+async def test_the_loop_goes_on_while_a_step_works(storage: Storage, host: FileHost) -> None:
+    job_id = await to_finish(storage, UPPER)
+    may_end = threading.Event()
+
+    def slow(data: bytes, options: Mapping[str, Any]) -> Made:
+        assert may_end.wait(20)
+        return upper(data, options)
+
+    handling = asyncio.create_task(
+        storage.with_steps(upper=slow).hear(succeeded(host.serve("/a", a_picture())))
+    )
+    await eventually("the file was fetched", lambda: _fetched(host))
+    may_end.set()  # from the loop: it would never come here if the step held it
+    await handling
+
+    assert (await the_slot(storage.database, job_id)).state is S.STORED
+
+
+async def test_no_more_steps_at_once_than_are_allowed(storage: Storage, host: FileHost) -> None:
+    job_id = await to_finish(storage, UPPER)
+    running, most, lock = [0], [0], threading.Lock()
+    together = threading.Barrier(2, timeout=20)
+
+    def counted(data: bytes, options: Mapping[str, Any]) -> Made:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        together.wait()
+        with lock:
+            running[0] -= 1
+        return upper(data, options)
+
+    await storage.with_steps(upper=counted).hear(
+        succeeded([host.serve(f"/{n}", a_picture()) for n in range(4)])
+    )
+
+    assert most == [2]
+    assert len(await storage.artifacts(job_id)) == 8
+
+
+async def test_the_palette_step_stores_a_concept_in_the_colours_asked_for(
+    storage: Storage, host: FileHost
+) -> None:
+    colours = ["#101010", "#e0e0e0", "#c03020"]
+    step = {"step": "palette", "variant": "quantised", "options": {"colours": colours}}
+    job_id = await to_finish(storage, step, expects="image")
+
+    await storage.hear(succeeded(host.serve("/a", a_picture(size=(64, 48)))))
+
+    generated, derived = await storage.artifacts(job_id)
+    picture = Image.open(io.BytesIO(await storage.bucket.get_bytes(derived.key, limit=99_999)))
+    found = {"#" + bytes(pixel).hex() for _, pixel in picture.convert("RGB").getcolors() or ()}  # type: ignore[arg-type]
+    assert found <= set(colours)
+    assert (derived.width, derived.height) == (64, 48)
+    assert generated.score == derived.score is not None
+
+
+@pytest.mark.parametrize(
+    ("expects", "made"), [("audio", "picture"), ("image", "sound"), ("video", "picture")]
+)
+async def test_a_good_file_of_the_wrong_kind_is_not_taken(
+    storage: Storage, host: FileHost, expects: str, made: str
+) -> None:
+    job_id = await to_finish(storage, expects=expects)
+    data = a_picture() if made == "picture" else a_sound(seconds=1)
+
+    with pytest.raises(Permanent, match=f"where {expects} was ordered"):
+        await storage.hear(succeeded(host.serve("/a", data)))
+
+    failed = await storage.failed(job_id)
+    assert failed.code is FailureCode.UNUSABLE_OUTPUT
+    assert await storage.keys(job_id) == []
 
 
 # ---- what cannot be used

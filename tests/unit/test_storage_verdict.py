@@ -23,6 +23,9 @@ GONE, BAD = Gone("gone (404)"), Permanent("not a picture")
 SLOW = Transient("429", retry_after=timedelta(seconds=9))
 
 
+MINE = (OURS,)
+
+
 def judge(*came_to: Any, last_try: bool = False, too_late: bool = False) -> Stored | Lost | Later:
     tried = [Tried(index=n, came_to=one) for n, one in enumerate(came_to)]
     return verdict(tried, last_try=last_try, too_late=too_late)
@@ -34,18 +37,18 @@ def code(*came_to: Any, **when: bool) -> FailureCode | None:
 
 
 def test_all_that_is_ours_is_stored() -> None:
-    assert judge(OURS, OURS) == Stored(artifacts=(OURS, OURS), skipped=())
+    assert judge(MINE, MINE) == Stored(artifacts=(OURS, OURS), skipped=())
 
 
 def test_what_is_not_ours_beside_what_is_is_said_by_its_index() -> None:
-    judged = judge(GONE, OURS, BAD)
+    judged = judge(GONE, MINE, BAD)
 
     assert isinstance(judged, Stored)
     assert [(s.index, s.why) for s in judged.skipped] == [(0, "gone (404)"), (2, "not a picture")]
 
 
 def test_as_long_as_something_may_come_nothing_is_decided() -> None:
-    assert judge(OURS, SLOW, BAD) == Later(reason="429", retry_after=timedelta(seconds=9))
+    assert judge(MINE, SLOW, BAD) == Later(reason="429", retry_after=timedelta(seconds=9))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_a_slot_without_a_file_fails_by_name(
 
 @pytest.mark.parametrize("when", [{"last_try": True}, {"too_late": True}])
 def test_in_the_end_what_is_ours_is_kept(when: dict[str, bool]) -> None:
-    judged = judge(OURS, SLOW, **when)
+    judged = judge(MINE, SLOW, **when)
 
     assert isinstance(judged, Stored)
     assert [s.index for s in judged.skipped] == [1]
@@ -92,7 +95,7 @@ def test_only_what_a_person_can_see_into_is_kept_for_a_look() -> None:
     }
 
 
-@given(st.lists(st.sampled_from([OURS, GONE, BAD, SLOW])), st.booleans(), st.booleans())
+@given(st.lists(st.sampled_from([MINE, GONE, BAD, SLOW])), st.booleans(), st.booleans())
 def test_the_last_word_is_always_spoken_in_the_end(
     came_to: list[Any], last_try: bool, too_late: bool
 ) -> None:
@@ -101,7 +104,7 @@ def test_the_last_word_is_always_spoken_in_the_end(
     if last_try or too_late:
         assert not isinstance(judged, Later)
     if isinstance(judged, Lost):
-        assert OURS not in came_to
+        assert MINE not in came_to
         assert judged.news in (News.EXPIRED, News.UNUSABLE, News.NOT_STORED)
         assert judged.detail
     if isinstance(judged, Stored):

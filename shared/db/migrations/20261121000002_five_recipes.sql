@@ -2,6 +2,8 @@
 
 -- What is derived from a slot's outputs, as it was planned: [{"step", "variant", "options"}].
 ALTER TABLE slot ADD COLUMN finish jsonb NOT NULL DEFAULT '[]';
+-- What each output must be; null: whatever the model makes.
+ALTER TABLE slot ADD COLUMN expects text CHECK (expects IN ('image', 'audio', 'video'));
 -- Outputs that could not be used beside others that could: [{"index", "why"}].
 ALTER TABLE slot ADD COLUMN skipped jsonb NOT NULL DEFAULT '[]';
 
