@@ -17,10 +17,10 @@ def faults(error: ValidationError, *, whole: str) -> list[tuple[str, str]]:
             if fault["type"] == "missing"
             else fault["msg"].removeprefix("Value error, "),
         )
-        for fault in error.errors(include_input=False, include_url=False)[:MOST]
+        for fault in error.errors(include_input=False, include_url=False)
     ]
 
 
 def sentence(error: ValidationError, *, whole: str) -> str:
-    """The faults in one line."""
-    return "; ".join(f"{field}: {what}" for field, what in faults(error, whole=whole))
+    """The first faults in one line."""
+    return "; ".join(f"{field}: {what}" for field, what in faults(error, whole=whole)[:MOST])

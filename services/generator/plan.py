@@ -149,9 +149,11 @@ class PlanJobs:
         if (ordered.recipe, ordered.external_ref) != (job.recipe, job.external_ref):
             return False
         try:
-            return dict(self._check(envelope, ordered).order.params) == job.params
+            params = self._check(envelope, ordered).order.params
         except Permanent:
             return job.n == 0  # it could not be planned then either
+        # Parameters that the recipe got since are none of the job's.
+        return all(params.get(name) == value for name, value in job.params.items())
 
     def _job(self, envelope: Envelope, request: Request, *, n: int) -> NewJob:
         fact = request.fact

@@ -405,7 +405,6 @@ async def note_still_running(
            AND p.status = 'processing'
            AND s.job_id = p.job_id
            AND s.ordinal = p.ordinal
-           AND s.attempt = p.attempt
            AND s.state = 'running'
      RETURNING p.*
         """,

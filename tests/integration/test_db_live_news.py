@@ -142,9 +142,10 @@ async def test_a_webhook_that_says_nothing_new_is_still_the_last_one(database: D
         assert recorded.outcome is Outcome.NOTHING_NEW
         seen.append((await the_purchase(database, slot)).last_webhook_at)
 
-    assert seen[0] is not None
-    assert seen[1] is not None
-    assert seen[1] > seen[0]
+    first, second = seen
+    assert first is not None
+    assert second is not None
+    assert second > first
 
 
 async def test_a_question_does_not_forget_the_last_webhook(database: Database) -> None:

@@ -1,6 +1,7 @@
 """Following: verdicts decide on another attempt; the end of a job closes what it leaves open."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -16,7 +17,7 @@ from shared.envelope import Envelope
 from shared.errors import Permanent
 from shared.events import JobCanceled, state
 from tests.support.purchases import news
-from tests.support.shop import Shop, open_shop
+from tests.support.shop import Row, Shop, open_shop
 from tests.support.waiting import eventually
 
 
@@ -128,6 +129,45 @@ async def test_the_end_of_a_job_heard_twice_does_nothing_more(shop: Shop) -> Non
     await close.hear(ended)
 
     assert await shop.slots(job_id) == before
+
+
+@pytest.mark.system("T3")
+async def test_prediction_address_and_start_are_kept_from_the_first_news_on(shop: Shop) -> None:
+    shop.emulator.faults.add("slow_run")
+    job_id = await shop.one_slot()
+    await shop.buy_one()
+
+    (queued,) = await shop.purchases(job_id)
+    assert (await shop.job(job_id))["state"] == "queued"
+    (bought,) = shop.bought()
+    address = f"{shop.emulator.url}/v1/predictions/{bought['prediction']}"
+    assert (queued["prediction_id"], queued["url"]) == (bought["prediction"], address)
+
+    # The real start is in the news of the run, not in that of the queue.
+    started = news(bought["prediction"], "processing", started_at="2026-06-01T12:00:01.5Z")
+    await shop.follower().hear(await shop.ear.hears("prediction.started"))
+    await shop.follower().hear(started)
+
+    (running,) = await shop.purchases(job_id)
+    assert running["url"] == address
+    assert running["started_at"] == datetime(2026, 6, 1, 12, 0, 1, 500_000, tzinfo=UTC)
+    assert (await shop.job(job_id))["state"] == "running"
+
+
+async def test_a_purchase_carries_the_price_hint_of_its_recipe(shop: Shop) -> None:
+    job_id = await shop.one_slot()
+    await shop.buy_one()
+    bought = await eventually_final(shop, job_id)
+
+    assert (bought["micros_per_second"], bought["micros_per_output"]) == (975, 0)
+    assert bought["cost_micros"] == round(bought["predict_seconds"] * 975)
+
+
+async def eventually_final(shop: Shop, job_id: UUID) -> Row:
+    """The purchase of the job's only slot, once its verdict is heard."""
+    await shop.follower().hear(await shop.ear.hears("prediction.succeeded"))
+    (row,) = await shop.purchases(job_id)
+    return row
 
 
 async def _failures(shop: Shop, job_id: UUID) -> bool:

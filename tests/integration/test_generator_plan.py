@@ -86,6 +86,7 @@ async def test_the_original_is_recorded_by_what_it_is(shop: Shop) -> None:
     assert (original["width"], original["height"], original["bytes"]) == (64, 48, len(data))
 
 
+@pytest.mark.system("T1")
 async def test_the_same_order_twice_is_one_job(shop: Shop) -> None:
     order = await with_original(shop, a_photo())
 
@@ -112,6 +113,43 @@ async def test_another_order_for_the_same_job_changes_nothing_and_is_seen(shop: 
     assert second["outcome"] == "conflicting"
 
 
+@pytest.mark.system("T1")
+@pytest.mark.parametrize(
+    ("more", "outcome"),
+    [
+        ({}, "duplicate"),
+        ({"params": {"count": 3}}, "duplicate"),  # as the recipe has it anyhow
+        ({"params": {"count": 4}}, "conflicting"),
+        ({"params": {"count": 99}}, "conflicting"),
+        ({"recipe": "restoration"}, "conflicting"),
+    ],
+)
+async def test_a_second_order_is_told_from_a_second_delivery_by_what_it_asks_for(
+    shop: Shop, more: dict[str, Any], outcome: str
+) -> None:
+    order = await with_original(shop, a_photo())
+    await shop.planner().hear(an_order(order))
+    before = await shop.job(UUID(order["job_id"]))
+
+    await shop.planner().hear(an_order(order | more, event_id="order-2"))
+
+    assert await shop.job(UUID(order["job_id"])) == before
+    (second,) = await shop.rows("SELECT outcome FROM journal WHERE event_id = $1", "order-2")
+    assert second["outcome"] == outcome
+
+
+@pytest.mark.system("T1")
+async def test_an_order_that_failed_is_not_planned_by_its_second_delivery(shop: Shop) -> None:
+    order = await with_original(shop, a_photo()) | {"params": {"count": 99}}
+    await refused(shop, order)
+
+    await shop.planner().hear(an_order(order, event_id="order-2"))
+
+    assert (await shop.job(UUID(order["job_id"])))["state"] == "failed"
+    (second,) = await shop.rows("SELECT outcome FROM journal WHERE event_id = $1", "order-2")
+    assert second["outcome"] == "duplicate"
+
+
 async def test_an_order_that_names_no_job_has_the_one_that_its_event_names(shop: Shop) -> None:
     job_id = identity.job_id_of_order("test", "order-1")
     key = keys.originals(job_id) + "photo.jpg"
@@ -130,6 +168,46 @@ async def test_an_original_may_lie_in_an_agreed_folder(shop: Shop) -> None:
     await shop.planner(folders=("uploads/",)).hear(an_order(order))
 
     assert (await shop.job(job_id))["n"] == 3
+
+
+async def test_one_original_in_an_agreed_folder_is_an_artifact_of_each_of_its_jobs(
+    shop: Shop,
+) -> None:
+    key = f"uploads/{uuid4()}.jpg"
+    await shop.bucket.put(key, a_photo(), content_type="image/jpeg")
+    planner, jobs = shop.planner(folders=("uploads/",)), [uuid4(), uuid4()]
+
+    for number, job_id in enumerate(jobs):
+        order = {"recipe": "variations", "job_id": str(job_id), "source": {"key": key}}
+        await planner.hear(an_order(order, event_id=f"order-{number}"))
+
+    files = await shop.rows("SELECT * FROM artifact WHERE key = $1", key)
+    assert {file["job_id"] for file in files} == set(jobs)
+    assert len({file["id"] for file in files}) == 2
+
+
+@pytest.mark.system("A4")
+async def test_what_is_rounded_is_said_with_the_acceptance(shop: Shop) -> None:
+    order = {
+        "recipe": "sound-effect",
+        "job_id": str(uuid4()),
+        "params": {"prompt": "rain on a tin roof", "seconds": 3.4},
+    }
+
+    await shop.planner().hear(an_order(order))
+
+    assert (await shop.slot(UUID(order["job_id"])))["input"]["seconds_total"] == 4  # type: ignore[arg-type]
+    (accepted,) = await shop.rows("SELECT body FROM journal WHERE type = 'job.accepted'")
+    assert json.loads(accepted["body"])["notes"] == [
+        "The model takes whole seconds: 4 s are made and cut to 3.4 s."
+    ]
+
+
+async def test_where_nothing_is_to_be_said_nothing_is(shop: Shop) -> None:
+    await shop.planner().hear(an_order(await with_original(shop, a_photo())))
+
+    (accepted,) = await shop.rows("SELECT body FROM journal WHERE type = 'job.accepted'")
+    assert json.loads(accepted["body"])["notes"] == []
 
 
 @pytest.mark.parametrize(

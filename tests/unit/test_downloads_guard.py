@@ -49,6 +49,13 @@ def test_only_the_hosts_that_are_configured_are_asked() -> None:
         checked("https://replicate.delivery/a", ())
 
 
+def test_a_refusal_names_the_setting_that_could_allow_it() -> None:
+    with pytest.raises(Forbidden, match="is not among SOURCE_HOSTS"):
+        checked("https://evil.example/a", HOSTS, setting="SOURCE_HOSTS")
+    with pytest.raises(Forbidden, match="not allowed: SOURCE_HOSTS names no host"):
+        checked("https://evil.example/a", (), setting="SOURCE_HOSTS")
+
+
 def test_the_emulators_origin_is_reached_where_a_setting_opens_it() -> None:
     assert checked("http://127.0.0.1:8400/outputs/a", HOSTS, EMULATOR).port == 8400
 
