@@ -61,6 +61,9 @@ def fault(bad: str, case: Case) -> dict[str, Any]:
             return {"fault": "nsfw", "drop": "all" if case.index is None else [case.index]}
         case "truncated":
             return {"fault": "short_file", **outputs}
+        case "wrong type" if case.index is None:
+            # A good file, of the other kind.
+            return {"fault": "wrong_file", "what": "wav" if case.photo else "png"}
         case "wrong type":
             return {"fault": "not_an_image", **outputs}
         case _ if case.index is None:
