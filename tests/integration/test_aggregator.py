@@ -287,7 +287,7 @@ async def test_at_the_deadline_enough_completes_the_job_and_what_was_open_is_sai
         (3, "unfinished"),
     ]
     assert (told.reason or "").startswith("the job's deadline passed; 1 of 3 stored; missing: ")
-    assert "slot 1 (unfinished: the provider had not begun)" in (told.reason or "")
+    assert "slot 1 (unfinished: it waited for the provider to begin)" in (told.reason or "")
 
 
 @pytest.mark.parametrize("params", [{"count": 3}, {"count": 3, "at_least": 2}])
