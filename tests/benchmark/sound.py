@@ -9,7 +9,6 @@ alternate, so that a busy machine is busy for both.
 import argparse
 import io
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -125,13 +124,16 @@ def measured(data: bytes, form: str, rounds: int) -> None:
 def memory(file: Path) -> None:
     """Trim ``file`` in a process that has done nothing else, and say what it took."""
     data = file.read_bytes()
-    before = own_most()
-    ended, theirs = threading.Event(), 0
+    us, ended = psutil.Process(), threading.Event()
+    before = ours = us.memory_info().rss
+    theirs = 0
 
+    # Sampled: what the kernel notes as the most is inherited by a process from who started it.
     def watch() -> None:
-        nonlocal theirs
-        while not ended.wait(0.002):
-            for child in psutil.Process().children():
+        nonlocal ours, theirs
+        while not ended.wait(0.001):
+            ours = max(ours, us.memory_info().rss)
+            for child in us.children():
                 with suppress(psutil.Error):
                     # On its way it is still us, or a program that bounds it.
                     if child.name().startswith("ffmpeg"):
@@ -143,14 +145,9 @@ def memory(file: Path) -> None:
     ended.set()
     watcher.join()
     say(
-        f"  most memory: {own_most() - before:.0f} MB more of ours, {theirs / 1e6:.0f} MB of "
+        f"  most memory: {(ours - before) / 1e6:.0f} MB more of ours, {theirs / 1e6:.0f} MB of "
         f"ffmpeg's, {(len(data) + len(made.data)) / 1e6:.1f} MB in files without a name"
     )
-
-
-def own_most() -> float:
-    """In MB, since the beginning of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
