@@ -52,6 +52,7 @@ async def examine(chosen: DoctorSettings) -> list[Finding]:
         "bucket": _bucket,
         "replicate": _replicate,
         "webhooks": _webhooks,
+        "ffmpeg": _ffmpeg,
     }
     return [await _examined(part, check, chosen) for part, check in checks.items()]
 
@@ -118,3 +119,12 @@ async def _webhooks(chosen: DoctorSettings) -> str:
     if is_loopback(chosen.public_base_url) and not is_loopback(chosen.replicate_base_url):
         return "PUBLIC_BASE_URL is loopback: no webhook is asked for, Replicate is asked instead"
     return f"Replicate will call {chosen.public_base_url}/webhooks/replicate"
+
+
+async def _ffmpeg(_: DoctorSettings) -> str:
+    from shared.media.ffmpeg import ffmpeg_version, guarded
+
+    version = await asyncio.to_thread(ffmpeg_version)
+    if not await asyncio.to_thread(guarded):
+        return f"{version}; setpriv and prlimit are missing, so only our deadline bounds it"
+    return f"{version}; bounded by the kernel, and ends with us"
