@@ -20,6 +20,7 @@ from shared.errors import Permanent
 from shared.validation import sentence
 
 ARTIFACTS_TOLD = 200  # more than that, and an event says `truncated` instead
+MISSING_TOLD = 200
 
 
 def _https(url: str) -> str:
@@ -171,8 +172,27 @@ class JobDeadlineReached:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """What a job ended without, and why: a slot, or one output (``index``) of a slot that is stored.
+
+    ``code`` is a failed slot's own; ``skipped`` for one output; ``unfinished`` for a slot that was
+    open when the job ended.
+    """
+
+    ordinal: Ordinal
+    code: str
+    detail: str
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobEnded:
-    """What the three ends of a job tell alike."""
+    """What the three ends of a job tell alike.
+
+    ``artifacts`` are in display order. ``cost`` (US dollars) counts every purchase whose price is
+    known, also those that came to nothing. ``missing`` are the first of what is not there, and
+    ``notes`` what the recipe says about how the order was carried out.
+    """
 
     job_id: UUID
     recipe: str
@@ -189,6 +209,8 @@ class JobEnded:
     predict_seconds: float = 0.0
     cost: float | None = None
     reason: str | None = None
+    missing: tuple[Missing, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from services.aggregator.ending import how_it_ended, reason_of_failure
+from services.aggregator.ending import how_it_ended, missing_of, reason_of_end
 from shared.db import artifacts, jobs, journal, predictions, slots
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Job
@@ -17,6 +17,7 @@ from shared.domain.slot import SlotState
 from shared.envelope import Envelope
 from shared.errors import Permanent, Transient
 from shared.events import (
+    MISSING_TOLD,
     ArtifactsStored,
     JobCancelRequested,
     JobDeadlineReached,
@@ -25,6 +26,7 @@ from shared.events import (
     state,
 )
 from shared.recipes.recipe import Recipe
+from shared.recipes.standing import notes_of
 
 log = structlog.get_logger()
 
@@ -97,8 +99,9 @@ class EndJobs:
     async def _end(
         self, tx: Connection, job: Job, end: JobState, *, reason: str | None, cause: Envelope
     ) -> None:
-        if end is JobState.FAILED:
-            reason = reason_of_failure(await slots.of_job(tx, job.id), given=reason)
+        missing = missing_of(await slots.lacking(tx, job.id, limit=MISSING_TOLD))
+        if end is not JobState.CANCELED:
+            reason = reason_of_end(_tally(job), missing, given=reason)
         # Open slots are canceled by the generator when it hears of the end; they count as canceled
         # here, in the transaction that ends the job, because they cannot count any other way now.
         open_slots = job.n - job.stored - job.failed - job.canceled
@@ -109,10 +112,22 @@ class EndJobs:
             ended,
             await artifacts.of_job(tx, job.id),
             await predictions.of_job(tx, job.id),
-            self.recipes.get(job.recipe),
+            missing,
+            self._notes(job),
         )
         await journal.say(tx, state(fact, source="aggregator", now=self.now(), causation=cause))
-        log.info(fact.type, job_id=str(job.id), n=job.n, stored=job.stored, failed=job.failed)
+        log.info(
+            fact.type,
+            job_id=str(job.id),
+            n=job.n,
+            stored=job.stored,
+            failed=job.failed,
+            reason=reason,
+        )
+
+    def _notes(self, job: Job) -> tuple[str, ...]:
+        recipe = self.recipes.get(job.recipe)
+        return tuple(words["en"] for words in notes_of(recipe, job)) if recipe else ()
 
 
 def _read(envelope: Envelope) -> Heard:

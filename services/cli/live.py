@@ -50,7 +50,7 @@ COLOURS = {
 }
 
 _RECIPES = {recipe.name: recipe for recipe in RECIPES}
-_PERCENT = re.compile(r" ?\(\d+ ?%\)")
+_PERCENT = re.compile(r" ?\((\d+) ?%\)")
 
 
 class Tongue(StrEnum):
@@ -207,8 +207,8 @@ class Lines:
             self._tell(f"{named}  {view.live.sentence[self._tongue]}")
 
     def _tell(self, line: str, detail: str = "") -> None:
-        # A percent more is no news for a log.
-        news = _PERCENT.sub("", line)
+        # A percent more is no news for a log; a quarter is.
+        news = _PERCENT.sub(lambda percent: "¼" * (int(percent[1]) // 25), line)
         if news in self._told:
             return
         self._told.add(news)

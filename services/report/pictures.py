@@ -7,6 +7,7 @@ from PIL import Image
 
 from services.report.view import Picture, Share
 from shared.media.images import UnusableImage, decode, orientation_of, plain
+from shared.media.sniff import sniff
 from shared.media.thumbnail import thumbnail
 
 # A picture of so few colours is made of areas: counted, and kept exact where it fits as it is.
@@ -24,19 +25,21 @@ def for_page(data: bytes, *, edge: int) -> Picture:
     JPEG, or WebP where something shows through or the colours are few. Blocks for as long as it
     decodes. Raises Undisplayable.
     """
+    colours: tuple[Share, ...] = ()
     try:
-        picture = decode(data, edge=edge)
-        colours = _few_colours(picture)
-        # Scaled down, areas get edges in colours of their own: a picture like any other.
-        exact = _exact(picture) if colours and max(picture.size) <= edge else None
-        if exact is not None:
-            return Picture(
-                content_type="image/webp",
-                data=exact,
-                width=picture.width,
-                height=picture.height,
-                colours=colours,
-            )
+        if sniff(data) != "image/jpeg":  # which has no areas of one colour, whatever it shows
+            picture = decode(data)
+            colours = _few_colours(picture)
+            # Scaled down, areas get edges in colours of their own: a picture like any other.
+            exact = _exact(picture) if colours and max(picture.size) <= edge else None
+            if exact is not None:
+                return Picture(
+                    content_type="image/webp",
+                    data=exact,
+                    width=picture.width,
+                    height=picture.height,
+                    colours=colours,
+                )
         made = thumbnail(data, edge=edge)
     except UnusableImage as error:
         raise Undisplayable(str(error)) from error
@@ -51,9 +54,7 @@ def for_page(data: bytes, *, edge: int) -> Picture:
 
 def _few_colours(picture: Image.Image) -> tuple[Share, ...]:
     """The colours of a picture that has few and hides nothing; none of any other."""
-    if picture.format not in ("PNG", "WEBP", "GIF") or picture.has_transparency_data:
-        return ()
-    if picture.mode not in ("RGB", "P", "L", "1"):
+    if picture.has_transparency_data or picture.mode not in ("RGB", "P", "L", "1"):
         return ()
     counted: list[tuple[int, tuple[int, int, int]]] | None
     counted = picture.convert("RGB").getcolors(FEW_COLOURS)  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from services.report import sounds
 from services.report.compose import People
 from services.report.handlers import PublishReports
 from services.report.pictures import for_page
@@ -12,7 +13,8 @@ from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.db.parked import Parked
-from shared.errors import Misconfigured, Permanent
+from shared.errors import Misconfigured
+from shared.media import audio, waveform
 from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.runtime import Worker
@@ -37,8 +39,15 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         async with decoding:
             return await asyncio.to_thread(for_page, data, edge=edge)
 
-    async def listen(_data: bytes) -> Sound:
-        raise Permanent("sounds are not read yet")
+    async def listen(data: bytes) -> Sound:
+        async with decoding:
+            return await asyncio.to_thread(
+                sounds.for_page,
+                data,
+                small_copy=audio.small_copy,
+                peaks=waveform.peaks,
+                loudness=audio.loudness,
+            )
 
     publish_reports = PublishReports(
         database=database,

@@ -1,48 +1,68 @@
 """One output on its way: fetched, looked at, put into our bucket. The same whenever repeated."""
 
 import asyncio
-from dataclasses import dataclass
-from uuid import UUID
+from collections.abc import Callable
+from typing import BinaryIO, Protocol
 
+from services.storage.finish import Finishing
+from services.storage.outputs import Output
+from services.storage.threads import in_thread
 from shared.domain import identity, keys
 from shared.downloads import Downloaded, Downloads
+from shared.errors import Permanent
 from shared.events import Artifact
-from shared.media.images import ImageInfo, UnusableImage, measure
+from shared.media.images import measure
 from shared.objects import Bucket
 
+KINDS = {"image": "a picture", "audio": "a sound", "video": "a film"}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """One output of a prediction: where it is, and whose it is."""
 
-    url: str
-    index: int
-    job_id: UUID
-    ordinal: int
-    attempt: int
-    seed: int | None
-    prediction_id: str
+class WrongKind(Permanent):
+    """A file of another kind than the model was asked for, or none that we keep."""
+
+
+class Sound(Protocol):
+    """What is asked of a sound that was looked at."""
+
+    @property
+    def seconds(self) -> float: ...
+
+
+# Decodes the whole of a sound. Blocking. Raises Permanent for what is none, or is cut off.
+Listen = Callable[[BinaryIO], Sound]
 
 
 class Files:
     """Copies outputs, so many at once and no more, whoever asks."""
 
     def __init__(
-        self, downloads: Downloads, bucket: Bucket, *, at_once: int, decodes_at_once: int
+        self,
+        downloads: Downloads,
+        bucket: Bucket,
+        finishing: Finishing,
+        *,
+        listen: Listen | None,
+        at_once: int,
+        decodes_at_once: int,
     ) -> None:
         self._downloads = downloads
         self._bucket = bucket
+        self._finishing = finishing
+        self._listen = listen
         self._under_way = asyncio.Semaphore(at_once)
         self._decoding = asyncio.Semaphore(decodes_at_once)
 
-    async def copy(self, output: Output) -> Artifact:
-        """The artifact that the output has become: its bytes lie in our bucket, checked.
+    async def copy(self, output: Output) -> tuple[Artifact, ...]:
+        """What the output has become: its own bytes and what is derived from them, in our bucket.
 
-        Never overwrites: what an earlier try put is left, if it is the same. Raises Gone, Permanent
-        (Forbidden, TooLarge, Unfetchable, UnusableImage, ObjectDiffers) or Transient.
+        The output is never overwritten: what an earlier try put is left, if it is the same. Raises
+        Gone, Permanent (Forbidden, TooLarge, Unfetchable, WrongKind, UnusableImage, ObjectDiffers)
+        or Transient.
         """
+        # Its place is kept while it is finished: what was fetched lies on the disk until then.
         async with self._under_way, self._downloads.fetch(output.url) as fetched:
-            content_type, picture = await self._look_at(fetched)
+            content_type = _kind_checked(fetched, output.makes)
+            width, height, seconds = await self._look_at(content_type, fetched.file)
             key = keys.generated(
                 output.job_id, output.ordinal, output.attempt, output.index, content_type
             )
@@ -54,7 +74,7 @@ class Files:
                 sha256=fetched.sha256,
                 disposition="attachment",
             )
-            return Artifact(
+            generated = Artifact(
                 id=identity.artifact_id(key),
                 kind="generated",
                 key=key,
@@ -64,18 +84,34 @@ class Files:
                 ordinal=output.ordinal,
                 attempt=output.attempt,
                 index=output.index,
-                width=picture.width if picture else None,
-                height=picture.height if picture else None,
+                width=width,
+                height=height,
+                seconds=seconds,
                 seed=output.seed,
                 prediction_id=output.prediction_id,
             )
+            return await self._finishing.finish(output, generated, fetched.file)
 
-    async def _look_at(self, fetched: Downloaded) -> tuple[str, ImageInfo | None]:
-        """Its type by its bytes, and its measures if it is a picture, which is decoded."""
-        if fetched.content_type is None:
-            raise UnusableImage("it is no file that we know")
-        if not fetched.content_type.startswith("image/"):
-            return fetched.content_type, None
-        async with self._decoding:
-            picture = await asyncio.to_thread(measure, fetched.file, alone=True)
-        return fetched.content_type, picture
+    async def _look_at(
+        self, content_type: str, file: BinaryIO
+    ) -> tuple[int | None, int | None, float | None]:
+        """Width and height of a picture, seconds of a sound; the whole of either is decoded."""
+        if content_type.startswith("image/"):
+            async with self._decoding:
+                picture = await in_thread(measure, file, alone=True)
+            return picture.width, picture.height, None
+        if content_type.startswith("audio/") and self._listen is not None:
+            async with self._decoding:
+                sound = await in_thread(self._listen, file)
+            return None, None, sound.seconds
+        return None, None, None
+
+
+def _kind_checked(fetched: Downloaded, makes: str | None) -> str:
+    """The content type by the bytes, if it is of the kind that was asked for."""
+    content_type = fetched.content_type
+    if content_type is None:
+        raise WrongKind("it is no file that we know")
+    if makes is not None and content_type.partition("/")[0] != makes:
+        raise WrongKind(f"it is {content_type}, not {KINDS.get(makes, makes)}")
+    return content_type

@@ -1,9 +1,10 @@
-"""Storage: Replicate deletes outputs after an hour, so copy them to our bucket first."""
+"""Storage: Replicate deletes outputs after an hour, so copy them to our bucket first, and derive
+what the recipe wants of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,8 +13,8 @@ from weakref import WeakValueDictionary
 import structlog
 from prometheus_client import Counter, Histogram
 
-from services.storage.files import Files, Output
-from services.storage.outputs import left_out
+from services.storage.files import Files
+from services.storage.outputs import Output, left_out, wanted_of
 from services.storage.verdict import (
     DATA_REMOVED,
     Later,
@@ -34,6 +35,7 @@ from shared.domain.slot import FailureCode, Move, News, SlotState, decide
 from shared.envelope import Envelope
 from shared.errors import Permanent, Transient
 from shared.events import ArtifactsStored, state
+from shared.recipes.recipe import Recipe
 
 log = structlog.get_logger()
 
@@ -59,8 +61,9 @@ TO_LOOK_AT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Won:
-    """A prediction whose files its slot waits for."""
+    """A prediction whose files its slot waits for. ``recipe`` is the name of the job's."""
 
+    recipe: str
     job_id: UUID
     ordinal: int
     attempt: int
@@ -81,6 +84,7 @@ class StoreOutputs:
 
     database: Database
     files: Files
+    recipes: Mapping[str, Recipe]
     again: AgainRule
     now: Clock
     attempts: int
@@ -104,7 +108,8 @@ class StoreOutputs:
         if won is None:
             return  # stored already, or its slot closed or was won without it
 
-        # Slow and repeatable, with no transaction open: the same event gives the same keys.
+        # Slow and repeatable, with no transaction open: fetched, checked, uploaded, finished. The
+        # same event gives the same keys.
         judged = await self._copy(won, last_try=envelope.attempts + 1 >= self.attempts)
 
         # Fast and atomic: state, artifacts and the fact commit as one, or not at all.
@@ -132,6 +137,7 @@ class StoreOutputs:
     async def _try(self, won: Won, index: int, url: str | None) -> Tried:
         if url is None:
             return Tried(index=index, came_to=Permanent("it is no address of a file"))
+        recipe = self.recipes.get(won.recipe)
         output = Output(
             url=url,
             index=index,
@@ -140,6 +146,8 @@ class StoreOutputs:
             attempt=won.attempt,
             seed=won.slot.seed,
             prediction_id=won.prediction_id,
+            makes=recipe.makes if recipe else None,
+            finish=wanted_of(won.slot.finish),
         )
         try:
             return Tried(index=index, came_to=await self.files.copy(output))
@@ -147,8 +155,8 @@ class StoreOutputs:
             return Tried(index=index, came_to=error)
 
     async def _store(self, won: Won, stored: Stored, envelope: Envelope) -> None:
-        made = len(stored.artifacts) + len(stored.skipped)
-        skipped = (*stored.skipped, *left_out(made, won.slot.input))
+        found = {file.index for file in stored.artifacts} | {one.index for one in stored.skipped}
+        skipped = (*stored.skipped, *left_out(len(found), won.slot.input))
         fact = ArtifactsStored(
             job_id=won.job_id,
             ordinal=won.ordinal,
@@ -158,8 +166,11 @@ class StoreOutputs:
         )
         async with self.database.transaction() as tx:
             slot = await _still_waits(tx, won)
-            if slot is None or await slots.move(tx, slot, _move(slot, News.SAVED)) is None:
+            if slot is None:
                 return  # its job ended, or another delivery was faster
+            kept = [asdict(skip) for skip in skipped]
+            if await slots.move(tx, slot, _move(slot, News.SAVED), skipped=kept) is None:
+                return
             for artifact in stored.artifacts:
                 await artifacts.insert(tx, won.job_id, artifact)
             said = state(fact, source="storage", now=self.now(), causation=envelope)
@@ -224,7 +235,8 @@ class StoreOutputs:
 async def _won(tx: Connection, recorded: Recorded, envelope: Envelope) -> Won | None:
     """What there is to store; None: nothing, or no more."""
     slot, bought, news = recorded.slot, recorded.prediction, recorded.news
-    if slot is None or bought is None or news is None or not recorded.wins:
+    job = recorded.job
+    if job is None or slot is None or bought is None or news is None or not recorded.wins:
         return None
     if slot.state is not SlotState.SUCCEEDED or slot.expires_at is None:
         return None
@@ -232,6 +244,7 @@ async def _won(tx: Connection, recorded: Recorded, envelope: Envelope) -> Won | 
         # It never overwrites what is known: the journal keeps the body that came first.
         news = await _first_heard(tx, envelope) or news
     return Won(
+        recipe=job.recipe,
         job_id=slot.job_id,
         ordinal=slot.ordinal,
         attempt=bought.attempt,

@@ -13,6 +13,8 @@ class Settings(BrokerSettings, DatabaseSettings, BucketSettings, DownloadSetting
     storage_files_at_once: Annotated[int, Field(ge=1, le=200)] = 8
     # A decoded picture is up to a hundred times its file.
     storage_decodes_at_once: Annotated[int, Field(ge=1, le=16)] = 1
+    # Each holds a whole output in memory, and keeps a core busy.
+    storage_finishes_at_once: Annotated[int, Field(ge=1, le=16)] = 2
     storage_most_files: Annotated[int, Field(ge=1, le=1000)] = 100
     # About 50 minutes of patience, for files that live an hour: they are paid for.
     storage_attempts: Annotated[int, Field(ge=1, le=100)] = 28

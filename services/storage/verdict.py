@@ -14,10 +14,10 @@ WORDS_KEPT = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One output and what came of it: an artifact, or why not."""
+    """One output and what came of it: its files, or why there are none."""
 
     index: int
-    came_to: Artifact | Permanent | Transient
+    came_to: tuple[Artifact, ...] | Permanent | Transient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def verdict(tried: Sequence[Tried], *, last_try: bool, too_late: bool) -> Verdic
     hour is over, so what failed now will not come. What is ours by then is kept, and the rest
     said: a part of what was paid for is better than nothing of it.
     """
-    ours = tuple(t.came_to for t in tried if isinstance(t.came_to, Artifact))
+    ours = tuple(file for t in tried if isinstance(t.came_to, tuple) for file in t.came_to)
     delayed = [t.came_to for t in tried if isinstance(t.came_to, Transient)]
     failures = [t for t in tried if isinstance(t.came_to, Exception)]
     if delayed and not (last_try or too_late):

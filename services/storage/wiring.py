@@ -1,12 +1,14 @@
 """Storage, put together."""
 
 from services.storage.files import Files
+from services.storage.finish import Finishing
 from services.storage.handlers import StoreOutputs
 from services.storage.settings import Settings
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.db.parked import Parked
+from shared.media import audio, steps
 from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.recipes.again import again_rule
@@ -18,15 +20,21 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     publisher = await connections.publisher(settings)
     subscriptions = await connections.subscriptions(settings)
 
+    bucket = await connections.bucket(settings)
+    known = {recipe.name: recipe for recipe in recipes.RECIPES}
+
     store_outputs = StoreOutputs(
         database=database,
         files=Files(
             await connections.downloads(settings),
-            await connections.bucket(settings),
+            bucket,
+            Finishing(bucket, steps.FINISH, at_once=settings.storage_finishes_at_once),
+            listen=getattr(audio, "probe", None),
             at_once=settings.storage_files_at_once,
             decodes_at_once=settings.storage_decodes_at_once,
         ),
-        again=again_rule({recipe.name: recipe for recipe in recipes.RECIPES}),
+        recipes=known,
+        again=again_rule(known),
         now=utc_now,
         attempts=settings.storage_attempts,
         most_files=settings.storage_most_files,

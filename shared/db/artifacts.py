@@ -24,13 +24,16 @@ async def insert(tx: Connection, job_id: UUID, artifact: Artifact) -> bool:
 
 
 async def of_job(tx: Connection, job_id: UUID) -> list[Artifact]:
-    """The files of a job: its original first, then slot by slot in the order of the outputs."""
+    """The files of a job as they are shown: what it began with, then slot by slot what was made,
+    where it was judged the best first, each output before what was derived from it."""
     rows = await tx.fetch(
         """
         SELECT *
           FROM artifact
          WHERE job_id = $1
-      ORDER BY ordinal NULLS FIRST, attempt, index, variant NULLS FIRST, key
+      ORDER BY array_position('{original,prepared}', kind) NULLS LAST,
+               ordinal NULLS LAST, attempt, score DESC NULLS LAST, index,
+               array_position('{generated,derived}', kind), variant, key
         """,
         job_id,
     )

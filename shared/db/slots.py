@@ -85,6 +85,23 @@ async def of_job(tx: Connection, job_id: UUID) -> list[Slot]:
     return _slots(await tx.fetch("SELECT * FROM slot WHERE job_id = $1 ORDER BY ordinal", job_id))
 
 
+async def lacking(tx: Connection, job_id: UUID, *, limit: int) -> list[Slot]:
+    """The first slots of a job that did not bring everything: not stored, or with outputs skipped."""
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM slot
+         WHERE job_id = $1
+           AND (state <> 'stored' OR skipped <> '[]')
+      ORDER BY ordinal
+         LIMIT $2
+        """,
+        job_id,
+        limit,
+    )
+    return _slots(rows)
+
+
 async def lock(tx: Connection, job_id: UUID, ordinal: int) -> Slot | None:
     """The slot, locked until the end of the transaction."""
     row = await tx.fetchrow(
@@ -104,13 +121,15 @@ async def move(
     expires_at: datetime | None = None,
     code: FailureCode | None = None,
     detail: str | None = None,
+    skipped: list[dict[str, Any]] | None = None,
 ) -> Slot | None:
     """Move ``slot``, as it was read, by what ``shared.domain.slot.decide`` said.
 
     None: somebody moved it first; read it again and decide again. To ``pending`` it is due in
     ``due_in`` (now, if None) and forgets winner and expiry, since it will be bought again.
     ``lease`` belongs to ``creating``; ``winner`` and ``expires_at`` to ``succeeded``; ``code`` and
-    ``detail`` to ``failed``. The commit rings ``slots_due`` where the slot is to be bought.
+    ``detail`` to ``failed``; ``skipped`` to ``stored``. The commit rings ``slots_due`` where the
+    slot is to be bought.
     """
     pending = to.to is SlotState.PENDING
     row = await tx.fetchrow(
@@ -125,6 +144,7 @@ async def move(
                expires_at = CASE WHEN $6 = 'pending' THEN NULL ELSE coalesce($11, expires_at) END,
                failure_code = $12,
                failure_detail = $13,
+               skipped = coalesce($14, skipped),
                moved_at = now()
          WHERE job_id = $1
            AND ordinal = $2
@@ -146,6 +166,7 @@ async def move(
         expires_at,
         code,
         None if detail is None else detail[:DETAIL_KEPT],
+        skipped,
     )
     if row is None:
         return None

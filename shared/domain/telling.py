@@ -185,11 +185,10 @@ def _missing(parts: Sequence[Part], words: Vocabulary) -> str:
 
 
 def _percent(parts: Sequence[Part], words: Vocabulary) -> str:
-    """How far those are that tell so, on average; those that do not are at their beginning."""
-    if all(part.progress is None for part in parts):
-        return ""
+    """How far they are on average, where any has told that it got anywhere."""
     mean = sum(part.progress or 0.0 for part in parts) / len(parts)
-    return words.percent.format(n=int(100 * mean + 1e-9))
+    percent = int(100 * mean + 1e-9)
+    return words.percent.format(n=percent) if percent else ""
 
 
 def _one_line(text: str) -> str:

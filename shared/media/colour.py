@@ -46,7 +46,7 @@ def _linear() -> NDArray[np.float64]:
     return np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
 
 
-_LINEAR = {kind: _linear().astype(kind) for kind in (np.float32, np.float64)}
+_LINEAR: dict[type, Floats] = {np.float32: _linear().astype(np.float32), np.float64: _linear()}
 
 
 class UnusablePalette(Permanent):
@@ -69,21 +69,36 @@ def palette_of(colours: Any) -> Bytes:
     return np.array([list(bytes.fromhex(colour[1:])) for colour in once], dtype=np.uint8)
 
 
+def products(points: Floats, vectors: Floats) -> Floats:
+    """point · vector for every pair: (…, 3) and (n, 3) to (…, n).
+
+    By hand: a library for matrices would start its threads for a product this thin, and they would
+    wait for each other longer than they work.
+    """
+    of_first, of_second, of_third = vectors.T
+    made: Floats = points[..., :1] * of_first
+    made += points[..., 1:2] * of_second
+    made += points[..., 2:] * of_third
+    return made
+
+
 def to_roots(srgb: Bytes, kind: type[np.float32 | np.float64] = np.float32) -> Floats:
     """The cube roots of the cones' answers, (…, 3): one straight step (``OKLAB``) from Oklab."""
-    red, green, blue = np.moveaxis(_LINEAR[kind][srgb], -1, 0)
-    roots = np.empty(srgb.shape, dtype=kind)
-    # By planes: three products and two sums cost less than the start of a matrix product this thin.
-    for place, (of_red, of_green, of_blue) in enumerate(_CONES.astype(kind)):
-        np.cbrt(of_red * red + of_green * green + of_blue * blue, out=roots[..., place])
-    return roots
+    return _by_planes(np.moveaxis(_LINEAR[kind][srgb], -1, 0), _CONES.astype(kind), np.cbrt)
 
 
 def to_oklab(srgb: Bytes, kind: type[np.float32 | np.float64] = np.float32) -> Floats:
     """sRGB bytes (…, 3) as Oklab (…, 3)."""
-    roots = to_roots(srgb, kind)
-    oklab: Floats = np.matmul(roots, OKLAB.T.astype(kind))
-    return oklab
+    return _by_planes(np.moveaxis(to_roots(srgb, kind), -1, 0), OKLAB.astype(kind), np.positive)
+
+
+def _by_planes(planes: Floats, matrix: Floats, then: np.ufunc) -> Floats:
+    """``then`` of ``matrix`` times each colour, from (3, …) to (…, 3)."""
+    made = np.empty((*planes.shape[1:], 3), dtype=planes.dtype)
+    for place, parts in enumerate(matrix):
+        total = sum(part * plane for part, plane in zip(parts, planes, strict=True))
+        then(total, out=made[..., place])
+    return made
 
 
 def to_srgb(oklab: Floats) -> Bytes:

@@ -107,6 +107,28 @@ def plain(picture: Image.Image) -> Image.Image:
     return picture if picture.mode in ("L", "RGB", "CMYK") else picture.convert("RGB")
 
 
+def strips(picture: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:
+    """``picture`` from top to bottom, ``rows`` at a time: the first row, and the strip made plain.
+
+    What a large picture is turned into on the way is then never there as a whole.
+    """
+    for top in range(0, picture.height, rows):
+        bottom = min(top + rows, picture.height)
+        yield top, plain(picture.crop((0, top, picture.width, bottom)))
+
+
+def smaller(picture: Image.Image, factor: int) -> Image.Image:
+    """A plain picture ``factor`` times smaller: each pixel the mean of a square. 1 keeps the size."""
+    if factor == 1:
+        return plain(picture)
+    rows = 64 * factor
+    pieces = [strip.reduce(factor) for _, strip in strips(picture, rows)]
+    whole = Image.new(pieces[0].mode, (pieces[0].width, sum(piece.height for piece in pieces)))
+    for number, piece in enumerate(pieces):
+        whole.paste(piece, (0, number * 64))
+    return whole
+
+
 def screen_colours(profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
     """What turns plain pictures whose numbers ``profile`` (ICC) explains into RGB, or RGBA, as
     screens mean it. Without a profile, or with a broken one, the numbers stand as they are."""

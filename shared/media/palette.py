@@ -17,8 +17,23 @@ from PIL import Image
 
 from shared.errors import Permanent
 from shared.media import ranking
-from shared.media.colour import OKLAB, Bytes, palette_of, to_oklab, to_roots
-from shared.media.images import decode, on_white, orientation_of, plain, screen_colours, upright
+from shared.media.colour import (
+    OKLAB,
+    Bytes,
+    Floats,
+    palette_of,
+    products,
+    to_oklab,
+    to_roots,
+)
+from shared.media.images import (
+    decode,
+    on_white,
+    orientation_of,
+    screen_colours,
+    strips,
+    upright,
+)
 from shared.media.made import Made
 
 STRIP = 1 << 18  # pixels that are worked on at once: their arrays stay near the processor
@@ -27,9 +42,10 @@ GRAIN = 0.15  # how much a mixture's coarseness counts against what it gains in 
 _BITS = 6  # of each channel tell the box of a colour: 2 ** 18 boxes, each of 4 levels a channel
 _LEVELS = 1 << (8 - _BITS)
 _BOXES = 1 << (3 * _BITS)
-_UNSEEN, _DIVIDED = -2, -1
+_SHARED, _CROWDED, _UNSEEN = -1, -2, -3  # by two colours; by more; not yet known
+ROUNDING = 1e-12  # what the proof may be wrong by; whatever is that close is looked at one by one
 
-Choices = NDArray[np.int16]
+Places = NDArray[np.intp]
 
 
 class UnusableOptions(Permanent):
@@ -65,19 +81,15 @@ def finish(data: bytes, options: Mapping[str, Any]) -> Made:
 def clamp(picture: Image.Image, palette: Bytes, *, dither: bool = False) -> Image.Image:
     """A copy of ``picture`` in mode P whose palette is ``palette``, as it lies (not turned)."""
     clamped = np.empty((picture.height, picture.width), dtype=np.uint8)
-    nearest = Nearest(palette)
-    mixed = Mixed(palette, nearest) if dither else None
+    nearest, mixed = Nearest(palette), Mixed(palette)
     to_screen = screen_colours(picture.info.get("icc_profile"))
-    rows = max(1, STRIP // picture.width)
-    for top in range(0, picture.height, rows):
-        bottom = min(top + rows, picture.height)
-        strip = on_white(to_screen(plain(picture.crop((0, top, picture.width, bottom)))))
-        pixels = np.asarray(strip).reshape(-1, 3)
-        if mixed is None:
-            chosen = nearest(pixels)
+    for top, strip in strips(picture, max(1, STRIP // picture.width)):
+        pixels = np.asarray(on_white(to_screen(strip))).reshape(-1, 3)
+        if dither:
+            chosen = mixed(pixels, grain(top, top + strip.height, picture.width).reshape(-1))
         else:
-            chosen = mixed(pixels, grain(top, bottom, picture.width).reshape(-1))
-        clamped[top:bottom] = chosen.reshape(bottom - top, picture.width)
+            chosen = nearest(pixels)
+        clamped[top : top + strip.height] = chosen.reshape(strip.height, picture.width)
     made = Image.fromarray(clamped, "P")
     made.putpalette(palette.tobytes())
     return made
@@ -109,47 +121,64 @@ def corners(boxes: NDArray[np.int32]) -> tuple[Bytes, Bytes]:
 
 
 class Nearest:
-    """The nearest colour of a palette for each pixel. Remembers the boxes it has met."""
+    """The nearest colour of a palette for each pixel. Remembers the boxes that it has met."""
 
     def __init__(self, palette: Bytes) -> None:
-        self.palette = palette
         colours = to_oklab(palette, np.float64)
         # |x - q|² less what all q share, for a pixel x = OKLAB · roots: offset - slope · roots.
         self._slopes = 2 * colours @ OKLAB
         self._offsets = (colours**2).sum(axis=1)
-        self._known: Choices = np.full(_BOXES, _UNSEEN, dtype=np.int16)
+        # For each box the colour that it has alone, or how many others reach into it, below zero.
+        self._known = np.full(_BOXES, _UNSEEN, dtype=np.int16)
+        # Where two share a box: the one named earlier, and the other.
+        self._pairs = np.zeros((_BOXES, 2), dtype=np.uint8)
 
     def __call__(self, pixels: Bytes) -> Bytes:
         """For pixels (n, 3) the places (n,) of their colours in the palette."""
         boxes = boxes_of(pixels)
         self._meet(boxes)
         chosen = self._known[boxes]
-        divided = np.flatnonzero(chosen == _DIVIDED)
-        chosen[divided] = self._one_by_one(pixels[divided])
+        shared = np.flatnonzero(chosen == _SHARED)
+        chosen[shared] = self._of_two(pixels[shared], *self._pairs[boxes[shared]].T)
+        crowded = np.flatnonzero(chosen == _CROWDED)
+        chosen[crowded] = self._of_all(pixels[crowded])
         return chosen.astype(np.uint8)
 
-    def _one_by_one(self, pixels: Bytes) -> Choices:
-        roots = to_roots(pixels, np.float64)
-        nearest: Choices = np.argmin(self._offsets - roots @ self._slopes.T, axis=1).astype(
-            np.int16
-        )
+    def _far(self, roots: Floats) -> Floats:
+        """How far each point is from each colour, up to what is the same for all colours."""
+        far: Floats = self._offsets - products(roots, self._slopes)
+        return far
+
+    def _of_all(self, pixels: Bytes) -> Places:
+        nearest: Places = np.argmin(self._far(to_roots(pixels, np.float64)), axis=1)
         return nearest
 
+    def _of_two(self, pixels: Bytes, earlier: Bytes, later: Bytes) -> Places:
+        roots = to_roots(pixels, np.float64)
+        slopes, offsets = self._slopes, self._offsets
+        lead = offsets[later] - offsets[earlier]
+        for part in range(3):
+            lead -= (slopes[later, part] - slopes[earlier, part]) * roots[:, part]
+        return np.where(lead < 0, later, earlier).astype(np.intp)
+
     def _meet(self, boxes: NDArray[np.int32]) -> None:
-        """Decide every box that is met for the first time: one colour's alone, or divided."""
-        met = np.bincount(boxes, minlength=_BOXES) > 0
-        new = np.flatnonzero(met & (self._known == _UNSEEN)).astype(np.int32)
+        """Find out, for every box that is met for the first time, whose it is."""
+        new = _first_met(boxes, self._known == _UNSEEN)
         low, high = (to_roots(corner, np.float64) for corner in corners(new))
-        middle, reach = (low + high) / 2, (high - low) / 2
-        far = (self._offsets - middle @ self._slopes.T).T
-        first = np.argmin(far, axis=0)
-        lead = far - far[first, np.arange(len(new))]
-        alone = np.ones(len(new), dtype=np.bool_)
-        for place, slope in enumerate(self._slopes):
-            # How much of its lead the first can lose on the way from the middle to any corner.
-            loss = (np.abs(slope - self._slopes[first]) * reach).sum(axis=1)
-            alone &= (lead[place] > loss) | (first == place)
-        self._known[new] = np.where(alone, first, _DIVIDED)
+        far, reach = self._far((low + high) / 2), (high - low) / 2
+        nearest = np.argmin(far, axis=1)
+        for place in np.unique(nearest):
+            mine = np.flatnonzero(nearest == place)
+            lead = far[mine] - far[mine, place][:, None]
+            # How much of its lead it can lose on the way from the middle to any corner.
+            loss = products(reach[mine], np.abs(self._slopes - self._slopes[place]))
+            rivals = lead <= loss + ROUNDING
+            rivals[:, place] = False
+            number = rivals.sum(axis=1)
+            self._known[new[mine]] = np.choose(np.minimum(number, 2), (place, _SHARED, _CROWDED))
+            rival = np.argmax(rivals, axis=1)
+            pair = np.stack((np.minimum(place, rival), np.maximum(place, rival)), axis=1)
+            self._pairs[new[mine]] = pair
 
 
 class Mixed:
@@ -160,44 +189,51 @@ class Mixed:
     mixture.
     """
 
-    def __init__(self, palette: Bytes, nearest: Nearest) -> None:
+    def __init__(self, palette: Bytes) -> None:
         self._palette = palette
-        self._nearest = nearest
+        self._nearest = Nearest(palette)
         self._colours = to_oklab(palette)
         self._met = np.zeros(_BOXES, dtype=np.bool_)
         self._first = np.zeros(_BOXES, dtype=np.uint8)
         self._other = np.zeros(_BOXES, dtype=np.uint8)
         self._share = np.zeros(_BOXES, dtype=np.float32)
+        self._has_ours = np.zeros(_BOXES, dtype=np.bool_)
+        self._has_ours[boxes_of(palette)] = True
 
     def __call__(self, pixels: Bytes, thresholds: NDArray[np.float32]) -> Bytes:
         """``thresholds`` (n,), from 0 to 1: the other colour goes where its share is above."""
         boxes = boxes_of(pixels)
         self._meet(boxes)
-        mixed = np.where(self._share[boxes] > thresholds, self._other[boxes], self._first[boxes])
-        nearest = self._nearest(pixels)
-        ours = (self._palette[nearest] == pixels).all(axis=1)
-        return np.where(ours, nearest, mixed)
+        chosen = np.where(self._share[boxes] > thresholds, self._other[boxes], self._first[boxes])
+        maybe = np.flatnonzero(self._has_ours[boxes])
+        nearest = self._nearest(pixels[maybe])
+        ours = (self._palette[nearest] == pixels[maybe]).all(axis=1)
+        chosen[maybe[ours]] = nearest[ours]
+        return chosen
 
     def _meet(self, boxes: NDArray[np.int32]) -> None:
-        met = np.bincount(boxes, minlength=_BOXES) > 0
-        new = np.flatnonzero(met & ~self._met).astype(np.int32)
-        self._met[new] = True
-        middle = (corners(new)[0] + np.uint8(_LEVELS // 2)).astype(np.uint8)
-        first = self._nearest(middle)
-        start, wanted = self._colours[first], to_oklab(middle)
-        least = np.full(len(new), np.inf, dtype=np.float32)
-        for place, colour in enumerate(self._colours):
-            step, way = colour - start, wanted - start
-            length = (step**2).sum(axis=1)
-            share = np.clip((step * way).sum(axis=1) / np.maximum(length, 1e-12), 0, 1)
-            missed = ((way - share[:, None] * step) ** 2).sum(axis=1)
+        new = _first_met(boxes, ~self._met)
+        middle = corners(new)[0] + np.uint8(_LEVELS // 2)
+        seen, nearest = to_oklab(middle), self._nearest(middle)
+        for place in np.unique(nearest):
+            mine = np.flatnonzero(nearest == place)
+            way, steps = seen[mine] - self._colours[place], self._colours - self._colours[place]
+            length = (steps**2).sum(axis=1)
+            along = products(way, steps)
+            share = np.clip(along / np.maximum(length, 1e-12), 0, 1)
+            # |way - share · step|², but for |way|², which is the same for all.
+            missed = share * (share * length - 2 * along)
             # Two dots far apart in colour look coarse, most where they are half and half.
-            cost = missed + GRAIN * share * (1 - share) * length
-            better = cost < least
-            least[better] = cost[better]
-            self._other[new[better]] = place
-            self._share[new[better]] = share[better]
-        self._first[new] = first
+            other = np.argmin(missed + GRAIN * share * (1 - share) * length, axis=1)
+            self._other[new[mine]] = other
+            self._share[new[mine]] = share[np.arange(len(mine)), other]
+        self._first[new] = nearest
+        self._met[new] = True
+
+
+def _first_met(boxes: NDArray[np.int32], unmet: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Each of ``boxes`` once, if it is ``unmet``."""
+    return np.flatnonzero((np.bincount(boxes, minlength=_BOXES) > 0) & unmet).astype(np.int32)
 
 
 def grain(top: int, bottom: int, width: int) -> NDArray[np.float32]:
@@ -208,4 +244,5 @@ def grain(top: int, bottom: int, width: int) -> NDArray[np.float32]:
     """
     down = np.arange(top, bottom, dtype=np.float64)[:, None] * 0.5698402909980532
     along = np.arange(width, dtype=np.float64) * 0.7548776662466927
-    return np.abs(1 - 2 * ((down + along) % 1.0)).astype(np.float32)
+    turns = down + along
+    return np.abs(1 - 2 * (turns - np.floor(turns))).astype(np.float32)

@@ -5,7 +5,7 @@ import io
 
 from PIL import Image
 
-from shared.media.images import decode, orientation_of, plain, screen_colours, upright
+from shared.media.images import decode, orientation_of, screen_colours, smaller, upright
 from shared.media.made import Made
 
 QUALITY = 84
@@ -20,8 +20,8 @@ def thumbnail(data: bytes, *, edge: int) -> Made:
     """
     picture = decode(data, edge=edge)
     profile, orientation = picture.info.get("icc_profile"), orientation_of(picture)
-    copy = plain(picture)
     # Scaled first: there is less to turn, and to look at through a profile.
+    copy = smaller(picture, max(1, max(picture.size) // (2 * edge)))
     copy.thumbnail((edge, edge), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return _written(upright(screen_colours(profile)(copy), orientation))
 

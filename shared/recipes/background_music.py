@@ -9,7 +9,15 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from shared.domain.identity import derived_seed
-from shared.recipes.recipe import Order, Recipe, SlotInput, SourceRule, Words, model_setting
+from shared.recipes.recipe import (
+    Makes,
+    Order,
+    Recipe,
+    SlotInput,
+    SourceRule,
+    Words,
+    model_setting,
+)
 
 # A fine-tuned MusicGen.
 MODEL = (
@@ -87,9 +95,12 @@ BACKGROUND_MUSIC = Recipe(
     settings={"BACKGROUND_MUSIC_MODEL": model_setting(MODEL)},
     model=lambda config: config["BACKGROUND_MUSIC_MODEL"],
     source=SourceRule.NONE,
+    makes=Makes.SOUNDS,
     params=BackgroundMusicParams,
     inputs=inputs,
     notes=notes,
+    # Its logs tell how far it is.
+    webhook_events=("start", "logs", "completed"),
     # A minute of music took 90 s.
     typical_run=timedelta(seconds=120),
     report_sections=("sounds", "outcome"),

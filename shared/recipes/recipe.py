@@ -21,6 +21,13 @@ class SourceRule(StrEnum):
     NONE = "none"
 
 
+class Makes(StrEnum):
+    """The kind of file that a model makes, as content types begin. Another kind is no result."""
+
+    PICTURES = "image"
+    SOUNDS = "audio"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """An environment variable that one recipe reads: its default, and what it may be.
@@ -130,6 +137,7 @@ class Recipe:
     params: type[Any]
     inputs: Callable[[Order, Mapping[str, str]], tuple[SlotInput, ...]]
     source_types: frozenset[str] = frozenset()
+    makes: Makes = Makes.PICTURES
     completion: Callable[[Mapping[str, Any]], Completion] = _all_of_them
     webhook_events: tuple[str, ...] = ("start", "completed")
     attempts: int = 3

@@ -11,6 +11,7 @@ from pydantic import Field
 from shared.domain.identity import derived_seed
 from shared.recipes.recipe import (
     FinishStep,
+    Makes,
     Order,
     Recipe,
     SlotInput,
@@ -84,9 +85,12 @@ SOUND_EFFECT = Recipe(
     settings={"SOUND_EFFECT_MODEL": model_setting(MODEL)},
     model=lambda config: config["SOUND_EFFECT_MODEL"],
     source=SourceRule.NONE,
+    makes=Makes.SOUNDS,
     params=SoundEffectParams,
     inputs=inputs,
     notes=notes,
+    # Its logs tell how far it is.
+    webhook_events=("start", "logs", "completed"),
     # It ran for 9 s, and was cold for minutes before.
     typical_run=timedelta(seconds=60),
     report_sections=("sounds", "outcome"),

@@ -28,10 +28,11 @@ def standing(
     recipe = recipes.get(job.recipe)
     if recipe is None:
         return live(job, slots, bought, says={})
-    return live(job, slots, bought, says=recipe.says, notes=_notes(recipe, job))
+    return live(job, slots, bought, says=recipe.says, notes=notes_of(recipe, job))
 
 
-def _notes(recipe: Recipe, job: OrderedJob) -> tuple[Words, ...]:
+def notes_of(recipe: Recipe, job: OrderedJob) -> tuple[Words, ...]:
+    """What people should know about how the order is carried out."""
     if job.n == 0:
         return ()  # it was never planned, and its params may be anything
     try:

@@ -272,6 +272,7 @@ async def test_r4_no_job_hangs_because_a_worker_died(world: World, worker: str) 
 
 
 @pytest.mark.system("R5")
+@pytest.mark.system("A10")
 async def test_r5_signatures_payloads_and_senders_are_checked(world: World) -> None:
     job_id = uuid4()
     await world.misbehave(job_id, {"fault": "stuck_starting"})
@@ -313,6 +314,7 @@ async def test_r5_signatures_payloads_and_senders_are_checked(world: World) -> N
 
 
 @pytest.mark.system("R5")
+@pytest.mark.system("A10")
 async def test_r5_who_sends_too_fast_is_told_to_come_again(world: World) -> None:
     body = json.dumps({"id": f"f{uuid4().hex[:25]}", "status": "starting"}).encode()
     wrong = signed(body, "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldY")

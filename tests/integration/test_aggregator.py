@@ -1,7 +1,9 @@
 """The aggregator on a real Postgres: every closed slot counts once, and a job ends once."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,9 +12,9 @@ from services.aggregator.handlers import EndJobs
 from services.reconciler.unreported import RescueReports
 from shared import recipes
 from shared.clock import utc_now
-from shared.db import journal, slots
+from shared.db import journal, predictions, slots
 from shared.db.connection import Database
-from shared.domain.job import JobState
+from shared.domain.job import ANY, JobState
 from shared.domain.slot import FailureCode, Move, SlotState
 from shared.envelope import Envelope
 from shared.errors import Permanent, Transient
@@ -22,11 +24,22 @@ from shared.events import (
     JobCompleted,
     JobDeadlineReached,
     JobFailed,
+    Missing,
     SlotFailed,
     read,
     state,
 )
-from tests.support.purchases import NOON, a_job, bought, claim, the_job, the_slot
+from shared.recipes.again import again_rule
+from tests.support.purchases import (
+    NOON,
+    a_job,
+    bought,
+    claim,
+    hear,
+    news,
+    the_job,
+    the_slot,
+)
 
 
 def an_aggregator(database: Database) -> EndJobs:
@@ -34,7 +47,14 @@ def an_aggregator(database: Database) -> EndJobs:
     return EndJobs(database=database, recipes=known, now=utc_now)
 
 
-async def close(database: Database, job_id: UUID, ordinal: int, *, well: bool = True) -> Envelope:
+async def close(
+    database: Database,
+    job_id: UUID,
+    ordinal: int,
+    *,
+    well: bool = True,
+    skipped: list[dict[str, Any]] | None = None,
+) -> Envelope:
     """Bring one slot to its end as storage or the generator does; the fact that says so."""
     slot = await the_slot(database, job_id, ordinal)
     if slot.state is SlotState.PENDING:
@@ -48,7 +68,7 @@ async def close(database: Database, job_id: UUID, ordinal: int, *, well: bool = 
                 tx, slot, Move(SlotState.SUCCEEDED), winner=1, expires_at=NOON + timedelta(hours=1)
             )
             assert made is not None
-            assert await slots.move(tx, made, Move(SlotState.STORED))
+            assert await slots.move(tx, made, Move(SlotState.STORED), skipped=skipped)
             fact: ArtifactsStored | SlotFailed = ArtifactsStored(
                 job_id=job_id, ordinal=ordinal, attempt=1, artifacts=()
             )
@@ -67,6 +87,10 @@ async def ends(database: Database, job_id: UUID) -> list[Envelope]:
         entries = await journal.of_job(db, job_id)
     kinds = ("job.completed", "job.failed", "job.canceled")
     return [entry.envelope for entry in entries if entry.type in kinds]
+
+
+def deadline(job_id: UUID) -> Envelope:
+    return state(JobDeadlineReached(job_id=job_id), source="reconciler", now=NOON)
 
 
 async def test_a_job_completes_with_its_last_slot_and_not_before(database: Database) -> None:
@@ -139,10 +163,9 @@ async def test_a_deadline_ends_the_job_and_counts_what_is_stored_though_its_news
 ) -> None:
     job_id = await a_job(database, n=3)
     late = await close(database, job_id, 1)
-    deadline = state(JobDeadlineReached(job_id=job_id), source="reconciler", now=NOON)
     aggregator = an_aggregator(database)
 
-    await aggregator.one(deadline)
+    await aggregator.one(deadline(job_id))
     await aggregator.one(late)
 
     job = await the_job(database, job_id)
@@ -192,6 +215,155 @@ async def test_what_the_aggregator_does_not_hear_is_refused_for_good(database: D
 
     with pytest.raises(Permanent, match="does not hear"):
         await an_aggregator(database).one(other)
+
+
+# ---- by the recipe's rule: all, any, at least k; and the deadline
+
+
+@pytest.mark.system("V9")
+async def test_enough_of_what_was_ordered_completes_the_job_and_says_what_is_missing(
+    database: Database,
+) -> None:
+    job_id = await a_job(database, n=3, params={"count": 3, "at_least": 2})
+    closings = [await close(database, job_id, n, well=n != 2) for n in (1, 2, 3)]
+
+    await an_aggregator(database).many(closings)
+
+    job = await the_job(database, job_id)
+    told = read(JobCompleted, (await ends(database, job_id))[0])
+    assert (job.state, job.stored, job.failed) == (JobState.COMPLETED, 2, 1)
+    why = "the model ran out of ideas"
+    assert told.missing == (Missing(ordinal=2, code="provider", detail=why),)
+    assert told.reason == job.reason == f"2 of 3 stored; missing: slot 2 (provider: {why})"
+
+
+async def test_less_than_enough_fails_the_job_once_nothing_more_can_come(
+    database: Database,
+) -> None:
+    job_id = await a_job(database, n=3, params={"count": 3, "at_least": 2})
+    aggregator = an_aggregator(database)
+
+    await aggregator.many([await close(database, job_id, n, well=False) for n in (1, 2)])
+    # It is certain to fail now; but what was paid for is still stored and shown.
+    assert (await the_job(database, job_id)).is_open
+    await aggregator.one(await close(database, job_id, 3))
+
+    job = await the_job(database, job_id)
+    told = read(JobFailed, (await ends(database, job_id))[0])
+    assert (job.state, job.stored, job.failed) == (JobState.FAILED, 1, 2)
+    assert [one.ordinal for one in told.missing] == [1, 2]
+    assert (told.reason or "").startswith("1 of 3 stored; missing: slot 1 (provider")
+
+
+async def test_any_result_is_enough_where_the_recipe_says_so(database: Database) -> None:
+    any_of_them = replace(recipes.RECIPES[0], completion=lambda _params: ANY)
+    aggregator = EndJobs(database=database, recipes={"variations": any_of_them}, now=utc_now)
+    one, none = await a_job(database, n=2), await a_job(database, n=2)
+
+    for job_id, well in ((one, True), (none, False)):
+        first = await close(database, job_id, 1, well=well)
+        await aggregator.many([first, await close(database, job_id, 2, well=False)])
+
+    assert (await the_job(database, one)).state is JobState.COMPLETED
+    assert (await the_job(database, none)).state is JobState.FAILED
+
+
+async def test_at_the_deadline_enough_completes_the_job_and_what_was_open_is_said(
+    database: Database,
+) -> None:
+    job_id = await a_job(database, n=3, params={"count": 3, "at_least": 1})
+    await close(database, job_id, 2)
+    async with database.transaction() as tx:
+        await claim(tx)
+    await bought(database, await the_slot(database, job_id, 1), uuid4().hex[:26])
+
+    await an_aggregator(database).one(deadline(job_id))
+
+    job = await the_job(database, job_id)
+    told = read(JobCompleted, (await ends(database, job_id))[0])
+    assert (job.state, job.stored, job.canceled) == (JobState.COMPLETED, 1, 2)
+    assert [(one.ordinal, one.code) for one in told.missing] == [
+        (1, "unfinished"),
+        (3, "unfinished"),
+    ]
+    assert (told.reason or "").startswith("the job's deadline passed; 1 of 3 stored; missing: ")
+    assert "slot 1 (unfinished: it waited for the provider to begin)" in (told.reason or "")
+
+
+@pytest.mark.parametrize("params", [{"count": 3}, {"count": 3, "at_least": 2}])
+async def test_at_the_deadline_less_than_enough_fails_the_job_with_the_same_sentence(
+    database: Database, params: dict[str, Any]
+) -> None:
+    job_id = await a_job(database, n=3, params=params)
+    await close(database, job_id, 1)
+
+    await an_aggregator(database).one(deadline(job_id))
+
+    job = await the_job(database, job_id)
+    assert (job.state, job.stored, job.canceled) == (JobState.FAILED, 1, 2)
+    assert (job.reason or "").startswith("the job's deadline passed; 1 of 3 stored; missing: ")
+
+
+@pytest.mark.system("T8")
+async def test_outputs_that_were_skipped_do_not_keep_a_job_from_completing_and_are_said(
+    database: Database,
+) -> None:
+    job_id = await a_job(database, n=1)
+    skipped = [{"index": 3, "why": "held back"}]
+
+    await an_aggregator(database).one(await close(database, job_id, 1, skipped=skipped))
+
+    told = read(JobCompleted, (await ends(database, job_id))[0])
+    assert told.missing == (Missing(ordinal=1, code="skipped", detail="held back", index=3),)
+    assert told.reason == "1 of 1 stored; missing: output 4 of slot 1 (held back)"
+
+
+async def test_another_attempt_after_a_fault_that_passes_is_counted_with_its_cost(
+    database: Database,
+) -> None:
+    job_id = await a_job(database, n=1)
+    known = {recipe.name: recipe for recipe in recipes.RECIPES}
+    rule = again_rule(known)
+
+    async def buy(prediction_id: str) -> None:
+        async with database.transaction() as tx:
+            [slot] = await slots.claim_due(tx, limit=1, lease=timedelta(minutes=1))
+            await predictions.intend(
+                tx,
+                slot,
+                token=f"token-{prediction_id}",
+                create_deadline=timedelta(minutes=1),
+                micros_per_second=1000,
+            )
+        await bought(database, slot, prediction_id)
+
+    await buy("p1")
+    ran = {"predict_time": 2.5}
+    words = "Prediction interrupted; please retry (code: PA)"
+    await hear(database, news("p1", "failed", error=words, metrics=ran), again=rule)
+    await buy("p2")
+    await hear(database, news("p2", "succeeded", output="u", metrics={"predict_time": 1.5}))
+    slot = await the_slot(database, job_id)
+    async with database.transaction() as tx:
+        assert await slots.move(tx, slot, Move(SlotState.STORED))
+    fact = ArtifactsStored(job_id=job_id, ordinal=1, attempt=slot.attempt, artifacts=())
+
+    await an_aggregator(database).one(state(fact, source="storage", now=NOON))
+
+    told = read(JobCompleted, (await ends(database, job_id))[0])
+    assert slot.attempt == 2
+    assert (told.stored, told.predict_seconds, told.cost) == (1, 4.0, 0.004)
+    assert (told.missing, told.reason) == ((), None)
+
+
+async def test_the_end_repeats_what_the_recipe_says_about_the_order(database: Database) -> None:
+    params = {"prompt": "rain", "seconds": 2.5}
+    job_id = await a_job(database, n=1, recipe="sound-effect", params=params)
+
+    await an_aggregator(database).one(await close(database, job_id, 1))
+
+    told = read(JobCompleted, (await ends(database, job_id))[0])
+    assert told.notes == ("The model takes whole seconds: 3 s are made and cut to 2.5 s.",)
 
 
 async def test_a_completed_job_without_its_report_is_said_again(database: Database) -> None:

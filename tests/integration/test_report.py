@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import io
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -35,6 +36,9 @@ from shared.envelope import Envelope
 from shared.errors import DatabaseUnavailable, Permanent, Transient
 from shared.events import Artifact, JobCompleted, Skipped, read
 from shared.health import Health
+from shared.media.audio import probe
+from shared.media.palette import finish
+from shared.media.stencil import prepare
 from shared.messaging.publisher import open_publisher
 from shared.objects import Bucket, ObjectMissing, open_bucket
 from shared.settings import BucketSettings, read_settings
@@ -43,9 +47,8 @@ from tests.support.sample_report import (
     a_concept,
     a_damaged_photo,
     a_landscape,
-    a_stencil,
     a_tone,
-    heard,
+    played,
 )
 from tests.support.waiting import eventually
 
@@ -59,7 +62,7 @@ async def shrink(data: bytes, edge: int) -> Picture:
 
 
 async def listen(data: bytes) -> Sound:
-    return await asyncio.to_thread(heard, data)
+    return await asyncio.to_thread(played, data)
 
 
 @dataclass
@@ -476,13 +479,14 @@ BRIEF = {
 
 
 def the_files_of_concepts(job_id: UUID, *scores: float) -> list[tuple[Artifact, bytes | None]]:
-    stencil = a_stencil(COLOURS, width=160, height=104)
+    stencil = prepare({"width": 20, "height": 13, "colours": COLOURS, "seed": 1}).data
     key = keys.prepared(job_id, 1, "stencil", "image/png")
     files: list[tuple[Artifact, bytes | None]] = [
         (_png(key, stencil, kind="prepared", ordinal=1, variant="stencil"), stencil)
     ]
     for index, score in enumerate(scores):
-        drawn, quantised = a_concept(index, COLOURS, width=320, height=208)
+        drawn = a_concept(index, COLOURS, width=320, height=208)
+        quantised = finish(drawn, {"colours": COLOURS}).data
         place = {"ordinal": 1, "attempt": 1, "index": index, "score": score}
         key = keys.generated(job_id, 1, 1, index, "image/png")
         files.append((_png(key, drawn, kind="generated", **place), drawn))
@@ -508,8 +512,8 @@ async def test_concepts_are_shown_best_first_beside_what_the_model_drew(room: Ro
     await room.reports().hear(envelope)
 
     page = await room.page(job_id)
-    assert page.count("data:image/jpeg;base64,") == 2  # as the model drew them
-    assert page.count("data:image/webp;base64,") == 3  # the stencil, and both in granule colours
+    assert page.count("data:image/webp;base64,") == 2  # in exactly the granule colours
+    assert page.count("data:image/jpeg;base64,") == 3  # the stencil, and as the model drew them
     assert page.index("90 of 100") < page.index("41 of 100")
     assert "islands &lt;em&gt;and&lt;/em&gt; a path" in page
     assert "20 × 13 m" in page
@@ -528,7 +532,7 @@ async def test_a_concept_that_is_gone_leaves_the_others_and_a_sentence(room: Roo
 
     page = await room.page(job_id)
     assert page.count("This picture cannot be shown here.") == 1
-    assert page.count("data:image/webp;base64,") == 2
+    assert page.count("data:image/webp;base64,") == 1
 
 
 def the_files_of_a_sound(
@@ -560,7 +564,9 @@ async def test_a_sound_effect_is_played_as_it_was_trimmed(room: Room) -> None:
 
     page = await room.page(job_id)
     assert page.count("<audio controls") == 1
-    assert base64.b64encode(a_tone(1, 2.5)).decode() in page
+    [copy] = re.findall('data:audio/mpeg;base64,([^"]+)', page)
+    heard = probe(io.BytesIO(base64.b64decode(copy)))
+    assert heard.seconds == pytest.approx(2.5, abs=0.1)
     assert "media-src data:" in page
     assert 'class="waveform"' in page
     assert "3 s are made and cut to 2.5 s" in page
@@ -640,7 +646,10 @@ async def test_the_service_publishes_a_report_for_each_job_that_the_broker_tells
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TIMEZONE", "Asia/Seoul")
     monkeypatch.setenv("LOCALE", "ko")
-    heard = [await room.completed() for _ in range(3)]
+    sound = await room.completed_order(
+        "sound-effect", the_files_of_a_sound(uuid4()), params=SOUND, locale="ko"
+    )
+    heard = [await room.completed(), await room.completed(), sound]
     listener = await aio_pika.connect(amqp_url)
 
     stop = asyncio.Event()
@@ -673,4 +682,5 @@ async def test_the_service_publishes_a_report_for_each_job_that_the_broker_tells
     assert sorted(seen) == sorted(str(job_of(envelope)) for envelope in heard)
     assert 'lang="ko"' in await room.page(job_of(heard[0]))
     assert "Asia/Seoul (UTC+9)" in await room.page(job_of(heard[0]))
+    assert "data:audio/mpeg;base64," in await room.page(job_of(sound))
     assert REGISTRY.get_sample_value("darkroom_reports_total", {"outcome": "published"})

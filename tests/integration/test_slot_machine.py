@@ -258,28 +258,26 @@ class Slots(RuleBasedStateMachine):
         """Who may move what: the slot as it is now, against the slot before this news."""
         assert recorded.news is not None
         assert recorded.prediction is not None
-        if recorded.slot is None:
-            # A run that is known to run: its slot was not even read.
-            assert (recorded.outcome, recorded.wins) == (Outcome.NOTHING_NEW, False)
-            assert recorded.news.status in (Status.STARTING, Status.PROCESSING)
-            return
         row, status = recorded.prediction, recorded.news.status
         before = self.seen_slots[row.ordinal]
         known = self.seen_rows[row.ordinal, row.attempt]
-        unmoved = recorded.slot == before
+        # News that only says once more that it runs does not even read the slot; what it may have
+        # done to it all the same is seen by the invariant.
+        after = recorded.slot or before
+        unmoved = after == before
         if known.is_final or before.is_closed or before.state is S.SUCCEEDED:
             assert unmoved, "news after a verdict moved the slot"
         elif status is Status.SUCCEEDED:
             assert recorded.wins, "the first success did not win"
-            assert recorded.slot.winner == row.attempt
+            assert after.winner == row.attempt
         elif row.attempt != before.attempt:
             assert unmoved, "news of another attempt moved the slot"
         elif status is Status.CANCELED and known.cancel_wanted_at is not None:
             assert unmoved, "a cancel that we asked for moved the slot"
         elif status in TERMINAL:
-            again = recorded.slot.attempt == before.attempt + 1
+            again = after.attempt == before.attempt + 1
             assert again or recorded.closes, "a verdict left its slot where it was"
-        assert recorded.wins == (recorded.slot.winner == row.attempt)
+        assert recorded.wins == (after.winner == row.attempt)
 
     # ---- the reconciler
 

@@ -8,27 +8,21 @@ import random
 import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from PIL import Image
 
-from services.storage.files import Files, Output
-from services.storage.handlers import StoreOutputs
+from services.storage.files import Files
+from services.storage.outputs import Output
 from shared.db import artifacts, journal
 from shared.db.connection import Database
-from shared.db.record import AgainRule
-from shared.domain.identity import slot_closed_id, verdict_id
 from shared.domain.slot import FailureCode, SlotState
-from shared.downloads import Downloads, open_downloads
-from shared.envelope import Envelope
 from shared.errors import DatabaseUnavailable, Permanent, Transient
-from shared.events import Artifact, ArtifactsStored, SlotFailed, read
-from shared.objects import Bucket, open_bucket
-from shared.settings import BucketSettings, DownloadSettings
+from shared.events import Artifact, ArtifactsStored, read
+from shared.objects import Bucket
 from tests.support.file_host import FileHost, a_file_host
 from tests.support.purchases import (
     NOON,
@@ -40,76 +34,13 @@ from tests.support.purchases import (
     end_job,
     given_up,
     hear,
-    never,
-    news,
     the_purchase,
     the_slot,
 )
+from tests.support.storing import ATTEMPTS, Storage, a_picture, a_sound, a_storage, succeeded
 
 S = SlotState
 HOUR = timedelta(hours=1)
-ATTEMPTS = 5
-
-
-def a_picture(kind: str = "PNG", size: tuple[int, int] = (32, 24)) -> bytes:
-    file = io.BytesIO()
-    Image.effect_noise(size, 80).convert("RGB").save(file, kind)
-    return file.getvalue()
-
-
-def succeeded(output: Any, *, prediction_id: str = PREDICTION, **more: Any) -> Envelope:
-    return news(
-        prediction_id,
-        "succeeded",
-        event_id=verdict_id(prediction_id, "succeeded"),
-        output=output,
-        **more,
-    )
-
-
-class Storage:
-    """The handler on real parts, and the eyes of a test on them."""
-
-    def __init__(self, database: Database, bucket: Bucket, downloads: Downloads) -> None:
-        self.database = database
-        self.bucket = bucket
-        self.files = Files(downloads, bucket, at_once=8, decodes_at_once=2)
-
-    def handler(self, *, again: AgainRule = never, now: datetime = NOON) -> StoreOutputs:
-        return StoreOutputs(
-            database=self.database,
-            files=self.files,
-            again=again,
-            now=lambda: now,
-            attempts=ATTEMPTS,
-            most_files=6,
-        )
-
-    async def hear(self, envelope: Envelope, **more: Any) -> None:
-        await self.handler(**more).hear(envelope)
-
-    async def artifacts(self, job_id: UUID) -> list[Artifact]:
-        async with self.database.connection() as tx:
-            return await artifacts.of_job(tx, job_id)
-
-    async def keys(self, job_id: UUID) -> list[str]:
-        return [info.key async for info in self.bucket.list(f"jobs/{job_id}/")]
-
-    async def closing(self, job_id: UUID) -> Envelope | None:
-        """What is said of the closed slot, if it is closed."""
-        async with self.database.connection() as tx:
-            entry = await journal.by_event_id(tx, slot_closed_id(job_id, 1))
-        return None if entry is None else entry.envelope
-
-    async def stored(self, job_id: UUID) -> ArtifactsStored:
-        said = await self.closing(job_id)
-        assert said is not None
-        return read(ArtifactsStored, said)
-
-    async def failed(self, job_id: UUID) -> SlotFailed:
-        said = await self.closing(job_id)
-        assert said is not None
-        return read(SlotFailed, said)
 
 
 @pytest_asyncio.fixture
@@ -122,10 +53,8 @@ async def host() -> AsyncIterator[FileHost]:
 async def storage(
     database: Database, bucket: dict[str, str], host: FileHost
 ) -> AsyncIterator[Storage]:
-    where = BucketSettings(**{name.lower(): value for name, value in bucket.items()})  # type: ignore[arg-type]
-    allowed = DownloadSettings(download_allowed_origin=host.origin, download_max_bytes=30_000_000)
-    async with open_bucket(where) as opened, open_downloads(allowed) as downloads:
-        yield Storage(database, opened, downloads)
+    async with a_storage(database, bucket, host.origin) as opened:
+        yield opened
 
 
 # ---- what the provider made becomes ours
@@ -197,13 +126,13 @@ async def test_every_shape_of_output_is_understood(
 
 
 async def test_sound_is_stored_as_sound(storage: Storage, host: FileHost) -> None:
-    slot = await a_slot(storage.database, S.RUNNING)
-    sound = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(200)
+    slot = await a_slot(storage.database, S.RUNNING, recipe="background-music")
 
-    await storage.hear(succeeded(host.serve("/out.mp3", sound)))
+    await storage.hear(succeeded(host.serve("/out.mp3", a_sound(0.5))))
 
     (artifact,) = await storage.artifacts(slot.job_id)
     assert (artifact.content_type, artifact.width) == ("audio/wav", None)
+    assert (artifact.seconds, artifact.bytes) == (0.5, 8044)
     assert artifact.key.endswith(".wav")
 
 
@@ -294,10 +223,10 @@ async def test_a_job_that_ends_meanwhile_takes_no_files(
     slot = await a_slot(storage.database, S.RUNNING)
     copy = Files.copy
 
-    async def ends_during(files: Files, output: Output) -> Artifact:
-        artifact = await copy(files, output)
+    async def ends_during(files: Files, output: Output) -> tuple[Artifact, ...]:
+        stored = await copy(files, output)
         await end_job(storage.database, slot.job_id)
-        return artifact
+        return stored
 
     monkeypatch.setattr(Files, "copy", ends_during)
     await storage.hear(succeeded(host.serve("/a", a_picture())))

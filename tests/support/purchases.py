@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 from uuid import UUID, uuid4
 
 from shared.db import jobs, predictions, slots
@@ -64,9 +65,14 @@ async def hear(
 
 
 async def a_job(
-    database: Database, *, n: int = 1, seeds: list[int | None] | None = None, **order: object
+    database: Database,
+    *,
+    n: int = 1,
+    seeds: list[int | None] | None = None,
+    finish: list[dict[str, Any]] | None = None,
+    **order: object,
 ) -> UUID:
-    """An open job with ``n`` slots that are due."""
+    """An open job with ``n`` slots that are due, whose outputs are to be finished so."""
     job_id = uuid4()
     async with database.transaction() as tx:
         new = {"id": job_id, "recipe": "variations", "n": n, "ordered_at": NOON, **order}
@@ -80,6 +86,7 @@ async def a_job(
                     model="owner/model",
                     input={"image": {"object": f"jobs/{job_id}/original/a.jpg"}},
                     seed=seeds[ordinal - 1] if seeds else ordinal,
+                    finish=finish or [],
                 )
                 for ordinal in range(1, n + 1)
             ],
@@ -97,9 +104,11 @@ async def claim(tx: Connection, *, limit: int = 100, lease: timedelta = MINUTE) 
     return claimed
 
 
-async def a_slot(database: Database, state: SlotState, *, prediction_id: str = PREDICTION) -> Slot:
+async def a_slot(
+    database: Database, state: SlotState, *, prediction_id: str = PREDICTION, **order: Any
+) -> Slot:
     """The only slot of a new job, brought to ``state`` on the shortest way."""
-    job_id = await a_job(database)
+    job_id = await a_job(database, **order)
     if state is not SlotState.PENDING:
         async with database.transaction() as tx:
             (slot,) = [slot for slot in await claim(tx) if slot.job_id == job_id]

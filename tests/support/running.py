@@ -3,14 +3,14 @@
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from deploy.local.stack import Isolation
-from deploy.local.system import System
+from deploy.local.system import PROJECT, System
 from shared.objects import open_bucket
 from shared.settings import BucketSettings
 from tests.support.world import World
@@ -35,9 +35,12 @@ BRISK = {
 }
 
 
-@pytest.fixture(scope="session")
-def system(stack: Isolation, template_database: str) -> Iterator[System]:
-    """Emulator and services on a database, a virtual host and a bucket of their own."""
+@contextmanager
+def a_system(
+    stack: Isolation, template_database: str, *, project: Path = PROJECT
+) -> Iterator[System]:
+    """Emulator and services on a database, a virtual host and a bucket of their own; they run the
+    code that lies at ``project``."""
     import asyncio
 
     from shared.messaging.apply import apply
@@ -54,15 +57,15 @@ def system(stack: Isolation, template_database: str) -> Iterator[System]:
         until.callback(stack.drop_vhost, name)
         until.callback(stack.drop_database, name)
         asyncio.run(apply(parts["AMQP_URL"]))
-        system = System(root, parts, options=BRISK, emulator=QUICK)
+        system = System(root, parts, options=BRISK, emulator=QUICK, project=project)
         until.callback(system.down)
         system.up()
         yield system
 
 
-@pytest.fixture
-async def world(system: System) -> AsyncIterator[World]:
-    """Eyes on the running system. Faults that a test asked for end with it."""
+@asynccontextmanager
+async def eyes_on(system: System) -> AsyncIterator[World]:
+    """A running system as tests see it."""
     parts = system.layout.parts
     settings = BucketSettings(
         s3_bucket=parts["S3_BUCKET"],
@@ -75,7 +78,20 @@ async def world(system: System) -> AsyncIterator[World]:
         asyncpg.create_pool(parts["DATABASE_URL"], min_size=0, max_size=4) as pool,
         open_bucket(settings) as bucket,
     ):
-        world = World(system, pool, bucket)
+        yield World(system, pool, bucket)
+
+
+@pytest.fixture(scope="session")
+def system(stack: Isolation, template_database: str) -> Iterator[System]:
+    """The system of one worker."""
+    with a_system(stack, template_database) as system:
+        yield system
+
+
+@pytest.fixture
+async def world(system: System) -> AsyncIterator[World]:
+    """Eyes on the running system. Faults that a test asked for end with it."""
+    async with eyes_on(system) as world:
         yield world
         await world.behave()
         for name in system.services:

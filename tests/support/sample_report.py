@@ -21,8 +21,13 @@ from PIL import Image
 
 from services.report.pictures import for_page
 from services.report.render import render
+from services.report.sounds import for_page as for_page_of_sounds
 from services.report.view import Brief, Failure, Original, Picture, ReportView, Result, Sound
 from shared.domain.slot import FailureCode
+from shared.media.audio import loudness, small_copy
+from shared.media.palette import finish
+from shared.media.stencil import prepare
+from shared.media.waveform import peaks
 from shared.recipes import RECIPES
 from shared.recipes.recipe import Recipe
 from shared.recipes.variations import VARIATIONS
@@ -76,18 +81,8 @@ def a_damaged_photo(seed: int) -> bytes:
     return _written(tinted, "JPEG", quality=85)
 
 
-def a_stencil(colours: Sequence[str], *, width: int = 1280, height: int = 832) -> bytes:
-    """Waves of the colours, one above the other."""
-    y, x = np.mgrid[0:height, 0:width]
-    wave_ = y / height * len(colours) + 0.6 * np.sin(x / width * 7) + 0.3 * np.sin(x / width * 17)
-    which = np.clip(wave_.astype(int), 0, len(colours) - 1)
-    return _written(_table(colours)[which] / 255, "PNG")
-
-
-def a_concept(
-    seed: int, colours: Sequence[str], *, width: int = 1280, height: int = 832
-) -> tuple[bytes, bytes]:
-    """What a model might draw in the colours, and the same in nothing but them: two PNG files."""
+def a_concept(seed: int, colours: Sequence[str], *, width: int = 1280, height: int = 832) -> bytes:
+    """What a model might draw in the colours, as PNG: another seed, another picture."""
     chance = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / height
     which = np.zeros((height, width), dtype=int)
@@ -102,8 +97,7 @@ def a_concept(
     shade = 0.82 + 0.18 * np.sin(9 * x + seed)[..., None] * np.cos(7 * y)[..., None]
     grain = chance.normal(0, 9, (height, width, 1))
     drawn = np.clip(table[which] * shade + grain + 12, 0, 255)
-    nearest = ((drawn[:, :, None, :] - table) ** 2).sum(-1).argmin(-1)
-    return _written(drawn / 255, "PNG"), _written(table[nearest] / 255, "PNG")
+    return _written(drawn / 255, "PNG")
 
 
 def a_tone(seed: int, seconds: float, *, rate: int = 22_050) -> bytes:
@@ -125,14 +119,9 @@ def a_tone(seed: int, seconds: float, *, rate: int = 22_050) -> bytes:
     return file.getvalue()
 
 
-def heard(data: bytes, *, points: int = 160) -> Sound:
-    """The page's copy of a tone: here the WAV itself."""
-    with wave.open(io.BytesIO(data)) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    peaks = [
-        float(np.abs(part.astype(float)).max()) / 32768 for part in np.array_split(samples, points)
-    ]
-    return Sound(content_type="audio/wav", data=data, peaks=tuple(peaks), loudness=-18.4)
+def played(data: bytes) -> Sound:
+    """The page's copy of a sound."""
+    return for_page_of_sounds(data, small_copy=small_copy, peaks=peaks, loudness=loudness)
 
 
 def _table(colours: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -221,31 +210,34 @@ PROMPT = {
     "ko": "다도해 같은 놀이터: 부드러운 해안선의 섬들, 입구에서 미끄럼틀까지 이어지는 징검다리 길, "
     "벤치 주변은 차분한 색으로.",
 }
-SCORES = (0.86, 0.79, 0.71, 0.583)
+SURFACE = {"width": 20, "height": 13}
 
 
 def studio_concepts(view: ReportView, *, lacking: bool) -> ReportView:
-    entries: list[Result | Failure] = []
-    for place, score in enumerate(SCORES[: 2 if lacking else 4], start=1):
-        drawn, quantised = a_concept(place, COLOURS)
-        entries.append(
-            replace(
-                a_result(place, picture=for_page(quantised, edge=1200)),
-                width=1280,
-                height=832,
-                seed=1_734_220_411,
-                score=score,
-                source=Original(picture=for_page(drawn, edge=640)),
-            )
+    drawn = [a_concept(seed, COLOURS) for seed in range(1, 3 if lacking else 5)]
+    made = [(finish(file, {"colours": COLOURS, "dither": False}), file) for file in drawn]
+    made.sort(key=lambda pair: pair[0].score or 0, reverse=True)
+    entries: list[Result | Failure] = [
+        replace(
+            a_result(place, picture=for_page(quantised.data, edge=1200)),
+            bytes=len(quantised.data),
+            width=quantised.width,
+            height=quantised.height,
+            seed=1_734_220_411,
+            score=quantised.score,
+            source=Original(picture=for_page(file, edge=640)),
         )
+        for place, (quantised, file) in enumerate(made, start=1)
+    ]
     if lacking:
         entries.append(Failure(place="3", code=FailureCode.NSFW))
         entries.append(Failure(place="4", code=FailureCode.UNUSABLE_OUTPUT))
+    stencil = prepare({**SURFACE, "colours": COLOURS, "seed": 1_734_220_411})
     brief = Brief(
         prompt=PROMPT[view.locale],
         surface=(20, 13),
         colours=COLOURS,
-        stencil=Original(picture=for_page(a_stencil(COLOURS), edge=640)),
+        stencil=Original(picture=for_page(stencil.data, edge=640)),
     )
     return replace(_with(view, entries, original=None), brief=brief)
 
@@ -258,7 +250,7 @@ SOUND_PROMPT = {
 
 def sounds(view: ReportView, *, lacking: bool, recipe: Recipe, seconds: float) -> ReportView:
     entries: list[Result | Failure] = [
-        a_sound_result(1, sound=heard(a_tone(1, seconds)), seconds=seconds)
+        a_sound_result(1, sound=played(a_tone(1, seconds)), seconds=seconds)
     ]
     if lacking:
         entries.append(a_sound_result(2, seconds=seconds))

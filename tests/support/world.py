@@ -116,7 +116,7 @@ class World:
         return job
 
     async def reported(self, job_id: UUID, *, within: float = 60.0) -> Row:
-        """The job once its report is published or failed."""
+        """The job once its report is published or failed, or it ended without getting one."""
 
         async def look() -> Row | None:
             return await self.job(job_id)
@@ -124,7 +124,9 @@ class World:
         job = await eventually(
             f"job {job_id} has its report",
             look,
-            holds=lambda j: bool(j and j["report"] != "pending"),
+            holds=lambda j: bool(
+                j and (j["report"] != "pending" or j["state"] in ("failed", "canceled"))
+            ),
             within=within,
         )
         assert job is not None

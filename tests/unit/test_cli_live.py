@@ -89,12 +89,12 @@ def test_a_terminal_shows_how_far_each_slot_is() -> None:
     assert near.count("━") > 2 * far.count("━")
 
 
-def test_a_log_is_not_filled_with_percents() -> None:
+def test_a_log_tells_every_quarter_and_not_every_percent() -> None:
     views = [
         a_view(JobState.RUNNING, SlotState.RUNNING, progress=done / 100) for done in range(100)
     ]
 
-    assert drawn(*views, terminal=False).count("\n") == 1
+    assert drawn(*views, terminal=False).count("\n") == 4
 
 
 def test_a_terminal_shows_only_so_many_slots_of_one_job() -> None:

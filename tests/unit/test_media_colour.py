@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import Permanent
@@ -80,6 +80,7 @@ def test_what_is_no_palette_is_refused_for_good(colours: object) -> None:
 
 
 @given(st.lists(st.integers(0, 2**24 - 1), min_size=2, max_size=256, unique=True))
+@settings(deadline=None)
 def test_a_palette_holds_just_the_colours_that_were_named(numbers: list[int]) -> None:
     palette = palette_of(tuple(f"#{number:06x}" for number in numbers))
 

@@ -4,6 +4,7 @@ import io
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +20,9 @@ from shared.media.images import (
     TooLargeImage,
     TruncatedImage,
     UnusableImage,
+    decode,
     measure,
+    smaller,
 )
 
 KINDS = ("PNG", "JPEG", "WEBP", "GIF")
@@ -204,6 +207,52 @@ def test_whatever_the_bytes_only_our_own_refusal_comes_out(
     good = a_picture(kind, (20, 20))
     with suppress(UnusableImage):
         look(good[:at] + noise + good[at + len(noise) :])
+
+
+# ---- the picture itself
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_is_decoded_whole(kind: str) -> None:
+    picture = decode(a_picture(kind))
+
+    assert picture.size == (64, 40)
+    assert len(picture.convert("RGB").tobytes()) == 64 * 40 * 3
+
+
+def test_a_jpeg_is_decoded_no_larger_than_there_is_use_for() -> None:
+    photo = a_picture("JPEG", (1600, 1200))
+
+    assert decode(photo, edge=300).size == (400, 300)
+    assert decode(photo, edge=301).size == (800, 600)
+
+
+@pytest.mark.parametrize("read", [look, decode])
+def test_too_little_memory_says_nothing_about_the_picture(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[bytes], object]
+) -> None:
+    data = a_picture("PNG")
+
+    def no_room(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", no_room)
+
+    with pytest.raises(MemoryError):
+        read(data)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "I;16"])
+def test_a_picture_made_smaller_by_strips_is_the_whole_made_smaller(mode: str) -> None:
+    noise = Image.effect_noise((70, 500), 80)
+    picture = Image.new("I;16", noise.size, 40_000) if mode == "I;16" else noise.convert(mode)
+
+    small = smaller(picture, 3)
+
+    assert small.size == (24, 167)
+    if mode in {"L", "RGB", "RGBA", "CMYK"}:
+        assert small.tobytes() == picture.reduce(3).tobytes()
+    assert set(small.getbands()) <= set("RGBACMYKL")
 
 
 # ---- bombs

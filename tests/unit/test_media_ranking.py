@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
@@ -142,8 +142,8 @@ def test_a_picture_clamped_to_its_palette_fits_it() -> None:
     picture, palette = a_concept(5)
     exact = np.asarray(clamp(Image.fromarray(picture), palette).convert("RGB"))
 
-    # Judged at half its size, so that the outlines are mixed.
-    assert score(exact, palette).fit > 0.8 > score(picture, palette).fit
+    assert score(exact, palette).fit == pytest.approx(1.0, abs=1e-5)
+    assert score(picture, palette).fit < 0.9
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 3), (17, 16), (9, 200)])
@@ -178,6 +178,7 @@ scored = st.dictionaries(st.text(max_size=6), st.sampled_from([0.0, 0.25, 0.5, 1
 
 
 @given(scored, st.randoms(use_true_random=False))
+@settings(deadline=None)
 def test_the_ranking_does_not_depend_on_the_order(
     scores: dict[str, float], dice: random.Random
 ) -> None:
@@ -188,6 +189,7 @@ def test_the_ranking_does_not_depend_on_the_order(
 
 
 @given(scored)
+@settings(deadline=None)
 def test_the_best_comes_first_and_nobody_is_left_out(scores: dict[str, float]) -> None:
     ranked = rank(scores)
 
@@ -196,6 +198,7 @@ def test_the_best_comes_first_and_nobody_is_left_out(scores: dict[str, float]) -
 
 
 @given(st.permutations(range(4)))
+@settings(deadline=None)
 def test_a_picture_is_judged_by_itself_alone(order: list[int]) -> None:
     alone = {seed: score(*a_concept(seed)).total for seed in range(4)}
 

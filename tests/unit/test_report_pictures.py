@@ -242,8 +242,10 @@ def test_the_shares_are_those_of_the_stored_file_also_where_its_copy_is_smaller(
 def test_a_photo_and_a_picture_that_shows_through_have_no_shares() -> None:
     many = Image.linear_gradient("L")
     through = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    indexed = red_over_blue().quantize(2)
 
     assert len(many.getcolors() or ()) > FEW_COLOURS
     assert for_page(a_file(many, "PNG"), edge=200).colours == ()
     assert for_page(a_file(through, "PNG"), edge=200).colours == ()
+    assert for_page(a_file(indexed, "PNG", transparency=0), edge=200).colours == ()
     assert for_page(a_file(red_over_blue(), "JPEG"), edge=200).colours == ()

@@ -1,5 +1,6 @@
 """What becomes of a slot whose outputs were tried."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -16,9 +17,11 @@ from shared.downloads import Forbidden, Gone
 from shared.errors import Permanent, Transient
 from shared.events import Artifact
 
-OURS = Artifact(
+FILE = Artifact(
     id=UUID(int=1), kind="generated", key="k", content_type="image/png", bytes=1, sha256="0" * 64
 )
+OURS = (FILE,)
+FINISHED = (FILE, replace(FILE, kind="derived", key="d", variant="quantised"))
 GONE, BAD = Gone("gone (404)"), Permanent("not a picture")
 SLOW = Transient("429", retry_after=timedelta(seconds=9))
 
@@ -34,7 +37,15 @@ def code(*came_to: Any, **when: bool) -> FailureCode | None:
 
 
 def test_all_that_is_ours_is_stored() -> None:
-    assert judge(OURS, OURS) == Stored(artifacts=(OURS, OURS), skipped=())
+    assert judge(OURS, OURS) == Stored(artifacts=(FILE, FILE), skipped=())
+
+
+def test_what_was_derived_is_stored_with_its_output() -> None:
+    judged = judge(FINISHED, BAD)
+
+    assert isinstance(judged, Stored)
+    assert judged.artifacts == FINISHED
+    assert [skip.index for skip in judged.skipped] == [1]
 
 
 def test_what_is_not_ours_beside_what_is_is_said_by_its_index() -> None:
