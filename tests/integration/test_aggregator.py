@@ -331,7 +331,7 @@ async def test_another_attempt_after_a_fault_that_passes_is_counted_with_its_cos
             await predictions.intend(
                 tx,
                 slot,
-                token=f"token-{prediction_id}",
+                token=f"token-{uuid4().hex}",
                 create_deadline=timedelta(minutes=1),
                 micros_per_second=1000,
             )
