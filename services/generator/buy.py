@@ -63,9 +63,10 @@ Bought = Prediction | Refused | AccountPaused | Throttled | NeverSent | InDoubt
 class Terms:
     """How this installation buys.
 
-    ``webhook_url`` is where news shall come, None where nobody could call us. ``create_within``
-    ends a call, ``intent_within`` is when the last call of an intent is over for certain, and
-    ``lease`` is when others may doubt it: each longer than the one before.
+    ``webhook_url`` is where news shall come, None where nobody could call us. ``ask_after`` is the
+    silence after which Replicate is asked; None: as long as the recipe's runs usually take.
+    ``create_within`` ends a call, ``intent_within`` is when the last call of an intent is over
+    for certain, and ``lease`` is when others may doubt it: each longer than the one before.
     """
 
     creates_per_minute: int
@@ -74,6 +75,7 @@ class Terms:
     lease: timedelta
     link_lifetime: timedelta
     webhook_url: str | None
+    ask_after: timedelta | None = None
 
     @property
     def intent_within(self) -> timedelta:
@@ -189,7 +191,7 @@ class Buyer:
         """After which Replicate is asked: soon, where it cannot call us."""
         if self._terms.webhook_url is None:
             return SILENCE_WITHOUT_WEBHOOKS
-        return recipe.recipe.typical_run if recipe else SILENCE
+        return self._terms.ask_after or (recipe.recipe.typical_run if recipe else SILENCE)
 
     async def buy(self, claim: Claim) -> None:
         """Make the create that was claimed and write its answer down. Raises nothing."""

@@ -48,6 +48,9 @@ class Settings(
     create_lease_seconds: Annotated[float, Field(gt=1, le=600)] = 60.0
     # The call itself ends earlier, so that its answer is written before the lease is over.
     create_within_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    # Of a prediction that says nothing, before Replicate is asked; unset: as long as the recipe's
+    # runs usually take.
+    ask_after_seconds: Annotated[float, Field(ge=1, le=3000)] | None = None
     # Longer than the slowest queue: the model fetches its input when it starts, not when asked.
     input_link_seconds: Annotated[float, Field(ge=3600, le=604_800)] = 6 * 3600.0
 

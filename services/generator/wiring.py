@@ -70,6 +70,11 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             lease=timedelta(seconds=settings.create_lease_seconds),
             link_lifetime=timedelta(seconds=settings.input_link_seconds),
             webhook_url=settings.webhook_url,
+            ask_after=(
+                None
+                if settings.ask_after_seconds is None
+                else timedelta(seconds=settings.ask_after_seconds)
+            ),
         ),
         now=utc_now,
         chance=random.random,

@@ -125,7 +125,7 @@ async def test_one_bad_output_has_the_outcome_that_its_recipe_says_and_nothing_i
         [skipped] = json.loads(slots[1]["skipped"])
         [missing] = told["missing"]
         assert skipped["why"]
-        assert (missing["ordinal"], missing["code"]) == (1, "left_out")
+        assert (missing["ordinal"], missing["code"]) == (1, "skipped")
         assert len(await world.files(job_id, "derived")) == 3
 
     for language in ("en", "ko"):

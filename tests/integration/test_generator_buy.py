@@ -12,6 +12,7 @@ from services.generator.settings import webhook_url
 from shared.db import rate_limit
 from shared.db.connection import Connection, Database
 from shared.errors import DatabaseUnavailable, Transient
+from shared.recipes.variations import VARIATIONS
 from tests.support.purchases import end_job, hear
 from tests.support.shop import Shop, open_shop
 from tests.support.waiting import eventually
@@ -378,6 +379,22 @@ async def test_without_webhooks_the_provider_is_asked_soon(shop: Shop) -> None:
     (row,) = await shop.purchases(job_id)
     assert shop.bought()[0]["webhook"] is None
     assert row["ask_every"] <= timedelta(seconds=2)
+
+
+@pytest.mark.system("T9")
+@pytest.mark.parametrize(
+    ("ask_after", "silence"),
+    [(None, VARIATIONS.typical_run), (timedelta(minutes=5), timedelta(minutes=5))],
+)
+async def test_the_silence_that_is_worth_a_question_is_the_recipes_or_as_set(
+    shop: Shop, ask_after: timedelta | None, silence: timedelta
+) -> None:
+    job_id = await shop.one_slot()
+
+    await shop.buy_one(shop.buyer(ask_after=ask_after))
+
+    (row,) = await shop.purchases(job_id)
+    assert row["ask_every"] == silence
 
 
 async def test_a_success_of_an_earlier_attempt_is_not_lost_to_a_later_one(shop: Shop) -> None:

@@ -27,6 +27,7 @@ from deploy.local.emulator.making import MadeFile, Order, RunFailed
 
 LARGEST_READ = 2048  # photos are reduced to this as they are decoded
 MOST_PIXELS = 80_000_000
+MENDED_SIDE = 512  # scratches are looked for on a smaller copy
 BRUSHED_SIDE = 336  # the brush works on a smaller copy: strokes are wider than pixels
 
 Colour = tuple[int, int, int]
@@ -89,6 +90,7 @@ def restoration(order: Order) -> tuple[MadeFile, ...]:
     photo = read(order.files["input_image"])
     dice = _dice(order, "input_image", 0)
     picture = photo.resize(_fitting(photo.size, order.longest_side), Image.Resampling.LANCZOS)
+    picture = _mended(picture)
     cleaned = picture.filter(ImageFilter.MedianFilter(3))
     picture = Image.blend(picture, cleaned, 0.7)
     picture = ImageOps.autocontrast(picture, cutoff=(0.5, 0.5), preserve_tone=True)
@@ -98,6 +100,21 @@ def restoration(order: Order) -> tuple[MadeFile, ...]:
     if order.input["output_format"] == "jpg":
         return (MadeFile("out.jpg", "image/jpeg", _encoded(picture, "JPEG")),)
     return (MadeFile("out.png", "image/png", _encoded(picture, "PNG")),)
+
+
+def _mended(picture: Image.Image) -> Image.Image:
+    """Without scratches and dust: what is lighter than all around it and thin is painted over with
+    what lies beside it."""
+    small = picture.copy()
+    small.thumbnail((MENDED_SIDE, MENDED_SIDE), reducing_gap=2.0)
+    for pick in (ImageFilter.MinFilter(3), ImageFilter.MaxFilter(3)):
+        for _ in range(3):  # three times three pixels reach as far as seven at once, and faster
+            small = small.filter(pick)
+    around = small.filter(ImageFilter.GaussianBlur(1)).resize(picture.size)
+    lighter = ImageChops.subtract(picture.convert("L"), around.convert("L"))
+    scratched = lighter.point(lambda step: 255 if step > 16 else 0)
+    scratched = scratched.filter(ImageFilter.MaxFilter(3)).filter(ImageFilter.GaussianBlur(1))
+    return Image.composite(around, picture, scratched)
 
 
 _NAMED = {
