@@ -30,7 +30,7 @@ _WHERE_IT_STOOD = {
     SlotState.PENDING: "it waited to be bought",
     SlotState.CREATING: "it was being bought",
     SlotState.IN_DOUBT: "it was not known whether it had been bought",
-    SlotState.SUBMITTED: "the provider had not begun",
+    SlotState.SUBMITTED: "it waited for the provider to begin",
     SlotState.RUNNING: "it was being made",
     SlotState.SUCCEEDED: "it was made and not yet stored",
 }

@@ -41,7 +41,7 @@ class Files:
         bucket: Bucket,
         finishing: Finishing,
         *,
-        listen: Listen | None,
+        listen: Listen,
         at_once: int,
         decodes_at_once: int,
     ) -> None:
@@ -56,8 +56,8 @@ class Files:
         """What the output has become: its own bytes and what is derived from them, in our bucket.
 
         The output is never overwritten: what an earlier try put is left, if it is the same. Raises
-        Gone, Permanent (Forbidden, TooLarge, Unfetchable, WrongKind, UnusableImage, ObjectDiffers)
-        or Transient.
+        Gone, Permanent (Forbidden, TooLarge, Unfetchable, WrongKind, UnusableImage, UnusableAudio,
+        ObjectDiffers) or Transient.
         """
         # Its place is kept while it is finished: what was fetched lies on the disk until then.
         async with self._under_way, self._downloads.fetch(output.url) as fetched:
@@ -100,7 +100,7 @@ class Files:
             async with self._decoding:
                 picture = await in_thread(measure, file, alone=True)
             return picture.width, picture.height, None
-        if content_type.startswith("audio/") and self._listen is not None:
+        if content_type.startswith("audio/"):
             async with self._decoding:
                 sound = await in_thread(self._listen, file)
             return None, None, sound.seconds

@@ -143,6 +143,8 @@ async def fail(
         return await slots.move(tx, slot, to)
     moved = await slots.move(tx, slot, to, code=code, detail=detail)
     if moved is not None:
+        if slot.attempt > 1:
+            await predictions.want_cancel_losers(tx, slot.job_id, slot.ordinal, winner=None)
         await _say_failed(tx, moved, attempt=attempt, source=source, now=now, causation=causation)
     return moved
 
@@ -216,8 +218,10 @@ async def _take_in(
         cancel_wanted=lost and status not in TERMINAL,
         by_webhook=by_webhook,
     )
-    if moved is not None and moved.state is SlotState.SUCCEEDED and slot.attempt > 1:
-        await predictions.want_cancel_losers(tx, slot.job_id, slot.ordinal, winner=row.attempt)
+    decided = moved is not None and (moved.state is SlotState.SUCCEEDED or moved.is_closed)
+    if decided and slot.attempt > 1:
+        # Also after a failure: what was given up as never bought may run all the same.
+        await predictions.want_cancel_losers(tx, slot.job_id, slot.ordinal, winner=after.winner)
     return Recorded(
         outcome=_outcome(news, row, updated, moved, lost=lost),
         news=news,

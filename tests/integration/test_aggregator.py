@@ -287,7 +287,7 @@ async def test_at_the_deadline_enough_completes_the_job_and_what_was_open_is_sai
         (3, "unfinished"),
     ]
     assert (told.reason or "").startswith("the job's deadline passed; 1 of 3 stored; missing: ")
-    assert "slot 1 (unfinished: the provider had not begun)" in (told.reason or "")
+    assert "slot 1 (unfinished: it waited for the provider to begin)" in (told.reason or "")
 
 
 @pytest.mark.parametrize("params", [{"count": 3}, {"count": 3, "at_least": 2}])
@@ -331,7 +331,7 @@ async def test_another_attempt_after_a_fault_that_passes_is_counted_with_its_cos
             await predictions.intend(
                 tx,
                 slot,
-                token=f"token-{prediction_id}",
+                token=f"token-{uuid4().hex}",
                 create_deadline=timedelta(minutes=1),
                 micros_per_second=1000,
             )

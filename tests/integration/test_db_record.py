@@ -8,7 +8,7 @@ import pytest
 
 from shared.db import journal, predictions
 from shared.db.connection import Database
-from shared.db.record import Outcome
+from shared.db.record import Outcome, fail
 from shared.db.slots import Slot
 from shared.domain.identity import slot_closed_id
 from shared.domain.job import JobState
@@ -606,3 +606,45 @@ async def open_slot(
             tx, slot.job_id, 1, 1, predictions.Purchase.NOT_BOUGHT, error="throttled"
         )
     return await moved(database, slot, Move(S.PENDING))
+
+
+async def test_a_slot_that_fails_stops_what_an_earlier_attempt_left_running(
+    database: Database,
+) -> None:
+    second = await given_up(database, await a_slot(database, S.IN_DOUBT))
+    first_row = await the_purchase(database, second, 1)
+    await bought(database, second, "p2")
+    await hear(database, news("p1", "processing", row=first_row))
+    assert (await the_purchase(database, second, 1)).cancel_wanted_at is None
+
+    await hear(database, news("p2", "failed", error="E1001"))
+
+    assert (await the_slot(database, second.job_id)).state is S.FAILED
+    assert (await the_purchase(database, second, 1)).cancel_wanted_at is not None
+    assert (await the_purchase(database, second, 2)).cancel_wanted_at is None
+
+
+async def test_a_slot_that_is_refused_stops_what_an_earlier_attempt_left_running(
+    database: Database,
+) -> None:
+    second = await given_up(database, await a_slot(database, S.IN_DOUBT))
+    first_row = await the_purchase(database, second, 1)
+    await hear(database, news("p1", "processing", row=first_row))
+
+    async with database.transaction() as tx:
+        await predictions.set_outcome(
+            tx, second.job_id, 1, 2, predictions.Purchase.REFUSED, error="no"
+        )
+        assert await fail(
+            tx,
+            second,
+            Move(S.FAILED),
+            attempt=2,
+            code=FailureCode.INVALID_INPUT,
+            detail="no",
+            source="test",
+            now=NOON,
+        )
+
+    assert (await the_purchase(database, second, 1)).cancel_wanted_at is not None
+    assert (await the_purchase(database, second, 2)).cancel_wanted_at is None

@@ -19,8 +19,8 @@ from shared.db.connection import Database
 from shared.domain.slot import FailureCode, SlotState
 from shared.errors import Permanent, Transient
 from shared.events import Artifact, Skipped
-from shared.media import palette
 from shared.media.made import Made
+from shared.media.steps import FINISH
 from tests.support.file_host import FileHost, a_file_host
 from tests.support.purchases import NOON, a_slot, hear, the_slot
 from tests.support.storing import (
@@ -58,8 +58,7 @@ async def storage(
     database: Database, bucket: dict[str, str], host: FileHost
 ) -> AsyncIterator[Storage]:
     async with a_storage(database, bucket, host.origin) as opened:
-        opened.steps["palette"] = palette.finish
-        opened.steps["copy"] = a_copy
+        opened.steps |= {**FINISH, "copy": a_copy}
         yield opened
 
 
@@ -151,24 +150,20 @@ async def test_every_step_of_the_slot_makes_a_file_of_its_own(
     assert len({file.score for file in files}) == 1
 
 
-@pytest.mark.system("A6")
+@pytest.mark.system("A2", "A6")
 async def test_a_sound_and_what_was_cut_from_it_have_their_lengths_on_record(
     storage: Storage, host: FileHost
 ) -> None:
-    cut = a_sound(0.25)
-    storage.steps["cut"] = lambda _data, _options: Made(
-        data=cut, content_type="audio/wav", seconds=0.25
-    )
-    finish = [{"step": "cut", "variant": "trimmed", "options": {}}]
+    finish = [{"step": "trim", "variant": "trimmed", "options": {"seconds": 0.25}}]
     slot = await a_slot(storage.database, S.RUNNING, recipe="sound-effect", finish=finish)
 
     await storage.hear(succeeded(host.serve("/out.wav", a_sound(0.5))))
 
-    files = await storage.artifacts(slot.job_id)
-    assert [(file.seconds, file.content_type, file.bytes) for file in files] == [
-        (0.5, "audio/wav", 8044),
-        (0.25, "audio/wav", 4044),
-    ]
+    generated, trimmed = await storage.artifacts(slot.job_id)
+    assert (generated.seconds, generated.content_type, generated.bytes) == (0.5, "audio/wav", 8044)
+    assert trimmed.key == f"jobs/{slot.job_id}/derived/1-1-0-trimmed.wav"
+    assert trimmed.seconds == pytest.approx(0.25, abs=0.01)
+    assert trimmed.bytes < generated.bytes
 
 
 # ---- what cannot be used

@@ -6,9 +6,8 @@ import signal
 import wave
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any
 from uuid import UUID
 
 import uvloop
@@ -24,8 +23,8 @@ from shared.db.record import AgainRule
 from shared.domain.identity import slot_closed_id, verdict_id
 from shared.downloads import Downloads, open_downloads
 from shared.envelope import Envelope
-from shared.errors import Permanent
 from shared.events import Artifact, ArtifactsStored, SlotFailed, read
+from shared.media import audio
 from shared.media.made import Made
 from shared.objects import Bucket, open_bucket
 from shared.settings import BucketSettings, DownloadSettings
@@ -61,23 +60,6 @@ def succeeded(output: Any, *, prediction_id: str = PREDICTION, **more: Any) -> E
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What ``listen`` says of a sound."""
-
-    seconds: float
-
-
-def listen(file: BinaryIO) -> Heard:
-    """The whole of a wav, by the standard library."""
-    file.seek(0)
-    with wave.open(file, "rb") as sound:
-        declared, width = sound.getnframes(), sound.getsampwidth() * sound.getnchannels()
-        if len(sound.readframes(declared)) < declared * width:
-            raise Permanent("the sound is cut off")
-        return Heard(declared / sound.getframerate())
-
-
 def a_copy(data: bytes, options: Mapping[str, Any]) -> Made:
     """A step that changes nothing, and judges by what it was told."""
     return Made(data=data, content_type="image/png", score=options.get("score"))
@@ -99,7 +81,7 @@ class Storage:
             self.downloads,
             self.bucket,
             Finishing(self.bucket, self.steps, at_once=finishes_at_once),
-            listen=listen,
+            listen=audio.probe,
             at_once=8,
             decodes_at_once=2,
         )
