@@ -3,11 +3,11 @@
 import io
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -289,62 +289,78 @@ def test_no_descriptor_stays_open() -> None:
 # ---- our own death
 
 
-@pytest.mark.skipif(not ffmpeg.guarded(), reason="only Linux ends a child with its parent")
-@pytest.mark.parametrize("mark", ["s16le", "atrim"], ids=["hearing", "cutting"])
+LINUX = pytest.mark.skipif(not ffmpeg.guarded(), reason="only Linux ends a child with its parent")
+PASSES = pytest.mark.parametrize("mark", ["s16le", "atrim"], ids=["hearing", "cutting"])
+
+
+@LINUX
+@PASSES
 def test_killed_in_the_middle_of_a_trim_we_leave_no_file_and_no_process(
     tmp_path: Path, mark: str
 ) -> None:
     long, temporary = tmp_path / "long.flac", tmp_path / "tmp"
     long.write_bytes(encoded(a_wav(a_tone(1)), "flac", "-af", "aloop=loop=1000:size=44100"))
     temporary.mkdir()
+
+    with a_trim(long, temporary) as us:
+        at_work = the_ffmpeg_of(us, mark)
+        us.kill()
+        us.wait()
+
+        eventually_sync("ffmpeg has ended", lambda: not _runs(at_work), within=10)
+        assert list(temporary.iterdir()) == []
+
+
+@LINUX
+@PASSES
+def test_one_that_hangs_and_hears_no_signal_ends_with_us(tmp_path: Path, mark: str) -> None:
+    program = tmp_path / "ffmpeg"
+    hangs = "trap '' HUP INT TERM CONT PIPE; exec sleep 600"
+    program.write_text(
+        f"""#!/bin/sh\ncase "$*" in *{mark}*) {hangs};; esac\nexec {ffmpeg.ffmpeg_path()} "$@"\n"""
+    )
+    program.chmod(0o755)
+    sound = tmp_path / "sound.wav"
+    sound.write_bytes(a_sound())
+
+    with a_trim(sound, tmp_path, IMAGEIO_FFMPEG_EXE=str(program)) as us:
+        hung = the_ffmpeg_of(us, "sleep 600")
+        us.kill()
+        us.wait()
+
+        eventually_sync("it has ended", lambda: not _runs(hung), within=10)
+
+
+@contextmanager
+def a_trim(file: Path, temporary: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that trims ``file``; whatever is left of it ends with the test."""
     us = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.trimming", str(long)],
+        [sys.executable, "-m", "tests.support.trimming", str(file)],
         cwd=Path(__file__).parents[2],
-        env={"PATH": os.defpath, "TMPDIR": str(temporary)},
+        env={"PATH": os.defpath, "TMPDIR": str(temporary), **settings},
         stdout=subprocess.DEVNULL,
     )
     try:
-        runs = Runs(us.pid, mark)
-        eventually_sync("ffmpeg is at its work", runs.stop_it, within=30, every=0.002)
-        # Stopped, it would hang for ever: only its parent's death can end it.
-        us.send_signal(signal.SIGKILL)
-        us.wait()
-
-        eventually_sync("ffmpeg has ended", runs.is_gone, within=10)
-        assert list(temporary.iterdir()) == []
+        yield us
     finally:
         us.kill()
         us.wait()
-        runs.kill()
 
 
-class Runs:
-    """The ffmpeg that a process has started for the pass of a trim that `mark` tells."""
+def the_ffmpeg_of(us: subprocess.Popen[bytes], mark: str) -> int:
+    """The id of the child whose command line has ``mark`` in it, past the programs that guard it."""
+    seen: list[int] = []
 
-    def __init__(self, parent: int, mark: str) -> None:
-        self._parent, self._mark = parent, mark
-        self._seen: psutil.Process | None = None
+    def look() -> bool:
+        for child in psutil.Process(us.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                command = child.cmdline()
+                if command and "setpriv prlimit nice".find(Path(command[0]).name) < 0:
+                    seen.extend([child.pid] if mark in " ".join(command) else [])
+        return bool(seen)
 
-    def stop_it(self) -> bool:
-        """Halt it, once it is ffmpeg and no longer a program on the way there."""
-        for child in psutil.Process(self._parent).children():
-            try:
-                command = " ".join(child.cmdline())
-                if child.name().startswith("ffmpeg") and self._mark in command:
-                    child.send_signal(signal.SIGSTOP)
-                    self._seen = child
-                    return True
-            except psutil.NoSuchProcess:
-                pass
-        return False
-
-    def is_gone(self) -> bool:
-        assert self._seen is not None
-        return not _runs(self._seen.pid)
-
-    def kill(self) -> None:
-        if self._seen is not None and self._seen.is_running():
-            self._seen.kill()
+    eventually_sync("it is at its work", look, within=30, every=0.002)
+    return seen[0]
 
 
 def a_file(directory: Path) -> Path:

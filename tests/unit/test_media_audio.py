@@ -125,6 +125,14 @@ def test_a_hole_in_the_middle_is_refused(form: str) -> None:
         look(bytes(whole))
 
 
+def test_a_flac_with_a_single_wrong_byte_is_refused() -> None:
+    whole = bytearray(encoded(a_wav(nearly_silent(1, level=0.5)), "flac"))
+    whole[len(whole) // 2] ^= 0x01
+
+    with pytest.raises(TruncatedAudio, match="damaged"):
+        look(bytes(whole))
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -245,8 +253,9 @@ def test_a_flac_of_24_bits_keeps_them() -> None:
     assert read_head(io.BytesIO(trim(deep, {"seconds": 0.5}).data)).bits == 24
 
 
-def test_nothing_but_the_sound_is_in_the_result() -> None:
-    tagged = encoded(a_sound(), "mp3", "-metadata", "title=Somebody's name")
+@pytest.mark.parametrize("form", FORMATS)
+def test_nothing_but_the_sound_is_in_the_result(form: str) -> None:
+    tagged = encoded(a_sound(), form, "-metadata", "title=Somebody's name")
 
     assert b"Somebody" in tagged
     assert b"Somebody" not in trim(tagged, {"seconds": 1}).data

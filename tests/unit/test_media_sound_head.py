@@ -84,6 +84,13 @@ def test_a_file_that_was_cut_anywhere_is_refused(form: str, data: st.DataObject)
         head(cut)
 
 
+def test_an_ogg_that_was_cut_between_two_pages_is_refused() -> None:
+    whole = a_sound("ogg", 4)
+
+    with pytest.raises(TruncatedAudio, match="last page"):
+        head(whole[: whole.rindex(b"OggS")])
+
+
 @given(st.integers(100, 15_000))
 def test_an_mp3_without_a_count_that_was_cut_within_a_frame_is_refused(at: int) -> None:
     whole = encoded(a_sound(), "mp3", "-write_xing", "0", "-id3v2_version", "0")

@@ -28,6 +28,15 @@ def test_a_sound_in_one_channel_alone_is_seen() -> None:
     assert max(peaks(a_wav(left), points=4)) == pytest.approx(0.8, abs=0.01)
 
 
+def test_a_click_of_one_sample_is_seen() -> None:
+    samples = a_tone(1, level=0)
+    samples[:, 30_000] = 0.7
+
+    drawn = peaks(a_wav(samples), points=10)
+
+    assert drawn == pytest.approx((0, 0, 0, 0, 0, 0, 0.7, 0, 0, 0), abs=0.001)
+
+
 def test_channels_that_cancel_each_other_are_seen() -> None:
     against = a_tone(0.2, level=0.8)
     against[1] *= -1
