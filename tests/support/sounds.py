@@ -26,9 +26,9 @@ class Heard:
     def loudest(self) -> float:
         return float(np.abs(self.samples).max(initial=0))
 
-    def quiet_s(self, *, end: bool = False) -> float:
-        """How long it is quieter than a hundredth, from its beginning or back from its end."""
-        loud = np.abs(self.samples).max(axis=0) > 0.01
+    def quiet_s(self, *, end: bool = False, than: float = 0.01) -> float:
+        """How long it is quieter than that, from its beginning or back from its end."""
+        loud = np.abs(self.samples).max(axis=0) > than
         return float(np.argmax(loud[::-1] if end else loud)) / self.rate
 
 
