@@ -128,7 +128,8 @@ def _bought(emulator: Emulator, number: int, ref: SlotRef) -> Prediction:
 
 
 async def enter(database_url: str, made: Sequence[Purchase], *, recipe: str = "variations") -> None:
-    """Write down what the buyer wrote: jobs, slots and purchases that were answered."""
+    """Write down what the buyer wrote: jobs, slots and purchases that were answered. All of them
+    are silent for long enough to be asked about."""
     connection = await asyncpg.connect(database_url)
     try:
         slots: dict[UUID, int] = {}
@@ -159,7 +160,7 @@ async def enter(database_url: str, made: Sequence[Purchase], *, recipe: str = "v
                 (
                     *(one.ref.job_id, one.ref.ordinal, one.ref.attempt, one.ref.token, MODEL),
                     *(one.prediction_id, "starting", "accepted", one.created_at, one.created_at),
-                    *(one.created_at, one.created_at, _ASK_EVERY, one.created_at + _ASK_EVERY),
+                    *(one.created_at, one.created_at, _ASK_EVERY, one.created_at),
                 )
                 for one in made
             ],
