@@ -83,9 +83,11 @@ def asker_of(shop: Shop, replicate: Replicate) -> AskSilent:
 
 
 async def test_many_silent_predictions_are_read_off_the_list_and_told_oldest_first(
-    shop: Shop, database_url: str
+    shop: Shop, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.reconciler.ask.LISTED_TOGETHER", 90)
     made = await silent(shop, database_url, 250)
+    await shop.rows("UPDATE prediction SET ask_at = now() - random() * ask_every RETURNING 1")
 
     counts = await shop.asker().run_once()
 
