@@ -35,10 +35,11 @@ AT_ONCE = 16
 TOLD_TOGETHER = 100
 # Entries echo their inputs, which may be files; what is over it is left to the next list.
 MOST_KEPT = 16 * 1024 * 1024
-# Above the deadline of a read; who dies in between leaves the question to the next round.
-LEASE = timedelta(seconds=60)
-# Above the time that the pages of one list take, when each has to wait for its turn.
-LIST_LEASE = timedelta(minutes=5)
+# Above the deadline of a read, and above the time that the pages of a list usually take. Who dies in
+# between leaves the question to the next round soon; who takes longer does what somebody else does
+# too, to the same end.
+LEASE = timedelta(seconds=20)
+LIST_LEASE = timedelta(seconds=30)
 LONGEST_SILENCE = timedelta(minutes=5)
 # A verdict that was told lies in a queue; only if nobody hears it for so long is it told again.
 HEARD_WITHIN = timedelta(minutes=10)
