@@ -113,4 +113,5 @@ BACKGROUND_MUSIC = Recipe(
     typical_run=timedelta(seconds=120),
     cold_start=timedelta(minutes=5),
     report_sections=("sounds", "outcome"),
+    example={"prompt": "a calm piano at dusk, a slow waltz", "duration": 12},
 )

@@ -101,4 +101,5 @@ SOUND_EFFECT = Recipe(
     # Seen once: 256 s in all, of which the run took 9.
     cold_start=timedelta(minutes=5),
     report_sections=("sounds", "outcome"),
+    example={"prompt": "steps on gravel, then a wooden door", "seconds": 3.5},
 )
