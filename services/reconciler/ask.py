@@ -31,7 +31,8 @@ log = structlog.get_logger()
 # Handed out together: so many are read off the list, or asked about one by one.
 LISTED_TOGETHER = 1000
 ASKED_TOGETHER = 48
-AT_ONCE = 16
+# No more than the pool has connections: each answer is written down by one.
+AT_ONCE = 8
 TOLD_TOGETHER = 100
 # Entries echo their inputs, which may be files; what is over it is left to the next list.
 MOST_KEPT = 16 * 1024 * 1024
