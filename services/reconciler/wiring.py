@@ -11,6 +11,7 @@ from services.reconciler.dead_letters import DrainDeadLetters
 from services.reconciler.deadlines import WatchDeadlines
 from services.reconciler.doubt import SettleDoubt
 from services.reconciler.give_up import GiveUp
+from services.reconciler.losses import WatchLosses
 from services.reconciler.reads import Reads
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
@@ -51,9 +52,16 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         database=database,
         replicate=replicate,
         reads=reads,
+        recipes={recipe.name: recipe for recipe in recipes.RECIPES},
         grace=timedelta(seconds=settings.doubt_grace_seconds),
+        cold_start=(
+            None
+            if settings.doubt_cold_start_seconds is None
+            else timedelta(seconds=settings.doubt_cold_start_seconds)
+        ),
         now=utc_now,
     )
+    losses = WatchLosses(database=database, now=utc_now)
     deadlines = WatchDeadlines(database=database, now=utc_now)
 
     patience = timedelta(seconds=settings.report_patience_seconds)
@@ -74,6 +82,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         rounds("ask", ask.run_once, settings.ask_every_seconds),
         rounds("cancel", cancel.run_once, settings.cancel_every_seconds),
         rounds("doubt", doubt.run_once, settings.doubt_every_seconds),
+        rounds("strays", doubt.look_for_strays, settings.strays_every_seconds),
+        rounds("losses", losses.run_once, settings.losses_every_seconds),
         rounds("deadlines", deadlines.run_once, settings.deadlines_every_seconds),
         subscriptions.worker(
             topology.DEAD_LETTERS,

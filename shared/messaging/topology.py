@@ -59,6 +59,15 @@ QUEUES = (
 
 _HEARD = frozenset(fact for queue in QUEUES for fact in queue.hears)
 
+# Nobody but storage hears of successes: its urgent queue may stand in for its ordinary one.
+URGENT_INSTEAD = STORAGE_OUTPUTS.hears
+
+
+def urgent_queue(fact_type: str) -> str | None:
+    """Where a fact goes that was found late, by asking: its files have less time left than those
+    of whatever waits in line. None: the ordinary way."""
+    return STORAGE_URGENT.name if fact_type in URGENT_INSTEAD else None
+
 
 def must_be_heard(fact_type: str) -> bool:
     """Whether some service of ours hears this fact, so that it is published ``mandatory``."""

@@ -42,6 +42,7 @@ class Emulator:
         self.ledger = Ledger(self.clock, self.settings.ledger_path)
         self.faults = Faults(self.settings.seed, self.settings.faults)
         self.predictions = Register()
+        self.lives: Lives  # once it serves
         self.url = ""
         self.files_url = ""
         self._stack = AsyncExitStack()
@@ -99,7 +100,7 @@ class Emulator:
         await deliveries.open()
         stack.push_async_callback(deliveries.close)
         outputs, sources = Outputs(directory, self.ledger), Sources(self.ledger)
-        lives = Lives(
+        lives = self.lives = Lives(
             settings=settings,
             clock=self.clock,
             ledger=self.ledger,
