@@ -34,6 +34,11 @@ def redacted(text: str) -> str:
     return text
 
 
+def redacted_header(name: str, value: str) -> str:
+    """The value of a header without what must not be read; nothing of one that is a secret."""
+    return "***" if _names_a_secret(name) else redacted(value)
+
+
 @lru_cache(maxsize=1024)
 def _names_a_secret(key: str) -> bool:
     return bool(_SECRET_KEY.search(key)) and not _HARMLESS_KEY.search(key)

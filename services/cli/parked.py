@@ -16,7 +16,7 @@ from shared.db import parked
 from shared.db.connection import Connection, open_database
 from shared.db.parked import ParkedMessage, Which
 from shared.errors import DatabaseUnavailable
-from shared.observability import redacted
+from shared.observability import redacted, redacted_header
 from shared.settings import DatabaseSettings
 
 app = typer.Typer(
@@ -122,7 +122,7 @@ def show(
             typer.echo(f"expires    {message.expires_at:%Y-%m-%d %H:%M:%S}Z")
         typer.echo(f"reason     {redacted(message.reason)}")
         for name, value in message.headers.items():
-            typer.echo(f"header     {name}: {redacted(value)}")
+            typer.echo(f"header     {name}: {redacted_header(name, value)}")
         if message.trace:
             typer.echo(f"\n{redacted(message.trace)}")
         if body:
@@ -199,7 +199,7 @@ def _which(
 def _facts(message: ParkedMessage, *, body: bool = False) -> dict[str, Any]:
     told = asdict(message)
     told["reason"], told["trace"] = redacted(message.reason), redacted(message.trace or "") or None
-    told["headers"] = {name: redacted(value) for name, value in message.headers.items()}
+    told["headers"] = {n: redacted_header(n, value) for n, value in message.headers.items()}
     told["state"] = "dead" if message.is_dead else "waiting"
     told["body"] = _text(message.body) if body else None
     return told

@@ -17,5 +17,7 @@ CREATE INDEX refused_webhook_by_age ON refused_webhook (received_at DESC);
 
 -- News of predictions by time: the webhook archive, and what a replay since then is about.
 CREATE INDEX journal_news_by_time ON journal (recorded_at) WHERE origin IN ('webhook', 'reconciler');
+-- A webhook by the id that its sender gave it.
+CREATE INDEX journal_by_webhook_id ON journal ((headers ->> 'webhook-id')) WHERE origin = 'webhook';
 
 -- migrate:down
