@@ -112,7 +112,8 @@ async def test_for_people_the_list_is_a_table(env: dict[str, str], database: Dat
 
     assert code == 0, err
     head, *lines = out.strip().splitlines()
-    assert head.replace("┃", " ").split() == [
+    columns = head.replace("┃", " ").split()
+    assert columns == [
         "received",
         "id",
         "what",
