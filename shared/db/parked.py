@@ -239,9 +239,7 @@ async def brought_back(tx: Connection, message_id: UUID, generation: int) -> boo
     return gone == 1
 
 
-async def release(
-    tx: Connection, claimed: Sequence[tuple[UUID, int]], *, due_in: timedelta
-) -> int:
+async def release(tx: Connection, claimed: Sequence[tuple[UUID, int]], *, due_in: timedelta) -> int:
     """Give back claims (id and generation) that were not used, before their lease is over."""
     return await tx.execute(
         """

@@ -19,12 +19,13 @@ from shared.db.record import AgainRule, Outcome, record
 from shared.db.slots import Slot
 from shared.domain import identity
 from shared.domain.job import JobState
-from shared.domain.prediction import FACT_OF_STATUS, Status
+from shared.domain.prediction import FACT_OF_STATUS, Status, Unreadable, read_prediction
 from shared.domain.slot import FailureCode, SlotState
 from shared.events import ArtifactsStored, SlotFailed, read
 
-# Of a large job so many slots are looked at under one lock, which others wait for.
-SLOTS_AT_A_TIME = 100
+# Of a large job so many slots are looked at under one lock, which others wait for: well below their
+# patience, also on a busy machine.
+SLOTS_AT_A_TIME = 20
 
 NEWS = tuple(FACT_OF_STATUS.values())
 CLOSINGS = (ArtifactsStored.type, SlotFailed.type)
@@ -201,7 +202,7 @@ class _Part:
             return []
         before = await self._slots(job_id)
         facts = await journal.of_slots(tx, job_id, self._ordinals)
-        news = [entry for entry in facts if entry.type in NEWS and entry.body is not None]
+        news = _first_of_each([entry for entry in facts if entry.type in NEWS])
         closings = {e.ordinal: e for e in facts if e.type in CLOSINGS and e.ordinal is not None}
         ended = any(entry.event_id == identity.job_ended_id(job_id) for entry in facts)
 
@@ -269,6 +270,19 @@ class _Part:
                     if entry is not None:
                         found[slot.ordinal] = entry
         return found
+
+
+def _first_of_each(news: Sequence[Entry]) -> list[Entry]:
+    """For each prediction the first body with each status: the hundredth that tells of its progress
+    moves nothing that the first did not. Without bodies that are gone, or never were a prediction."""
+    found: dict[tuple[str, str], Entry] = {}
+    for entry in news:
+        try:
+            told = read_prediction(entry.body or b"")
+        except Unreadable:
+            continue
+        found.setdefault((told.id, told.raw_status), entry)
+    return list(found.values())
 
 
 def _worth_saying(

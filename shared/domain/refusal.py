@@ -72,7 +72,7 @@ def to_json(refused: RefusedWebhook) -> bytes:
         "id": str(refused.id),
         "received_at": refused.received_at.isoformat(),
         "query": _printable(refused.query, QUERY_KEPT),
-        "body": None if refused.body is None else b64encode(refused.body[:BODY_KEPT]).decode(),
+        "body": None if refused.body is None else b64encode(refused.body).decode(),
     }
     return json.dumps(told).encode()
 

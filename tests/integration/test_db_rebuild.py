@@ -12,7 +12,7 @@ from shared.db import journal, rebuild, slots
 from shared.db.connection import Database
 from shared.db.parked import Parked
 from shared.db.rebuild import JobCompared, SlotCompared, Standing
-from shared.db.record import Outcome
+from shared.db.record import Outcome, record
 from shared.db.slots import Slot
 from shared.domain import identity
 from shared.domain.slot import FailureCode, Move, SlotState
@@ -427,3 +427,23 @@ async def ended(database: Database, job_id: UUID) -> None:
     )
     async with database.transaction() as tx:
         assert await journal.say(tx, fact)
+
+
+async def test_a_flood_of_progress_is_taken_in_once_for_each_status(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = await a_slot(database, S.SUBMITTED)
+    for number in range(50):
+        await hear(database, news(PREDICTION, "processing", logs=f"{number}%"))
+    taken_in: list[str] = []
+
+    async def counting(tx: Any, envelope: Envelope, **more: Any) -> Any:
+        taken_in.append(envelope.id)
+        return await record(tx, envelope, **more)
+
+    monkeypatch.setattr(rebuild, "record", counting)
+
+    only = await the_only_slot(database, slot)
+
+    assert (only.now.state, only.archive.state) == (S.RUNNING, S.RUNNING)
+    assert len(taken_in) == 2  # set back, and from where it stands
