@@ -159,6 +159,11 @@ async def of_job(tx: Connection, job_id: UUID, *, limit: int = 10_000) -> list[E
     return [_entry(row) for row in rows]
 
 
+async def by_event_id(tx: Connection, event_id: str) -> Entry | None:
+    row = await tx.fetchrow("SELECT * FROM journal WHERE event_id = $1", event_id)
+    return None if row is None else _entry(row)
+
+
 async def of_slots(tx: Connection, job_id: UUID, ordinals: Sequence[int]) -> list[Entry]:
     """The facts of some slots of a job, and those that name none, as they were written down."""
     rows = await tx.fetch(
@@ -234,11 +239,6 @@ async def by_webhook_id(tx: Connection, webhook_id: str) -> list[Entry]:
         webhook_id,
     )
     return [_entry(row) for row in rows]
-
-
-async def by_event_id(tx: Connection, event_id: str) -> Entry | None:
-    row = await tx.fetchrow("SELECT * FROM journal WHERE event_id = $1", event_id)
-    return None if row is None else _entry(row)
 
 
 async def claim_owed(tx: Connection, limit: int, *, past: int = 0) -> list[Entry]:
