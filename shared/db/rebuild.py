@@ -317,7 +317,22 @@ def _closed_by(closing: Entry | None, ended: bool, news: Standing) -> Standing:
 
 
 async def _set_back(tx: Connection, job_id: UUID, ordinals: Sequence[int]) -> None:
-    """The job open, the slots as bought and not heard of. What is not bought stays as it is."""
+    """The job open, the slots as bought and not heard of. What is not bought stays as it is; and so
+    do the attempts that their slot has left behind, such as one whose files expired."""
+    await tx.execute(
+        """
+        UPDATE prediction p
+           SET status = NULL
+          FROM slot s
+         WHERE p.job_id = $1
+           AND p.ordinal = ANY($2)
+           AND s.job_id = p.job_id
+           AND s.ordinal = p.ordinal
+           AND (p.attempt IN (s.attempt, s.winner) OR p.status IN ('starting', 'processing'))
+        """,
+        job_id,
+        list(ordinals),
+    )
     await tx.execute(
         """
         UPDATE job
@@ -347,11 +362,6 @@ async def _set_back(tx: Connection, job_id: UUID, ordinals: Sequence[int]) -> No
            AND s.ordinal = of_it.ordinal
            AND s.state NOT IN ('pending', 'creating', 'in_doubt')
         """,
-        job_id,
-        list(ordinals),
-    )
-    await tx.execute(
-        "UPDATE prediction SET status = NULL WHERE job_id = $1 AND ordinal = ANY($2)",
         job_id,
         list(ordinals),
     )

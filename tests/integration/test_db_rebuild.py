@@ -26,6 +26,7 @@ from tests.support.purchases import (
     bought,
     claim,
     end_job,
+    given_up,
     hear,
     never,
     news,
@@ -342,6 +343,38 @@ async def test_the_attempt_before_the_winner_is_rebuilt_as_it_was(database: Data
 
     assert (await the_slot(database, slot.job_id)).winner == 2
     assert only.archive.state is only.now.state is S.SUCCEEDED
+
+
+async def test_a_slot_that_is_bought_again_since_its_files_expired_differs_in_nothing(
+    database: Database,
+) -> None:
+    slot = await a_slot(database, S.SUBMITTED)
+    await hear(database, await verdict(database, slot, "succeeded"))
+    succeeded = await the_slot(database, slot.job_id)
+    async with database.transaction() as tx:
+        assert await slots.move(tx, succeeded, Move(S.PENDING, next_attempt=True))
+    pending = await the_only_slot(database, slot)
+    async with database.transaction() as tx:
+        (second,) = await claim(tx)
+    await bought(database, second, "p2")
+    submitted = await the_only_slot(database, slot)
+
+    assert (pending.now.state, pending.differs) == (S.PENDING, False)
+    assert (submitted.now.state, submitted.differs) == (S.SUBMITTED, False)
+
+
+async def test_a_late_success_of_an_attempt_that_was_given_up_is_worth_saying_again(
+    database: Database,
+) -> None:
+    slot = await a_slot(database, S.IN_DOUBT)
+    success = await verdict(database, slot, "succeeded")
+    await given_up(database, slot)
+    await archived(database, success, slot, Outcome.UNKNOWN)
+
+    only = await the_only_slot(database, slot)
+
+    assert only.archive.state is only.then.state is S.SUCCEEDED
+    assert [fact.event_id for fact in only.say] == [success.id]
 
 
 async def test_a_large_job_is_compared_in_parts_and_each_slot_once(
