@@ -207,14 +207,19 @@ class _Part:
         ended = any(entry.event_id == identity.job_ended_id(job_id) for entry in facts)
 
         async with _undone(tx):
-            rebuilt = await self._rebuild(job_id, before, news)
+            rebuilt = await self._rebuild(job_id, news)
         moving, then = await self._go_on(job_id, news)
         waiting = await self._not_stored(before)
         return [
             SlotCompared(
                 ordinal=ordinal,
                 now=_standing(slot),
-                archive=_closed_by(closings.get(ordinal), ended, _standing(rebuilt[ordinal])),
+                archive=_closed_by(
+                    closings.get(ordinal),
+                    ended,
+                    news=_standing(rebuilt[ordinal]),
+                    now=_standing(slot),
+                ),
                 then=_standing(then[ordinal]),
                 say=_worth_saying(slot, moving, waiting, closings.get(ordinal)),
             )
@@ -225,20 +230,13 @@ class _Part:
         found = await slots.of_job(self._tx, job_id)
         return {slot.ordinal: slot for slot in found if slot.ordinal in set(self._ordinals)}
 
-    async def _rebuild(
-        self, job_id: UUID, before: Mapping[int, Slot], news: Sequence[Entry]
-    ) -> dict[int, Slot]:
-        """From the bare purchases, by the news alone."""
+    async def _rebuild(self, job_id: UUID, news: Sequence[Entry]) -> dict[int, Slot]:
+        """From the bare purchases, by the news alone. (A slot that closes would state its end, and an
+        end that is stated already is refused: such a slot is as its closing has it.)"""
         await _set_back(self._tx, job_id, self._ordinals)
-
-        def again(job: Job, slot: Slot, code: FailureCode, error: str | None) -> bool:
-            # No further attempt was made for what is closed: its last failure was the end of it.
-            closed = slot.ordinal in before and before[slot.ordinal].is_closed
-            return not closed and self._again(job, slot, code, error)
-
         for entry in news:
             async with _unless_it_fails(self._tx):
-                await record(self._tx, entry.envelope, again=again, now=self._now)
+                await record(self._tx, entry.envelope, again=self._again, now=self._now)
         return await self._slots(job_id)
 
     async def _go_on(
@@ -305,13 +303,13 @@ def _worth_saying(
     return tuple(say)
 
 
-def _closed_by(closing: Entry | None, ended: bool, news: Standing) -> Standing:
+def _closed_by(closing: Entry | None, ended: bool, *, news: Standing, now: Standing) -> Standing:
     """Where the archive has the slot: closed by our own fact, by the end of its job, or as far as
-    the news goes."""
+    the news goes. A closing without its body says that the slot failed, and no more of what."""
     if closing is not None and closing.type == ArtifactsStored.type:
         return Standing(SlotState.STORED)
     if closing is not None:
-        code = read(SlotFailed, closing.envelope).code if closing.body is not None else news.code
+        code = read(SlotFailed, closing.envelope).code if closing.body is not None else now.code
         return Standing(SlotState.FAILED, code)
     return Standing(SlotState.CANCELED) if ended else news
 
@@ -364,13 +362,6 @@ async def _set_back(tx: Connection, job_id: UUID, ordinals: Sequence[int]) -> No
         """,
         job_id,
         list(ordinals),
-    )
-    # A slot that closes states its end, and an end that is stated already would be refused.
-    await tx.execute(
-        "DELETE FROM journal WHERE job_id = $1 AND ordinal = ANY($2) AND type = ANY($3)",
-        job_id,
-        list(ordinals),
-        list(CLOSINGS),
     )
 
 

@@ -200,6 +200,16 @@ async def test_a_fact_whose_body_is_past_its_retention_is_not_said(database: Dat
     assert not (await the_only_slot(database, slot)).differs  # nobody can tell any more
 
 
+async def test_a_failure_whose_body_is_past_its_retention_is_as_its_row_has_it(
+    database: Database,
+) -> None:
+    slot = await a_slot(database, S.FAILED)
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE journal SET body = NULL")
+
+    assert not (await the_only_slot(database, slot)).differs
+
+
 async def test_a_success_whose_files_nobody_fetched_is_said_again(database: Database) -> None:
     slot = await a_slot(database, S.SUBMITTED)
     success = await verdict(database, slot, "succeeded")
