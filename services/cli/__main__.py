@@ -14,6 +14,10 @@ from services.cli import (
     recipes,
     secret,
     setup,
+    replay,
+    secret,
+    setup,
+    webhooks,
 )
 from shared.observability import configure_logging
 
@@ -36,6 +40,8 @@ app.command("recipes", help=recipes.recipes.__doc__)(recipes.recipes)
 app.add_typer(publish.app, name="publish")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(parked.app, name="parked")
+app.add_typer(webhooks.app, name="webhooks")
+app.command("replay", help=replay.replay.__doc__)(replay.replay)
 app.command("audit", help=audit.audit.__doc__)(audit.audit)
 app.command("ledger", help=ledger.ledger.__doc__)(ledger.ledger)
 app.command("secret", help=secret.secret.__doc__)(secret.secret)

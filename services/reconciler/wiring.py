@@ -10,9 +10,11 @@ from services.reconciler.cancel import CancelUnwanted
 from services.reconciler.dead_letters import DrainDeadLetters
 from services.reconciler.deadlines import WatchDeadlines
 from services.reconciler.doubt import SettleDoubt
+from services.reconciler.forget import Forget
 from services.reconciler.give_up import GiveUp
 from services.reconciler.losses import WatchLosses
 from services.reconciler.reads import Reads
+from services.reconciler.refused import KeepRefused
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
 from services.reconciler.unreported import RescueReports
@@ -25,6 +27,8 @@ from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.recipes.again import again_rule
 from shared.runtime import Worker
+
+FORGET_EVERY_S = 600.0
 
 
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
@@ -74,6 +78,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         now=utc_now,
     )
 
+    forget = Forget(database=database)
+
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
         return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
 
@@ -91,6 +97,13 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             parking=Parked(database),
             concurrency=1,
         ),
+        subscriptions.worker(
+            topology.RECONCILER_REFUSED,
+            KeepRefused(database=database).hear,
+            parking=Parked(database),
+            concurrency=1,
+        ),
+        rounds("forget", forget.run_once, FORGET_EVERY_S),
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),

@@ -11,8 +11,8 @@ class Queue:
     """A durable quorum queue and the facts that it hears.
 
     ``keeps`` bounds it in messages; ``drops_oldest`` says that news in it may be lost when full
-    (only for news that later news repeats). Every other queue refuses what it cannot take, so
-    that dead letters go at least once.
+    (only for news that later news repeats, or that nothing depends on). Every other queue refuses
+    what it cannot take, so that dead letters go at least once.
     """
 
     name: str
@@ -43,6 +43,10 @@ AGGREGATOR_SLOTS = Queue(
     hears=("artifacts.stored", "slot.failed", "job.cancel_requested", "job.deadline_reached"),
 )
 REPORT_JOBS = Queue(name="darkroom.report.jobs", hears=("job.completed",))
+# Kept for a look only: a flood of forgeries loses its oldest, and takes no room from anybody.
+RECONCILER_REFUSED = Queue(
+    name="darkroom.reconciler.refused", hears=("webhook.refused",), keeps=1_000, drops_oldest=True
+)
 # It has nowhere to give up to: no number of redeliveries may drop what lies here.
 DEAD_LETTERS = Queue(name=DEAD, delivery_limit=1_000_000)
 
@@ -54,6 +58,7 @@ QUEUES = (
     STORAGE_URGENT,
     AGGREGATOR_SLOTS,
     REPORT_JOBS,
+    RECONCILER_REFUSED,
     DEAD_LETTERS,
 )
 
