@@ -209,6 +209,19 @@ class Bucket:
             if following is None:
                 return
 
+    async def folders(self, prefix: str) -> AsyncIterator[str]:
+        """Every folder right below ``prefix``, by name, each with its slash; not what is in them."""
+        following: str | None = None
+        while True:
+            page = await self._call(
+                "list", prefix, partial(self._page, prefix, following, delimiter="/")
+            )
+            for entry in page.get("CommonPrefixes", []):
+                yield entry["Prefix"]
+            following = page.get("NextContinuationToken")
+            if following is None:
+                return
+
     async def link(self, key: str, *, lifetime: timedelta, public: bool = True) -> str:
         """A link with which anybody can read this one object for ``lifetime``.
 
@@ -231,8 +244,12 @@ class Bucket:
             async with asyncio.timeout(CONNECT_WITHIN_S):
                 await self._client.head_bucket(Bucket=self._name)
 
-    async def _page(self, prefix: str, following: str | None) -> dict[str, Any]:
+    async def _page(
+        self, prefix: str, following: str | None, *, delimiter: str | None = None
+    ) -> dict[str, Any]:
         more = {} if following is None else {"ContinuationToken": following}
+        if delimiter is not None:
+            more["Delimiter"] = delimiter
         return dict(
             await self._client.list_objects_v2(Bucket=self._name, Prefix=prefix, **more)  # type: ignore[arg-type]
         )

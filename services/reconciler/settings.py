@@ -27,3 +27,13 @@ class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
     # After the last moment at which a create can have been under way: how long the provider may
     # take to list it.
     doubt_grace_seconds: Seconds = 15.0
+
+    # The audit: the rows each minute, the provider's list less often, since its pages cost reads.
+    audit_every_seconds: Seconds = 60.0
+    audit_purchases_every_seconds: Seconds = 600.0
+    # How far back what has ended is looked at; what is open is looked at whatever its age.
+    audit_span_seconds: Annotated[float, Field(ge=60, le=604_800)] = 1800.0
+    # What may still be on its way is no finding.
+    audit_settled_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    # False where somebody else buys from the same account.
+    audit_purchases: bool = True

@@ -5,6 +5,7 @@ import random
 from datetime import timedelta
 
 from services.reconciler.ask import AskSilent
+from services.reconciler.audit import AuditPurchases, AuditRows
 from services.reconciler.bring_back import BringBack
 from services.reconciler.cancel import CancelUnwanted
 from services.reconciler.dead_letters import DrainDeadLetters
@@ -66,6 +67,18 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         now=utc_now,
     )
 
+    span = timedelta(seconds=settings.audit_span_seconds)
+    settled = timedelta(seconds=settings.audit_settled_seconds)
+    audit_rows = AuditRows(database=database, span=span, settled=settled, now=utc_now)
+    audit_purchases = AuditPurchases(
+        database=database,
+        replicate=replicate,
+        reads=reads,
+        span=span,
+        settled=settled,
+        now=utc_now,
+    )
+
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
         return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
 
@@ -84,5 +97,17 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
+        rounds("audit", audit_rows.run_once, settings.audit_every_seconds),
+        *(
+            (
+                rounds(
+                    "audit_purchases",
+                    audit_purchases.run_once,
+                    settings.audit_purchases_every_seconds,
+                ),
+            )
+            if settings.audit_purchases
+            else ()
+        ),
         relay(database, publisher),
     )

@@ -1,61 +1,76 @@
 """The audit's laws on a real Postgres: each one is broken once and names what breaks it."""
 
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from shared.clock import utc_now
 from shared.db import artifacts, jobs, journal, slots
-from shared.db.audit import LAWS, Finding, breaches
+from shared.db.audit import MOST, breaches, purchases
 from shared.db.connection import Database
 from shared.db.jobs import NewJob
+from shared.db.laws import LAWS
 from shared.db.parked import add_dead
+from shared.domain.audit import Finding
 from shared.domain.identity import artifact_id
 from shared.domain.job import JobState
-from shared.domain.slot import SlotState
-from shared.envelope import FROM_WEBHOOK, ORIGIN, Envelope
-from shared.events import Artifact, JobCompleted, state
-from tests.support.purchases import NOON, a_job, a_slot, the_slot
+from shared.domain.prediction import Prediction, read_prediction
+from shared.domain.slot import FailureCode, SlotState
+from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, ORIGIN, Envelope
+from shared.errors import Transient
+from shared.events import Artifact, ArtifactsStored, JobCompleted, SlotFailed, state
+from tests.support.purchases import NOON, a_job, a_slot, end_job, given_up, hear, news, the_slot
 
 Break = Callable[[Database], Awaitable[str]]
 
 
-async def findings(database: Database, *, settled: timedelta = timedelta(0)) -> list[Finding]:
+DAY = timedelta(days=1)
+
+
+async def findings(
+    database: Database, *, settled: timedelta = timedelta(0), since: timedelta = DAY
+) -> list[Finding]:
     found: list[Finding] = []
     async with database.connection() as tx:
         for law in LAWS:
-            found += await breaches(tx, law, since=utc_now() - timedelta(days=1), settled=settled)
+            found += await breaches(tx, law, since=utc_now() - since, settled=settled)
     return found
+
+
+def a_file(job_id: UUID, kind: str = "generated", *, ext: str = "png", attempt: int = 1) -> Artifact:
+    of_slot = kind != "report"
+    name = f"1-{attempt}-0" if of_slot else "report"
+    key = f"jobs/{job_id}/{kind}/{name}.{ext}"
+    return Artifact(
+        id=artifact_id(key),
+        kind=kind,
+        key=key,
+        content_type="image/png" if of_slot else "text/html",
+        bytes=1,
+        sha256="0" * 64,
+        ordinal=1 if of_slot else None,
+        attempt=attempt if of_slot else None,
+    )
 
 
 async def a_finished_job(database: Database) -> UUID:
     """One slot, stored, counted and told; with its report."""
     slot = await a_slot(database, SlotState.STORED, prediction_id=f"p-{uuid4().hex}")
-    key = f"jobs/{slot.job_id}/generated/1-1-0.png"
+    made, page = a_file(slot.job_id), a_file(slot.job_id, "report", ext="html")
     async with database.transaction() as tx:
-        await artifacts.insert(
-            tx,
-            slot.job_id,
-            Artifact(
-                id=artifact_id(key),
-                kind="generated",
-                key=key,
-                content_type="image/png",
-                bytes=1,
-                sha256="0" * 64,
-                ordinal=1,
-                attempt=1,
-            ),
-        )
+        for file in (made, page):
+            await artifacts.insert(tx, slot.job_id, file)
+        stored = ArtifactsStored(job_id=slot.job_id, ordinal=1, attempt=1, artifacts=(made,))
+        await journal.say(tx, state(stored, source="storage", now=NOON), ordinal=1)
         await jobs.lock(tx, slot.job_id)
         await slots.count_closed(tx, slot.job_id, [1])
         await jobs.add_counts(tx, slot.job_id, stored=1, failed=0)
         await jobs.end(tx, slot.job_id, state=JobState.COMPLETED, canceled=0, reason=None)
         fact = JobCompleted(job_id=slot.job_id, recipe="variations", n=1, stored=1, failed=0)
         await journal.say(tx, state(fact, source="aggregator", now=NOON))
-        await jobs.set_report(tx, slot.job_id, report="published", key="k")
+        await jobs.set_report(tx, slot.job_id, report="published", key=page.key)
         await tx.execute("UPDATE journal SET published_at = now()")
     return slot.job_id
 
@@ -90,6 +105,143 @@ async def miscounted(database: Database) -> str:
             job_id,
         )
     return str(job_id)
+
+
+async def miscounting(database: Database) -> str:
+    slot = await a_slot(database, SlotState.FAILED)
+    async with database.transaction() as tx:
+        await slots.count_closed(tx, slot.job_id, [1])
+    return str(slot.job_id)
+
+
+async def told_twice(database: Database) -> str:
+    job_id = await a_finished_job(database)
+    return await _changed(database, _ANOTHER.format("job.failed", "job.completed"), job_id)
+
+
+async def without_page(database: Database) -> str:
+    job_id = await a_finished_job(database)
+    return await _changed(
+        database, "DELETE FROM artifact WHERE job_id = $1 AND kind = 'report'", job_id
+    )
+
+
+async def open_after_end(database: Database) -> str:
+    job_id = await a_job(database)
+    async with database.transaction() as tx:
+        await jobs.end(tx, job_id, state=JobState.CANCELED, canceled=1, reason="a wish")
+    return f"{job_id}.1"
+
+
+async def slot_untold(database: Database) -> str:
+    job_id = await a_finished_job(database)
+    await _changed(
+        database, "DELETE FROM journal WHERE type = 'artifacts.stored' AND job_id = $1", job_id
+    )
+    return f"{job_id}.1"
+
+
+async def slot_told_twice(database: Database) -> str:
+    job_id = await a_finished_job(database)
+    await _changed(database, _ANOTHER.format("slot.failed", "artifacts.stored"), job_id)
+    return f"{job_id}.1"
+
+
+async def unbought(database: Database) -> str:
+    slot = await a_slot(database, SlotState.PENDING)
+    return f"{slot.job_id}.1"
+
+
+async def behind(database: Database) -> str:
+    slot = await a_slot(database, SlotState.RUNNING, prediction_id="ended")
+    await _changed(
+        database,
+        "UPDATE prediction SET status = 'succeeded', ask_at = NULL WHERE job_id = $1",
+        slot.job_id,
+    )
+    return f"{slot.job_id}.1"
+
+
+async def unsaved(database: Database) -> str:
+    slot = await a_slot(database, SlotState.SUCCEEDED)
+    return f"{slot.job_id}.1"
+
+
+async def stray(database: Database) -> str:
+    job_id = await a_finished_job(database)
+    lost = a_file(job_id, attempt=2)
+    async with database.transaction() as tx:
+        await artifacts.insert(tx, job_id, lost)
+    return lost.key
+
+
+async def twice(database: Database) -> str:
+    job_id = await a_finished_job(database)
+    async with database.transaction() as tx:
+        await artifacts.insert(tx, job_id, a_file(job_id, ext="jpg"))
+    return a_file(job_id, ext="jpg").key
+
+
+async def forgotten(database: Database) -> str:
+    slot = await a_slot(database, SlotState.RUNNING, prediction_id="nobody-asks")
+    await _changed(database, "UPDATE prediction SET ask_at = NULL WHERE job_id = $1", slot.job_id)
+    return "nobody-asks"
+
+
+async def unheard(database: Database) -> str:
+    slot = await a_slot(database, SlotState.SUCCEEDED, prediction_id="no-news")
+    await _changed(
+        database, "DELETE FROM journal WHERE type = 'prediction.succeeded' AND job_id = $1",
+        slot.job_id,
+    )
+    return "no-news"
+
+
+async def unexplained(database: Database) -> str:
+    slot = await a_slot(database, SlotState.IN_DOUBT)
+    await end_job(database, slot.job_id)
+    await _changed(
+        database, "UPDATE prediction SET create_deadline = now() WHERE job_id = $1", slot.job_id
+    )
+    return f"{slot.job_id}.1.1"
+
+
+async def news_unheard(database: Database) -> str:
+    told = Envelope(
+        id=f"told-{uuid4().hex}",
+        type="prediction.succeeded",
+        source="replicate",
+        time=NOON,
+        body=b"{}",
+        extensions={ORIGIN: FROM_RECONCILER},
+    )
+    async with database.transaction() as tx:
+        await journal.say(tx, told)
+        await tx.execute("UPDATE journal SET published_at = now()")
+    return told.id
+
+
+async def without_effect(database: Database) -> str:
+    slot = await a_slot(database, SlotState.SUCCEEDED, prediction_id="set-back")
+    await _changed(
+        database, "UPDATE prediction SET status = 'processing' WHERE job_id = $1", slot.job_id
+    )
+    async with database.connection() as tx:
+        event_id = await tx.fetchval(
+            "SELECT event_id FROM journal WHERE type = 'prediction.succeeded' AND job_id = $1",
+            slot.job_id,
+        )
+    return str(event_id)
+
+
+# The same fact once more under another id, or another where there may be one.
+_ANOTHER = """
+INSERT INTO journal (event_id, type, source, job_id, ordinal, origin, occurred_at, published_at)
+SELECT event_id || '-2', '{}', source, job_id, ordinal, origin, now(), now()
+  FROM journal
+ WHERE job_id = $1
+   AND type = '{}'
+"""
 
 
 async def untold(database: Database) -> str:
@@ -142,7 +294,9 @@ async def expired(database: Database) -> str:
 
 async def without_files(database: Database) -> str:
     job_id = await a_finished_job(database)
-    await _changed(database, "DELETE FROM artifact WHERE job_id = $1", job_id)
+    await _changed(
+        database, "DELETE FROM artifact WHERE job_id = $1 AND kind = 'generated'", job_id
+    )
     return f"{job_id}.1"
 
 
@@ -207,7 +361,9 @@ async def unplaced(database: Database) -> str:
 async def owed(database: Database) -> str:
     job_id = await a_finished_job(database)
     async with database.transaction() as tx:
-        event_id = await tx.fetchval("SELECT event_id FROM journal WHERE job_id = $1", job_id)
+        event_id = await tx.fetchval(
+            "SELECT event_id FROM journal WHERE job_id = $1 AND type = 'job.completed'", job_id
+        )
         await tx.execute("UPDATE journal SET published_at = NULL")
     return str(event_id)
 
@@ -231,20 +387,36 @@ async def _parked(database: Database, *, due: str) -> str:
 BREAKS: dict[str, Break] = {
     "job.stuck": stuck,
     "job.without_slots": without_slots,
+    "job.miscounting": miscounting,
     "job.miscounted": miscounted,
     "job.untold": untold,
+    "job.told_twice": told_twice,
     "job.overdue": overdue,
     "job.unreported": unreported,
     "job.report_failed": report_failed,
+    "job.without_page": without_page,
     "slot.uncounted": uncounted,
+    "slot.open_after_end": open_after_end,
+    "slot.untold": slot_untold,
+    "slot.told_twice": slot_told_twice,
+    "slot.unbought": unbought,
     "slot.unsettled": unsettled,
+    "slot.behind": behind,
+    "slot.unsaved": unsaved,
     "slot.expired": expired,
     "slot.without_files": without_files,
     "slot.without_purchase": without_purchase,
+    "artifact.stray": stray,
+    "artifact.twice": twice,
     "prediction.silent": silent,
+    "prediction.forgotten": forgotten,
     "prediction.runs_on": runs_on,
+    "prediction.unheard": unheard,
+    "prediction.unexplained": unexplained,
     "prediction.bought_twice": bought_twice,
     "news.unplaced": unplaced,
+    "news.unheard": news_unheard,
+    "news.without_effect": without_effect,
     "journal.owed": owed,
     "parked.late": parked_late,
     "parked.dead": parked_dead,
