@@ -143,16 +143,14 @@ class Replicate:
         body = await self._call("cancel", lambda client: client.predictions.async_cancel(known))
         return Answer(_prediction(body), body)
 
-    async def list_since(
-        self, instant: datetime, *, most_pages: int = MOST_PAGES
-    ) -> AsyncIterator[tuple[Prediction, ...]]:
+    async def list_since(self, instant: datetime) -> AsyncIterator[tuple[Prediction, ...]]:
         """Every prediction of the account created after ``instant``, newest first, page by page.
 
         Ends only where the list is complete; whatever stops it earlier raises, so that an absence
         means something.
         """
         cursor = f"/v1/predictions?created_after={_query_instant(instant)}"
-        for _ in range(most_pages):
+        for _ in range(MOST_PAGES):
             body = await self._call("list", partial(_list_from, cursor))
             page, following = _page(body)
             yield page
@@ -160,7 +158,7 @@ class Replicate:
             if following is None or any(p.created_at and p.created_at < instant for p in page):
                 return
             cursor = self._own_path(following)
-        raise InDoubt(f"the list of predictions has more than {most_pages} pages")
+        raise InDoubt(f"the list of predictions has more than {MOST_PAGES} pages")
 
     async def webhook_secret(self) -> str:
         """The secret with which the account's webhooks are signed."""

@@ -23,7 +23,6 @@ from shared.replicate_api import open_replicate
 from shared.settings import BucketSettings, DatabaseSettings, ReplicateSettings
 
 ALL = (*LAWS, *FILE_LAWS, *PROVIDER_LAWS)
-MOST_PAGES = 100_000
 
 _SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -142,7 +141,7 @@ async def _audit(chosen: AuditSettings, asked: Asked) -> Answer:
                 findings += [finding async for finding in sweep.findings()]
         if asked.provider:
             async with open_replicate(chosen) as replicate:
-                listed = replicate.list_since(asked.since, most_pages=MOST_PAGES)
+                listed = replicate.list_since(asked.since)
                 findings += [
                     finding
                     async for finding in rows.purchases(

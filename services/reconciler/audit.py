@@ -36,7 +36,6 @@ TOLD_EACH = 20  # new offenders of one law that one round logs; the gauge has th
 # Where reads are short, the list is given up until the next time after so long.
 READS_WITHIN_S = 300.0
 SHORTEST_WAIT_S = 0.1
-MOST_PAGES = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +142,7 @@ class AuditPurchases:
         """The list, each page of it one of our reads; waits for those that are used up just now."""
         clock = asyncio.get_running_loop().time
         give_up_at = clock() + READS_WITHIN_S
-        pages = self.replicate.list_since(since, most_pages=MOST_PAGES)
+        pages = self.replicate.list_since(since)
         while True:
             asking = False
             try:
