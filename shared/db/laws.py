@@ -257,18 +257,24 @@ LAWS = (
         mend=LOOK_AT_JOB,
         of_jobs=True,
         sql="""
+        , told AS MATERIALIZED (
+            SELECT journal.job_id, journal.ordinal,
+                   CASE journal.type WHEN 'slot.failed' THEN 'failed' ELSE 'stored' END AS state
+              FROM looked
+              JOIN journal ON journal.job_id = looked.id
+             WHERE journal.type IN ('artifacts.stored', 'slot.failed')
+               AND journal.origin = 'stated'
+        )
         SELECT format('%s.%s', slot.job_id, slot.ordinal) AS id, slot.job_id::text AS job,
                format('it is %s, and nobody was told', slot.state) AS about
           FROM looked
           JOIN slot ON slot.job_id = looked.id
          WHERE slot.state IN ('stored', 'failed')
            AND slot.moved_at < now() - $1::interval
-           AND NOT EXISTS (SELECT FROM journal
-                            WHERE journal.job_id = slot.job_id
-                              AND journal.ordinal = slot.ordinal
-                              AND journal.type = CASE slot.state WHEN 'stored'
-                                                 THEN 'artifacts.stored' ELSE 'slot.failed' END
-                              AND journal.origin = 'stated')
+           AND NOT EXISTS (SELECT FROM told
+                            WHERE told.job_id = slot.job_id
+                              AND told.ordinal = slot.ordinal
+                              AND told.state = slot.state)
       ORDER BY slot.job_id, slot.ordinal
          LIMIT $2
         """,
@@ -517,16 +523,23 @@ LAWS = (
         mend=LOOK_AT_JOB,
         of_jobs=True,
         sql="""
+        , told AS MATERIALIZED (
+            SELECT journal.job_id, journal.ordinal, split_part(journal.type, '.', 2) AS status
+              FROM looked
+              JOIN journal ON journal.job_id = looked.id
+             WHERE journal.type IN ('prediction.succeeded', 'prediction.failed',
+                                    'prediction.canceled', 'prediction.aborted')
+        )
         SELECT prediction.prediction_id AS id, prediction.job_id::text AS job,
                format('it is %s, and the journal has no such news', prediction.status) AS about
           FROM looked
           JOIN prediction ON prediction.job_id = looked.id
          WHERE prediction.status IN ('succeeded', 'failed', 'canceled', 'aborted')
            AND prediction.intended_at < now() - $1::interval
-           AND NOT EXISTS (SELECT FROM journal
-                            WHERE journal.job_id = prediction.job_id
-                              AND journal.ordinal = prediction.ordinal
-                              AND journal.type = 'prediction.' || prediction.status)
+           AND NOT EXISTS (SELECT FROM told
+                            WHERE told.job_id = prediction.job_id
+                              AND told.ordinal = prediction.ordinal
+                              AND told.status = prediction.status)
       ORDER BY prediction.prediction_id
          LIMIT $2
         """,
@@ -587,7 +600,8 @@ LAWS = (
          WHERE recorded_at >= $3
            AND recorded_at < now() - $1::interval
            AND origin IN ('webhook', 'reconciler')
-           AND outcome IN ('unknown', 'ambiguous', 'unreadable')
+           AND outcome IS NOT NULL
+           AND (outcome IS NULL OR outcome IN ('unknown', 'ambiguous', 'unreadable'))
            AND NOT EXISTS (SELECT FROM parked_message
                             WHERE parked_message.event_id = journal.event_id)
       ORDER BY recorded_at

@@ -151,8 +151,7 @@ async def test_a_list_that_cannot_be_read_leaves_nothing_said(shop: Shop) -> Non
     assert all(math.isnan(residual(law.name) or 0) for law in PROVIDER_LAWS)
 
 
-async def test_the_list_waits_for_its_reads_and_takes_one_for_each_page(shop: Shop) -> None:
-    # Twelve reads a minute: two at once, and then one in five or six seconds.
+async def test_the_list_waits_for_its_reads(shop: Shop) -> None:
     few = Reads(database=shop.database, per_minute=120, share=0.2)
     async with shop.database.connection() as db:
         while await rate_limit.take(db, rate_limit.READS, per_minute=120, share=0.2) is None:
