@@ -43,8 +43,8 @@ class Law:
 
     def broken_by(self, breach: str, about: str, *, job: str | None = None) -> Finding:
         # Ids come from other people's events, and an operator pastes the command.
-        mend = self.mend.replace("{id}", shlex.quote(breach))
-        mend = mend.replace("{job}", shlex.quote(job or "ID"))
+        named = {"{id}": shlex.quote(breach), "{job}": shlex.quote(job or "ID")}
+        mend = " ".join(named.get(word, word) for word in self.mend.split())
         return Finding(law=self.name, id=breach, about=about, job=job, mend=mend, must=self.must)
 
 
