@@ -53,7 +53,7 @@ chaos: setup ## the whole system on a bad day
 	@$(BIN)/pytest tests/chaos -q
 
 bench: setup ## benchmarks, each with its named reference
-	@for bench in ingress latency fan_in weight finishing sound; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
+	@for bench in ingress latency orders fan_in weight finishing sound; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 
 ##@ Keep
 
