@@ -1,8 +1,10 @@
 """The pure part of the audit: files and purchases held against each other, and what is to be typed."""
 
 import hashlib
+import re
 import shlex
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -131,3 +133,16 @@ async def test_readers_together_keep_the_pace() -> None:
     await pace.passed(50)
 
     assert waits == [2.0, 0.5, 1.0]
+
+
+# ---- the page about it
+
+
+def test_the_page_about_the_audit_tells_every_law_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+
+    for law in ALL:
+        breach = "is a fault" if law.must else "is worth a look"
+        assert f"| `{law.name}` | {law.means} | {breach} | `{law.mend}` |" in page
+    told = re.findall(r"^\| `(\w+\.\w+)` \|", page, re.MULTILINE)
+    assert told == [law.name for law in ALL]
