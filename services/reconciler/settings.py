@@ -17,16 +17,6 @@ class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
     cancel_every_seconds: Seconds = 1.0
     doubt_every_seconds: Seconds = 3.0
     deadlines_every_seconds: Seconds = 5.0
-    # Storage takes seconds too, and parks what it cannot do; what neither has, we say again.
-    storage_patience_seconds: Seconds = 180.0
-    # A report takes seconds; a job that waits for it longer is said to have completed once more.
-    report_patience_seconds: Seconds = 300.0
-
-    # Of the account's reads; the rest is for everybody else who uses the account.
-    reads_share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    # After the last moment at which a create can have been under way: how long the provider may
-    # take to list it.
-    doubt_grace_seconds: Seconds = 15.0
 
     # The audit: the rows each minute, the provider's list less often, since its pages cost reads.
     audit_every_seconds: Seconds = 60.0
@@ -37,3 +27,14 @@ class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
     audit_settled_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     # False where somebody else buys from the same account.
     audit_purchases: bool = True
+
+    # Storage takes seconds too, and parks what it cannot do; what neither has, we say again.
+    storage_patience_seconds: Seconds = 180.0
+    # A report takes seconds; a job that waits for it longer is said to have completed once more.
+    report_patience_seconds: Seconds = 300.0
+
+    # Of the account's reads; the rest is for everybody else who uses the account.
+    reads_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    # After the last moment at which a create can have been under way: how long the provider may
+    # take to list it.
+    doubt_grace_seconds: Seconds = 15.0

@@ -48,6 +48,17 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         database=database, replicate=replicate, reads=reads, give_up=give_up, now=utc_now
     )
     cancel = CancelUnwanted(database=database, replicate=replicate, reads=reads, now=utc_now)
+    span = timedelta(seconds=settings.audit_span_seconds)
+    settled = timedelta(seconds=settings.audit_settled_seconds)
+    audit_rows = AuditRows(database=database, span=span, settled=settled, now=utc_now)
+    audit_purchases = AuditPurchases(
+        database=database,
+        replicate=replicate,
+        reads=reads,
+        span=span,
+        settled=settled,
+        now=utc_now,
+    )
     doubt = SettleDoubt(
         database=database,
         replicate=replicate,
@@ -67,18 +78,6 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         now=utc_now,
     )
 
-    span = timedelta(seconds=settings.audit_span_seconds)
-    settled = timedelta(seconds=settings.audit_settled_seconds)
-    audit_rows = AuditRows(database=database, span=span, settled=settled, now=utc_now)
-    audit_purchases = AuditPurchases(
-        database=database,
-        replicate=replicate,
-        reads=reads,
-        span=span,
-        settled=settled,
-        now=utc_now,
-    )
-
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
         return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
 
@@ -86,17 +85,6 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         rounds("bring_back", bring_back.run_once, settings.bring_back_every_seconds),
         rounds("ask", ask.run_once, settings.ask_every_seconds),
         rounds("cancel", cancel.run_once, settings.cancel_every_seconds),
-        rounds("doubt", doubt.run_once, settings.doubt_every_seconds),
-        rounds("deadlines", deadlines.run_once, settings.deadlines_every_seconds),
-        subscriptions.worker(
-            topology.DEAD_LETTERS,
-            DrainDeadLetters(database=database).hear,
-            parking=Parked(database),
-            concurrency=1,
-        ),
-        # As often as the work may take: what is said again gets that long to be heard.
-        rounds("reports", reports.run_once, settings.report_patience_seconds),
-        rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
         rounds("audit", audit_rows.run_once, settings.audit_every_seconds),
         *(
             (
@@ -109,5 +97,16 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             if settings.audit_purchases
             else ()
         ),
+        rounds("doubt", doubt.run_once, settings.doubt_every_seconds),
+        rounds("deadlines", deadlines.run_once, settings.deadlines_every_seconds),
+        subscriptions.worker(
+            topology.DEAD_LETTERS,
+            DrainDeadLetters(database=database).hear,
+            parking=Parked(database),
+            concurrency=1,
+        ),
+        # As often as the work may take: what is said again gets that long to be heard.
+        rounds("reports", reports.run_once, settings.report_patience_seconds),
+        rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
         relay(database, publisher),
     )
