@@ -6,7 +6,7 @@ if it ended since ``$3``, so that the past is not read again and again.
 
 from dataclasses import dataclass
 
-from shared.domain.audit import LOOK_AT_JOB, Law
+from shared.domain.audit import LOOK_AT_JOB, LOOK_AT_LEDGER, Law
 
 SAY_AGAIN = "darkroom replay --job {job}"
 IS_IT_RUNNING = "darkroom doctor"
@@ -547,7 +547,7 @@ LAWS = (
     RowLaw(
         name="prediction.unexplained",
         means="what became of every create is known",
-        mend=LOOK_AT_JOB,
+        mend=LOOK_AT_LEDGER,
         must=False,
         of_jobs=True,
         sql="""

@@ -49,6 +49,7 @@ class Law:
 
 
 LOOK_AT_JOB = "darkroom jobs show {job}"
+LOOK_AT_LEDGER = "darkroom ledger"
 
 MISSING = Law(name="file.missing", means="every file on record is in the bucket", mend=LOOK_AT_JOB)
 DIFFERENT = Law(
@@ -67,12 +68,12 @@ NO_JOB = Law(
 UNKNOWN_PURCHASE = Law(
     name="prediction.unknown",
     means="the provider lists nothing that our ledger lacks",
-    mend="darkroom parked list --dead",
+    mend=LOOK_AT_LEDGER,
 )
 UNLISTED = Law(
     name="prediction.unlisted",
     means="the provider lists everything that our ledger says it accepted",
-    mend=LOOK_AT_JOB,
+    mend=LOOK_AT_LEDGER,
 )
 BEHIND = Law(
     name="prediction.behind",
