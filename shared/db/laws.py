@@ -318,12 +318,13 @@ LAWS = (
         name="slot.unsettled",
         means="a purchase in progress or in doubt is settled in time",
         mend=IS_IT_RUNNING,
+        # Doubt takes longer: a model that boots for minutes is listed late.
         sql="""
         SELECT format('%s.%s', job_id, ordinal) AS id, job_id::text AS job,
                format('it is %s since %s', state, moved_at) AS about
           FROM slot
          WHERE state = 'creating' AND lease_until < now() - $1::interval
-            OR state = 'in_doubt' AND moved_at < now() - $1::interval
+            OR state = 'in_doubt' AND moved_at < now() - 2 * $1::interval
       ORDER BY moved_at
          LIMIT $2
         """,
