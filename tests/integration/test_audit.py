@@ -1,7 +1,9 @@
 """The audit's laws on a real Postgres: each one is broken once and names what breaks it."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -21,6 +23,7 @@ from shared.domain.slot import SlotState
 from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, ORIGIN, Envelope
 from shared.errors import Transient
 from shared.events import Artifact, ArtifactsStored, JobCompleted, state
+from tests.support.many_jobs import fill
 from tests.support.purchases import NOON, a_job, a_slot, end_job, given_up, hear, news, the_slot
 
 Break = Callable[[Database], Awaitable[str]]
@@ -642,3 +645,43 @@ async def test_a_list_that_breaks_off_says_nothing_of_what_it_lacks(database: Da
                 database, torn(), since=now - DAY, now=now, settled=timedelta(0)
             )
         ]
+
+
+# ---- what it costs
+
+
+def tables_read_whole(plan: dict[str, Any]) -> set[str]:
+    here = {plan["Relation Name"]} if plan["Node Type"] == "Seq Scan" else set()
+    return here.union(*(tables_read_whole(inner) for inner in plan.get("Plans", [])))
+
+
+async def test_no_law_reads_a_whole_table_to_look_at_the_last_half_hour(
+    database: Database, database_url: str
+) -> None:
+    # Yesterday's work, beside which the last half hour is little.
+    await fill(database_url, jobs=2000, slots=5, span=timedelta(hours=10), ago=DAY)
+    await a_finished_job(database)
+    half_an_hour = utc_now() - timedelta(minutes=30)
+
+    read: dict[str, set[str]] = {}
+    async with database.connection() as tx:
+        for law in LAWS:
+            args = (timedelta(minutes=5), MOST, half_an_hour)
+            told = await tx.fetchval(
+                f"EXPLAIN (FORMAT JSON) {law.question}", *args[: 3 if law.looks_back else 2]
+            )
+            [explained] = json.loads(told) if isinstance(told, str) else told
+            read[law.name] = tables_read_whole(explained["Plan"])
+
+    # Few messages are parked, whatever lies in the other tables.
+    assert {law: tables - {"parked_message"} for law, tables in read.items()} == {
+        law: set() for law in read
+    }
+
+
+async def test_the_work_of_a_day_that_went_well_breaks_no_law(
+    database: Database, database_url: str
+) -> None:
+    await fill(database_url, jobs=20, slots=3, span=timedelta(hours=10))
+
+    assert await findings(database) == []
