@@ -38,6 +38,7 @@ SILENCE_S = 20.0  # between two packets of an answer
 CALL_WITHIN_S = 120.0
 CHUNK = 64 * 1024
 SENT_WHOLE = 2 * 1024 * 1024  # bytes: sending a file in pieces costs a hop between threads for each
+PAGE = 1000  # names in one answer of a list: what S3 gives at the most
 LARGEST_PUT = 5 * 1024**3  # what S3 takes in one request; nothing of ours comes near it
 LONGEST_LINK = timedelta(days=7)  # what the signature allows
 
@@ -247,12 +248,12 @@ class Bucket:
     async def _page(
         self, prefix: str, following: str | None, *, delimiter: str | None = None
     ) -> dict[str, Any]:
-        more = {} if following is None else {"ContinuationToken": following}
+        more: dict[str, Any] = {"MaxKeys": PAGE}
+        if following is not None:
+            more["ContinuationToken"] = following
         if delimiter is not None:
             more["Delimiter"] = delimiter
-        return dict(
-            await self._client.list_objects_v2(Bucket=self._name, Prefix=prefix, **more)  # type: ignore[arg-type]
-        )
+        return dict(await self._client.list_objects_v2(Bucket=self._name, Prefix=prefix, **more))
 
     async def _pieces(self, info: ObjectInfo, body: Any) -> AsyncIterator[bytes]:
         seen = 0
