@@ -5,6 +5,7 @@ import random
 from datetime import timedelta
 
 from services.reconciler.ask import AskSilent
+from services.reconciler.audit import AuditPurchases, AuditRows
 from services.reconciler.bring_back import BringBack
 from services.reconciler.cancel import CancelUnwanted
 from services.reconciler.dead_letters import DrainDeadLetters
@@ -52,6 +53,17 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         database=database, replicate=replicate, reads=reads, give_up=give_up, now=utc_now
     )
     cancel = CancelUnwanted(database=database, replicate=replicate, reads=reads, now=utc_now)
+    span = timedelta(seconds=settings.audit_span_seconds)
+    settled = timedelta(seconds=settings.audit_settled_seconds)
+    audit_rows = AuditRows(database=database, span=span, settled=settled, now=utc_now)
+    audit_purchases = AuditPurchases(
+        database=database,
+        replicate=replicate,
+        reads=reads,
+        span=span,
+        settled=settled,
+        now=utc_now,
+    )
     doubt = SettleDoubt(
         database=database,
         replicate=replicate,
@@ -87,6 +99,18 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         rounds("bring_back", bring_back.run_once, settings.bring_back_every_seconds),
         rounds("ask", ask.run_once, settings.ask_every_seconds),
         rounds("cancel", cancel.run_once, settings.cancel_every_seconds),
+        rounds("audit", audit_rows.run_once, settings.audit_every_seconds),
+        *(
+            (
+                rounds(
+                    "audit_purchases",
+                    audit_purchases.run_once,
+                    settings.audit_purchases_every_seconds,
+                ),
+            )
+            if settings.audit_purchases
+            else ()
+        ),
         rounds("doubt", doubt.run_once, settings.doubt_every_seconds),
         rounds("strays", doubt.look_for_strays, settings.strays_every_seconds),
         rounds("losses", losses.run_once, settings.losses_every_seconds),
