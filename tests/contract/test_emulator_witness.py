@@ -104,6 +104,20 @@ async def test_a_second_emulator_goes_on_where_the_first_was_killed(tmp_path: Pa
     assert [one["seq"] for one in second.entries(after=2)] == [3]
 
 
+async def test_a_long_run_keeps_only_its_last_entries_in_memory_and_all_in_the_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(Clock(), path, keeps=2)
+    for kind in ("began", "purchase", "ended", "delivery"):
+        ledger.write(kind)
+    ledger.close()
+
+    assert [entry["kind"] for entry in ledger.entries()] == ["ended", "delivery"]
+    assert [entry["seq"] for entry in ledger.entries(after=3)] == [4]
+    assert len(path.read_text().splitlines()) == 4
+
+
 async def test_it_is_read_over_http_from_where_one_left_off() -> None:
     async with a_world() as world:
         await world.bought()
