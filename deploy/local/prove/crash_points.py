@@ -76,7 +76,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "unpaid": Kind(order=ONE_PICTURE, faults=({"fault": "refuse", "status": 402, "times": 1},)),
     "rejected": Kind(
-        order=ONE_PICTURE, faults=({"fault": "refuse", "status": 422, "times": 1},), ends="failed"
+        order=ONE_PICTURE, faults=({"fault": "refuse", "status": 422},), ends="failed"
     ),
     "torn": Kind(order=ONE_PICTURE, faults=({"fault": "tear", "times": 1},)),
     "unanswered": Kind(
