@@ -141,12 +141,13 @@ class _Of:
     def after(self, name: str, at: str, **more: Any) -> None:
         self._add(name, at, When.AFTER, **more)
 
-    def relays(self) -> None:
-        """The relay of this service: it takes whatever the journal owes."""
+    def relays(self, kind: str = "picture") -> None:
+        """The relay of this service: it takes whatever the journal owes, and is the first to know
+        of what its own service states."""
         relay, published = "shared.messaging.relay:relay_once", "shared.messaging.relay:_published"
-        self.before("facts claimed, none published", published)
-        self.after("facts confirmed by the broker, not marked", published)
-        self.after("facts marked as published, not committed", MARK, within=relay)
+        self.before("facts claimed, none published", published, kind=kind)
+        self.after("facts confirmed by the broker, not marked", published, kind=kind)
+        self.after("facts marked as published, not committed", MARK, within=relay, kind=kind)
 
     def acknowledges(self, about: str, name: str) -> None:
         self.after(name, "shared.messaging.handling:Handling._settle", about=about)
@@ -377,7 +378,7 @@ def _reconciler() -> list[CrashPoint]:
     outputs = "services.reconciler.unsaved:RescueOutputs._say_again"
     its.before("success found unsaved, not said again", PUBLISH, within=outputs, kind="slow_files")
     its.after("success said again to storage", PUBLISH, within=outputs, kind="slow_files")
-    its.relays()
+    its.relays(kind="silent")
     return its.points
 
 
