@@ -13,6 +13,7 @@ from shared import recipes
 from shared.db.jobs import Job
 from shared.db.predictions import PredictionRow
 from shared.db.slots import Slot
+from shared.domain.display import place
 from shared.domain.failure import failure_code
 from shared.domain.prediction import Status
 from shared.domain.slot import FailureCode, SlotState
@@ -83,19 +84,10 @@ def results_of(material: Material) -> list[Artifact]:
     skipped = {(slot.ordinal, skip["index"]) for slot in material.slots for skip in slot.skipped}
     made = [file for file in _made(material) if (file.ordinal, file.index) not in skipped]
     derived = {(file.ordinal, file.index) for file in made if file.kind == "derived"}
-    return sorted(
-        (
-            file
-            for file in made
-            if file.kind == "derived" or (file.ordinal, file.index) not in derived
-        ),
-        key=lambda file: (
-            file.ordinal or 0,
-            1.0 if file.score is None else -file.score,
-            file.index,
-            file.variant or "",
-        ),
+    shown = (
+        file for file in made if file.kind == "derived" or (file.ordinal, file.index) not in derived
     )
+    return sorted(shown, key=place)
 
 
 def sources_of(material: Material) -> dict[tuple[int | None, int], Artifact]:

@@ -99,4 +99,5 @@ SOUND_EFFECT = Recipe(
     # It ran for 9 s, and was cold for minutes before.
     typical_run=timedelta(seconds=60),
     report_sections=("sounds", "outcome"),
+    example={"prompt": "steps on gravel, then a wooden door", "seconds": 3.5},
 )
