@@ -190,9 +190,9 @@ def _generator() -> list[CrashPoint]:
     its.after("job committed, its order not acknowledged", f"{plan}.hear")
     its.acknowledges("upload.received", "order acknowledged")
     its.after(
-        "refusal of an order written, not committed", SAY, within=f"{plan}._refuse", kind="nonsense"
+        "refusal of an order written, not committed", SAY, within=f"{plan}.hear", kind="nonsense"
     )
-    its.after("refusal of an order committed, not acknowledged", f"{plan}._refuse", kind="nonsense")
+    its.after("refusal of an order committed, not acknowledged", f"{plan}.hear", kind="nonsense")
 
     buyer = "services.generator.buy:Buyer"
     its.before("tokens taken, no slot claimed", f"{buyer}._claim")
