@@ -51,7 +51,7 @@ async def crashing(crashing_system: System) -> AsyncIterator[World]:
         all_at_work(world)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_a_service_killed_at_a_crash_point_comes_back_and_its_job_ends_right(
     crashing: World, where: CrashPoint, time: int
 ) -> None:
