@@ -52,6 +52,10 @@ e2e: setup ## the whole system as processes
 chaos: setup ## the whole system on a bad day
 	@$(BIN)/pytest tests/chaos -q
 
+.PHONY: crash-points
+crash-points: setup ## kill -9 at every crash point between two durable steps (TIMES=30 each)
+	@$(BIN)/pytest tests/chaos/test_crash_points.py -q --crash-times $(or $(TIMES),1)
+
 bench: setup ## benchmarks, each with its named reference
 	@for bench in ingress latency orders fan_in weight finishing sound; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 
