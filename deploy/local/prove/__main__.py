@@ -10,6 +10,7 @@ from deploy.local.prove.conductor import Plan, prove, screen, told, write
 from deploy.local.prove.schedule import FAULTS, UnknownFaults
 from deploy.local.stack.errors import StackError
 from deploy.local.system import NotReady
+from shared.observability import configure_logging
 
 CLEAN, FOUND, NO_RUN = 0, 1, 2
 
@@ -42,6 +43,8 @@ def run(
     except (UnknownFaults, OSError, ValueError, KeyError, TypeError) as error:
         say(f"no plan: {error}")
         return NO_RUN
+    # The outages are ours: how the libraries of this very process fare in them is no news.
+    configure_logging("prove", level="CRITICAL", style="console")
     out = json or Path(".darkroom") / "prove" / f"{plan.seed}.json"
     say(
         f"seed {plan.seed}: {plan.predictions} predictions in {plan.minutes:g} min,"

@@ -272,10 +272,13 @@ class Run:
         owed = await watch.look(placed.waiting)
         self._say("the witness reads …")
         began = time.monotonic()
-        verdict = await asyncio.to_thread(judge, Evidence.of(self._on.ledger, self._on.parts))
+        try:
+            verdict = await asyncio.to_thread(judge, Evidence.of(self._on.ledger, self._on.parts))
+        except NotImplementedError:
+            verdict = None
         judged_s = time.monotonic() - began
         outcome = Outcome(plan=self._plan, verdict=verdict)
-        findings = [f.id for kind in table.KINDS for f in getattr(verdict, kind)]
+        findings = [f.id for kind in table.KINDS for f in getattr(verdict, kind, ())]
         lives = await asyncio.to_thread(self._lives, findings)
         outcome.rows = table.rows(
             self._plugs.pulled,
@@ -283,6 +286,7 @@ class Run:
             verdict,
             lives,
             faults=self._plan.faults,
+            spoiled=self._on.links.s3.spoiled + self._on.links.first_s3.spoiled,
         )
         outcome.unplanned = sorted(placed.waiting)
         if owed is not None:
@@ -301,8 +305,6 @@ class Run:
             "publishes_made_again": placed.refused,
             "given_up_by_customers": placed.given_up,
             "parked_dead": 0 if owed is None else owed.numbers["dead"],
-            "requests_that_an_ill_bucket_spoiled": self._on.links.s3.spoiled
-            + self._on.links.first_s3.spoiled,
             "under_load_s": round(under_load_s, 1),
             "predictions_a_second": round(placed.predictions / under_load_s, 2),
             "settled_after_s": None if settled is None else round(settled - ended, 1),

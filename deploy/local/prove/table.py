@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from deploy.local.prove.plugs import DONE, Pulled
-from deploy.local.prove.schedule import PLUGS, WEATHER
+from deploy.local.prove.schedule import PLUGS, WEATHER, Plug
 from deploy.local.prove.verdict import Finding, Verdict
 
 KINDS = ("lost", "duplicated", "unaccounted", "stuck")
@@ -55,15 +55,17 @@ class Lived:
 def rows(
     pulled: Sequence[Pulled],
     weather: Mapping[str, int],
-    verdict: Verdict,
+    verdict: Verdict | None,
     lives: Mapping[str, Lived],
     *,
     faults: Sequence[str],
+    spoiled: int,
 ) -> list[Row]:
     """The rows of the faults that were asked for. ``weather``: how often the emulator did what, by
-    its own log; ``lives``: of the findings, by their id."""
-    found = [(kind, finding) for kind in KINDS for finding in getattr(verdict, kind)]
-    table = [_of_plug(name, pulled, found, lives) for name in faults if name in PLUGS]
+    its own log; ``lives``: of the findings, by their id; ``spoiled``: requests that an ill bucket
+    turned away, slowed down or cut."""
+    found = [(kind, finding) for kind in KINDS for finding in getattr(verdict, kind, ())]
+    table = [_of_plug(name, pulled, found, lives, spoiled) for name in faults if name in PLUGS]
     kinds = [(name, rule["fault"]) for name in faults for rule in WEATHER.get(name, ())]
     return table + [
         _of_weather(f"{name}: {fault}", fault, weather, found, lives)
@@ -76,6 +78,7 @@ def _of_plug(
     pulled: Sequence[Pulled],
     found: Sequence[tuple[str, Finding]],
     lives: Mapping[str, Lived],
+    spoiled: int,
 ) -> Row:
     mine = [each for each in pulled if each.pull.plug == name]
     done = [each for each in mine if each.outcome == DONE]
@@ -90,7 +93,7 @@ def _of_plug(
         injected=len(done),
         missed=len(mine) - len(done),
         settle=tuple(s for each in done if (s := each.settle_s) is not None),
-        matrix=_matrix(name, plug.row, plug.stated, done),
+        matrix=_matrix(plug, done, spoiled),
         lost=counts["lost"],
         duplicated=counts["duplicated"],
         unaccounted=counts["unaccounted"],
@@ -98,13 +101,17 @@ def _of_plug(
     )
 
 
-def _matrix(name: str, row: str, stated: int, done: Sequence[Pulled]) -> str:
-    if name != "crash":
-        return f"{row}: {len(done)} of {stated}"
-    times: dict[str, int] = {}
-    for each in done:
-        times[str(each.pull.point)] = times.get(str(each.pull.point), 0) + 1
-    return f"{row}: {len(times)} points, {min(times.values(), default=0)} of {stated} each"
+def _matrix(plug: Plug, done: Sequence[Pulled], spoiled: int) -> str:
+    """How much of its row of the matrix this run was: a row counts at its stated count only."""
+    match plug.name:
+        case "crash":
+            times = Counter(each.pull.point for each in done)
+            least = min(times.values(), default=0)
+            return f"{plug.row}: {len(times)} points, {least} of {plug.stated} each"
+        case "s3":
+            return f"{plug.row}: {spoiled} of {plug.stated} requests"
+        case _:
+            return f"{plug.row}: {len(done)} of {plug.stated}"
 
 
 def _of_weather(
