@@ -1,6 +1,7 @@
 """The log that every proof rests on, the clock, and the command."""
 
 import asyncio
+import hashlib
 import json
 import signal
 import sys
@@ -37,6 +38,25 @@ async def test_a_purchase_is_followed_from_its_create_to_its_last_file() -> None
         assert bought["webhook"] == world.buyer.webhook_url
         assert bought["sensitive"] == ["webhook"]
         assert bought["seed"] == 7
+
+
+async def test_an_end_tells_each_file_that_the_output_names_by_size_and_hash() -> None:
+    async with a_world() as world:
+        ended = await world.bought(num_outputs=2)
+        fetched = [(await world.fetch(url))[2] for url in ended["output"]]
+        [told] = world.emulator.ledger.entries("ended")
+
+    assert told["files"] == [
+        {"bytes": len(file), "sha256": hashlib.sha256(file).hexdigest()} for file in fetched
+    ]
+
+
+async def test_an_end_tells_no_file_that_the_output_does_not_name() -> None:
+    async with a_world(faults=({"fault": "output", "shape": "null"},)) as world:
+        await world.bought()
+        [told] = world.emulator.ledger.entries("ended")
+
+    assert (told["files"], told["outputs"]) == ([], 1)
 
 
 async def test_no_secret_is_in_it(tmp_path: Path) -> None:

@@ -272,13 +272,10 @@ class Run:
         owed = await watch.look(placed.waiting)
         self._say("the witness reads …")
         began = time.monotonic()
-        try:
-            verdict = await asyncio.to_thread(judge, Evidence.of(self._on.ledger, self._on.parts))
-        except NotImplementedError:
-            verdict = None
+        verdict = await asyncio.to_thread(judge, Evidence.of(self._on.ledger, self._on.parts))
         judged_s = time.monotonic() - began
         outcome = Outcome(plan=self._plan, verdict=verdict)
-        findings = [f.id for kind in table.KINDS for f in getattr(verdict, kind, ())]
+        findings = [f.id for kind in table.KINDS for f in getattr(verdict, kind)]
         lives = await asyncio.to_thread(self._lives, findings)
         outcome.rows = table.rows(
             self._plugs.pulled,

@@ -55,7 +55,7 @@ class Lived:
 def rows(
     pulled: Sequence[Pulled],
     weather: Mapping[str, int],
-    verdict: Verdict | None,
+    verdict: Verdict,
     lives: Mapping[str, Lived],
     *,
     faults: Sequence[str],
@@ -64,7 +64,7 @@ def rows(
     """The rows of the faults that were asked for. ``weather``: how often the emulator did what, by
     its own log; ``lives``: of the findings, by their id; ``spoiled``: requests that an ill bucket
     turned away, slowed down or cut."""
-    found = [(kind, finding) for kind in KINDS for finding in getattr(verdict, kind, ())]
+    found = [(kind, finding) for kind in KINDS for finding in getattr(verdict, kind)]
     table = [_of_plug(name, pulled, found, lives, spoiled) for name in faults if name in PLUGS]
     kinds = [(name, rule["fault"]) for name in faults for rule in WEATHER.get(name, ())]
     return table + [
