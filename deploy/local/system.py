@@ -144,13 +144,8 @@ class System:
         *,
         command: Sequence[str] | None = None,
     ) -> None:
-<<<<<<< HEAD
-        """Start one process, with ``also`` among its variables; it must not run. ``command`` runs
-        in the place of the service's own."""
-=======
         """Start one process, with ``also`` among its variables; it must not run. ``command`` is
         what runs in the place of the service itself."""
->>>>>>> wit
         environment = {**self._environment(name), **(also or {})}
         self.child(name).start(command or self._command(name), environment, at=self._project)
 
