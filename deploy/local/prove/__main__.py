@@ -3,6 +3,7 @@
 import argparse
 import secrets
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def run(
         return NO_RUN
     # The outages are ours: how the libraries of this very process fare in them is no news.
     configure_logging("prove", level="CRITICAL", style="console")
+    # A connection of this library that is collected in another thread cannot close itself.
+    warnings.filterwarnings("ignore", "coroutine 'Connection.close' was never awaited")
     out = json or Path(".darkroom") / "prove" / f"{plan.seed}.json"
     say(
         f"seed {plan.seed}: {plan.predictions} predictions in {plan.minutes:g} min,"

@@ -8,22 +8,24 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import uvloop
 
 from deploy.local.prove import orders, schedule, table
-from deploy.local.prove.crash_points import POINTS
+from deploy.local.prove.crash_points import KINDS, POINTS, Kind
 from deploy.local.prove.installation import (
     BRISK,
     CLOCK_FACTOR,
     EMULATED,
     Installation,
+    a_photo,
     ask,
     installed,
 )
@@ -77,7 +79,12 @@ class Plan:
     ) -> "Plan":
         """Raises UnknownFaults."""
         chosen = schedule.known(faults)
-        points = [Reachable(name=point.name, service=point.service) for point in POINTS]
+        points = [
+            Reachable(name=point.name, service=point.service, often=point.kind == "picture")
+            for point in POINTS
+            # What takes more than an order has a test of its own.
+            if KINDS[point.kind].is_plain
+        ]
         pulls = schedule.draw(seed, chosen, seconds=minutes * 60, points=points, every=every)
         return cls(
             seed=seed,
@@ -169,17 +176,22 @@ class Run:
         self._on = installation
         self._say = say
         self._live = live
-        self._plugs = Plugs(installation, now=now)
+        self._plugs = Plugs(installation, now=now, order=self._order)
+        self._load: orders.Load | None = None
         self._watch = Watch(installation.parts["DATABASE_URL"], installation.ledger)
         self._memory = Memory()
         self._owed: Owed | None = None
         self._began = 0.0
+        self._extra = 0
+        self._elsewhere = ""
 
     async def play(self) -> Outcome:
         await asyncio.sleep(QUEUES_ON_DISK_S)
         amqp = self._on.parts["AMQP_URL"]
         async with open_publisher(amqp, name="prove") as publisher:
-            load = orders.Load(publisher, self._on.root / "orders.jsonl", now=now)
+            load = orders.Load(publisher, now=now)
+            self._load = load
+            self._elsewhere = await asyncio.to_thread(self._put_a_photo_elsewhere)
             for rule in schedule.weather(self._plan.faults):
                 await asyncio.to_thread(
                     ask, self._on.control("faults"), method="POST", body=json.dumps(rule).encode()
@@ -208,6 +220,30 @@ class Run:
             for pull in plan.pulls:
                 group.create_task(self._pull(pull))
 
+    async def _order(self, kind: Kind) -> None:
+        """Place one order of this kind, beside the load."""
+        if self._load is None:
+            raise RuntimeError("nothing is ordered before the load begins")
+        self._extra += 1
+        order = orders.of_kind(kind, self._plan.seed, self._extra, elsewhere=self._elsewhere)
+        await asyncio.to_thread(self._misbehave, order.job_id, kind.faults)
+        await self._load.place_one(order)
+
+    def _misbehave(self, job_id: UUID, rules: Sequence[Mapping[str, Any]]) -> None:
+        for rule in rules:
+            body = json.dumps({**rule, "when": {"webhook": str(job_id)}}).encode()
+            ask(self._on.control("faults"), method="POST", body=body)
+
+    def _put_a_photo_elsewhere(self) -> str:
+        """Where the emulator serves a photo that is nobody's output."""
+        said = ask(
+            self._on.control("sources/photo.png"),
+            method="PUT",
+            body=a_photo(0),
+            content_type="image/png",
+        )
+        return str(json.loads(said)["url"])
+
     async def _pull(self, pull: Pull) -> None:
         await asyncio.sleep(self._began + pull.at - now())
         await self._plugs.pull(pull)
@@ -223,22 +259,29 @@ class Run:
             owed = await self._watch.look(load.placed.waiting)
             if owed is not None:
                 self._owed = owed
-                for pulled in self._plugs.pulled:
-                    if pulled.back_at is None or pulled.settled_at is not None:
-                        continue
-                    if pulled.back_at < looked_at and owed.nothing_before(pulled.back_at):
-                        pulled.settled_at = looked_at
+                self._note_settled(owed, looked_at)
             self._live(self._line(load))
             await asyncio.sleep(LOOK_EVERY_S - (now() - looked_at))
 
+    def _note_settled(self, owed: Owed, looked_at: float) -> None:
+        for pulled in self._plugs.pulled:
+            if pulled.back_at is None or pulled.settled_at is not None:
+                continue
+            if not owed.nothing_before(pulled.back_at):
+                pulled.waited_for = owed.oldest_kind
+            elif pulled.back_at < looked_at:
+                pulled.settled_at = looked_at
+
     def _line(self, load: orders.Load) -> str:
         kinds, owed = self._watch.ledger.kinds, self._owed
-        oldest = "–" if owed is None or owed.oldest is None else f"{now() - owed.oldest:.0f} s"
+        oldest = "nothing"
+        if owed is not None and owed.oldest is not None:
+            oldest = f"{owed.oldest_kind} for {now() - owed.oldest:.0f} s"
         jobs = 0 if owed is None else owed.numbers["jobs"] - owed.numbers["open_jobs"]
         return (
             f"{now() - self._began:5.0f} s  ordered {load.placed.predictions}/"
             f"{self._plan.predictions}  bought {kinds['purchase']}  made {kinds['ended']}"
-            f"  jobs ended {jobs}/{load.placed.jobs}  oldest owed {oldest}"
+            f"  jobs ended {jobs}/{load.placed.jobs}  owed {oldest}"
             f"  pulls {len(self._plugs.pulled)}/{len(self._plan.pulls)}"
             f"  {', '.join(self._plugs.out) or 'all is plugged in'}"
         )
@@ -365,9 +408,8 @@ def _keep(installation: Installation, evidence: Path) -> None:
     for letter in schedule.REPLICAS:
         for log in (installation.root / letter / "run").glob("*.log"):
             shutil.copy(log, evidence / f"{log.stem}-{letter}.log")
-    for file in (installation.ledger, installation.root / "orders.jsonl"):
-        if file.exists():
-            shutil.copy(file, evidence / file.name)
+    if installation.ledger.exists():
+        shutil.copy(installation.ledger, evidence)
 
 
 def told(outcome: Outcome) -> Sequence[str]:

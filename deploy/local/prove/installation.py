@@ -264,10 +264,15 @@ def _put_originals(parts: Mapping[str, str]) -> None:
             secret_key=parts["AWS_SECRET_ACCESS_KEY"],
             region=parts["AWS_DEFAULT_REGION"],
             now=datetime.now(UTC),  # noqa: TID251  (a signature wants the wall clock)
-            body=as_png(landscape(number + 1, (48, 32))),
+            body=a_photo(number),
         )
         if status != 200:
             raise StackError(f"the bucket answered {status} to an original")
+
+
+def a_photo(number: int) -> bytes:
+    """A small PNG: only what becomes of it counts."""
+    return as_png(landscape(number + 1, (48, 32)))
 
 
 def _end(system: System) -> None:
@@ -278,9 +283,16 @@ def _end(system: System) -> None:
         child.kill()
 
 
-def ask(url: str, *, method: str = "GET", body: bytes | None = None) -> bytes:
+def ask(
+    url: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    content_type: str = "application/json",
+) -> bytes:
     """One request to the emulator's control. Raises OSError."""
-    request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - loopback, ours
+    headers = {"Content-Type": content_type}
+    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - loopback, ours
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
         said: bytes = answer.read()
     return said

@@ -6,10 +6,10 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+from deploy.local.prove.crash_points import Kind, Source
 from shared.clock import utc_now
 from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable
@@ -58,6 +58,20 @@ def draw(seed: int, predictions: int, *, cancels: bool) -> Iterator[Order]:
         yield Order(job_id=job_id, predictions=n, body=body, given_up_after=given_up)
 
 
+def of_kind(kind: Kind, seed: int, number: int, *, elsewhere: str) -> Order:
+    """One order that comes past a crash point; ``elsewhere`` is where a photo is to be fetched."""
+    job_id = uuid5(NAMESPACE_OID, f"darkroom-prove:{seed}:beside:{number}")
+    body = {**kind.order, "job_id": str(job_id)}
+    match kind.source:
+        case Source.BUCKET:
+            body["source"] = {"key": PHOTOS[0]}
+        case Source.ELSEWHERE:
+            body["source"] = {"url": elsewhere}
+        case Source.NONE:
+            pass
+    return Order(job_id=job_id, predictions=1, body=body)
+
+
 def _kind(dice: random.Random, number: int, left: int) -> tuple[str, int, dict[str, Any]]:
     if number % HEAVY == HEAVY // 2:
         match dice.randrange(3):
@@ -91,32 +105,28 @@ class Placed:
 class Load:
     """Publishes orders at a steady pace, and each until the broker has confirmed it."""
 
-    def __init__(self, publisher: Publisher, notes: Path, *, now: Callable[[], float]) -> None:
+    def __init__(self, publisher: Publisher, *, now: Callable[[], float]) -> None:
         self._publisher = publisher
-        self._notes = notes
         self._now = now
+        self._places = asyncio.Semaphore(AT_ONCE)
         self.placed = Placed()
 
     async def place(self, orders: Iterator[Order], *, per_second: float) -> None:
         """Place every order; what an outage has held up is caught up afterwards."""
         began = time.monotonic()
-        places = asyncio.Semaphore(AT_ONCE)
         due = 0.0
-        with self._notes.open("a") as notes:
-            async with asyncio.TaskGroup() as group:
-                for order in orders:
-                    await asyncio.sleep(began + due - time.monotonic())
-                    due += order.predictions / per_second
-                    await places.acquire()
-                    group.create_task(self._one(order, places, notes))
+        async with asyncio.TaskGroup() as group:
+            for order in orders:
+                await asyncio.sleep(began + due - time.monotonic())
+                due += order.predictions / per_second
+                await self._places.acquire()
+                group.create_task(self.place_one(order)).add_done_callback(
+                    lambda _: self._places.release()
+                )
 
-    async def _one(self, order: Order, places: asyncio.Semaphore, notes: TextIO) -> None:
-        try:
-            await self._until_confirmed("upload.received", order.body, f"order-{order.job_id}")
-        finally:
-            places.release()
-        # Written down once it is ours: the witness of an order that never became a job.
-        notes.write(json.dumps({"job_id": str(order.job_id), **order.body}) + "\n")
+    async def place_one(self, order: Order) -> None:
+        """Place one order; returns when the broker has it (and the wish to give it up, if any)."""
+        await self._until_confirmed("upload.received", order.body, f"order-{order.job_id}")
         self.placed.jobs += 1
         self.placed.predictions += order.predictions
         self.placed.waiting[str(order.job_id)] = self._now()

@@ -1,13 +1,14 @@
 """Pulls plugs, and puts them back: kills, freezes, silences, alarms; and restarts what has died."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any
 
 from deploy.local.prove import crash_points
+from deploy.local.prove.crash_points import Kind
 from deploy.local.prove.installation import Installation, Replica
 from deploy.local.prove.schedule import REPLICAS, Pull
 from deploy.local.stack import processes
@@ -18,6 +19,7 @@ DONE, SKIPPED, UNREACHED, FAILED = "done", "skipped", "unreached", "failed"
 
 # So long a service has to come to a crash point, under load. Then it is killed where it is.
 REACHED_WITHIN_S = 20.0
+ORDER_EVERY_S = 3.0
 LOOK_EVERY_S = 0.2
 
 
@@ -32,6 +34,7 @@ class Pulled:
     out_at: float = 0.0
     back_at: float | None = None
     settled_at: float | None = None
+    waited_for: str = ""  # the kind of thing that was done last
 
     @property
     def settle_s(self) -> float | None:
@@ -60,9 +63,17 @@ class Busy(Exception):
 class Plugs:
     """Everything that can be pulled on one installation."""
 
-    def __init__(self, installation: Installation, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        now: Callable[[], float],
+        order: Callable[[Kind], Awaitable[None]],
+    ) -> None:
+        """``order`` places one order of a kind that comes past a crash point."""
         self._on = installation
         self._now = now
+        self._order = order
         self._held: set[str] = set()  # parts and links; replicas know it themselves
         self.pulled: list[Pulled] = []
         self.deaths: list[Death] = []
@@ -177,8 +188,14 @@ class Plugs:
         await asyncio.to_thread(lambda: replica.child.stop(within=STOP_WITHIN_S))
         command = crash_points.command(point, pull.hit)
         await asyncio.to_thread(replica.start, command)
-        mark = replica.last
-        if not await asyncio.to_thread(processes.gone_within, mark, REACHED_WITHIN_S):
+        mark, kind = replica.last, crash_points.KINDS[point.kind]
+        until = self._now() + REACHED_WITHIN_S
+        reached = False
+        while not reached and self._now() < until:
+            # Its sister takes some of them.
+            await self._order(kind)
+            reached = await asyncio.to_thread(processes.gone_within, mark, ORDER_EVERY_S)
+        if not reached:
             pulled.outcome, pulled.why = UNREACHED, "its service did not come there in time"
             await asyncio.to_thread(replica.child.kill)
         elif (code := processes.exit_code(mark)) != -SIGKILL:

@@ -166,10 +166,12 @@ class Pull:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reachable:
-    """A crash point as the schedule sees it."""
+    """A crash point as the schedule sees it. ``often``: every order comes past it, so that it may
+    be any time but the first, too."""
 
     name: str
     service: str
+    often: bool
 
 
 def known(faults: Iterable[str]) -> tuple[str, ...]:
@@ -224,7 +226,7 @@ def draw(
             if plug.name == "crash":
                 point = crashes.next()
                 aim = _replica(point.service, dice)
-                hit = dice.choice((1, 1, 2, 3))
+                hit = dice.choice((1, 1, 2, 3)) if point.often else 1
                 pulls.append(Pull(aim=aim, point=point.name, hit=hit, **common))
                 continue
             aim = aims[plug.name].next()

@@ -95,6 +95,10 @@ class Owed:
     def oldest(self) -> float | None:
         return min(self.since.values(), default=None)
 
+    @property
+    def oldest_kind(self) -> str:
+        return min(self.since, key=self.since.__getitem__, default="")
+
     def nothing_before(self, moment: float) -> bool:
         """Everything that was due at ``moment`` is done."""
         return self.oldest is None or self.oldest > moment
