@@ -2,7 +2,19 @@
 
 import typer
 
-from services.cli import audit, demo, doctor, jobs, local, parked, publish, recipes, secret, setup
+from services.cli import (
+    audit,
+    demo,
+    doctor,
+    jobs,
+    local,
+    parked,
+    prove,
+    publish,
+    recipes,
+    secret,
+    setup,
+)
 from shared.observability import configure_logging
 
 app = typer.Typer(
@@ -24,6 +36,7 @@ app.add_typer(publish.app, name="publish")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(parked.app, name="parked")
 app.command("audit", help=audit.audit.__doc__)(audit.audit)
+app.command("prove", help=prove.prove.__doc__)(prove.prove)
 app.command("secret", help=secret.secret.__doc__)(secret.secret)
 app.command("doctor", help=doctor.doctor.__doc__)(doctor.doctor)
 

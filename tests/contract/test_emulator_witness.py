@@ -86,6 +86,18 @@ async def test_the_file_says_what_memory_says(tmp_path: Path) -> None:
         assert lines[: len(entries)] == entries
 
 
+async def test_memory_keeps_the_latest_of_a_long_run_and_the_file_keeps_all(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(Clock(), path, kept=3)
+    for number in range(10):
+        ledger.write("purchase", number=number)
+    ledger.close()
+
+    assert [entry["number"] for entry in ledger.entries()] == [7, 8, 9]
+    assert [entry["number"] for entry in ledger.entries(after=9)] == [9]
+    assert len(path.read_text().splitlines()) == 10
+
+
 async def test_a_second_emulator_goes_on_where_the_first_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     first = Ledger(Clock(), path)
