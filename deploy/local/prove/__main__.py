@@ -2,6 +2,7 @@
 
 import argparse
 import secrets
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ def run(
     except (UnknownFaults, OSError, ValueError, KeyError, TypeError) as error:
         say(f"no plan: {error}")
         return NO_RUN
+    # Whoever asks us to end, in whichever way, leaves no processes behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The outages are ours: how the libraries of this very process fare in them is no news.
     configure_logging("prove", level="CRITICAL", style="console")
     # A connection of this library that is collected in another thread cannot close itself.
@@ -57,6 +60,9 @@ def run(
         outcome = prove(plan, say=say, live=screen(), evidence=out.with_suffix(".evidence"))
     except (StackError, NotReady) as error:
         say(f"no verdict: {error}")
+        return NO_RUN
+    except KeyboardInterrupt:
+        say("stopped before the verdict; all of it is ended and removed")
         return NO_RUN
     for line in told(outcome):
         say(line)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -48,6 +49,7 @@ SETTLED_WITHIN_S = 180.0
 # RabbitMQ 3.10 writes a new queue's registration up to a second after it has confirmed it.
 QUEUES_ON_DISK_S = 3.0
 FORMAT = 1
+JOB = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # anywhere in a finding's id
 
 
 def now() -> float:
@@ -181,11 +183,13 @@ class Run:
         self._watch = Watch(installation.parts["DATABASE_URL"], installation.ledger)
         self._memory = Memory()
         self._owed: Owed | None = None
-        self._began = 0.0
+        self._began = self._ended = 0.0
+        self._settled: float | None = None
         self._extra = 0
         self._elsewhere = ""
 
     async def play(self) -> Outcome:
+        """Order, pull, wait until nothing moves any more, and judge."""
         await asyncio.sleep(QUEUES_ON_DISK_S)
         amqp = self._on.parts["AMQP_URL"]
         async with open_publisher(amqp, name="prove") as publisher:
@@ -201,15 +205,15 @@ class Run:
             supervising = asyncio.create_task(self._plugs.supervise())
             try:
                 await self._under_load(load)
-                ended = now()
+                self._ended = now()
                 # What is wrong with the weather is over; what it did is still to be mended.
                 await asyncio.to_thread(ask, self._on.control("faults"), method="DELETE")
-                settled = await self._come_to_rest(load)
+                self._settled = await self._come_to_rest(load)
             finally:
                 for task in (watching, supervising):
                     task.cancel()
                 await asyncio.gather(watching, supervising, return_exceptions=True)
-        return await self._judged(load, ended=ended, settled=settled)
+        return await self.judge()
 
     async def _under_load(self, load: orders.Load) -> None:
         plan = self._plan
@@ -310,8 +314,11 @@ class Run:
         said = await asyncio.to_thread(self._on.stack.rabbitmq.ctl, *words)
         return {queue["name"]: queue["messages"] for queue in json.loads(said) if queue["messages"]}
 
-    async def _judged(self, load: orders.Load, *, ended: float, settled: float | None) -> Outcome:
-        watch, placed = self._watch, load.placed
+    async def judge(self) -> Outcome:
+        """What the witness says of the run now, and everything that was seen of it."""
+        if self._load is None:
+            raise RuntimeError("nothing was played that could be judged")
+        watch, placed = self._watch, self._load.placed
         owed = await watch.look(placed.waiting)
         self._say("the witness reads …")
         began = time.monotonic()
@@ -336,7 +343,7 @@ class Run:
         outcome.deaths = [asdict(death) for death in self._plugs.deaths]
         outcome.memory = self._memory.told()
         outcome.versions = await asyncio.to_thread(self._versions)
-        under_load_s = ended - self._began
+        under_load_s = self._ended - self._began
         outcome.figures = {
             "jobs": placed.jobs,
             "predictions_ordered": placed.predictions,
@@ -347,14 +354,15 @@ class Run:
             "parked_dead": 0 if owed is None else owed.numbers["dead"],
             "under_load_s": round(under_load_s, 1),
             "predictions_a_second": round(placed.predictions / under_load_s, 2),
-            "settled_after_s": None if settled is None else round(settled - ended, 1),
+            "settled_after_s": None
+            if self._settled is None
+            else round(self._settled - self._ended, 1),
             "judged_in_s": round(judged_s, 1),
         }
         return outcome
 
     def _lives(self, ids: Sequence[str]) -> dict[str, Lived]:
-        """When the jobs of these findings lived. An id is a prediction's, a job's, or begins with
-        a job's."""
+        """When the jobs of these findings lived. An id is a prediction's, or holds its job's."""
         wanted = sorted(set(ids))[:1000]
         if not wanted:
             return {}
@@ -366,7 +374,7 @@ class Run:
                            extract(epoch FROM job.created_at),
                            extract(epoch FROM coalesce(job.ended_at, now())))), '{{}}')
                   FROM json_array_elements_text('{listed}') AS id
-                  JOIN job ON job.id::text = left(id, 36)
+                  JOIN job ON job.id::text = substring(id, '{JOB.pattern}')
                       OR job.id = (SELECT job_id FROM prediction WHERE prediction_id = id)""",  # noqa: S608
         )
         met = self._weather_of(set(wanted))
@@ -376,7 +384,11 @@ class Run:
         }
 
     def _weather_of(self, ids: set[str]) -> dict[str, frozenset[str]]:
-        """What the emulator did to these purchases, or to all purchases of these jobs."""
+        """What the emulator did to these purchases, slots, or all purchases of these jobs."""
+        of_job: dict[str, set[str]] = {}
+        for key in ids:
+            if (found := JOB.search(key)) is not None:
+                of_job.setdefault(found[0], set()).add(key)
         met: dict[str, set[str]] = {}
         with self._on.ledger.open("rb") as file:
             for line in file:
@@ -385,7 +397,9 @@ class Run:
                     continue
                 slot = str(entry["webhook"]).partition("slot=")[2]
                 job, ordinal, *_ = [*slot.split("."), ""]
-                for key in {entry["prediction"], job, f"{job}.{ordinal}"} & ids:
+                keys = {entry["prediction"]} & ids
+                keys |= {f"{job}.{ordinal}"} & ids or of_job.get(job, set())
+                for key in keys:
                     met.setdefault(key, set()).update(entry["faults"])
         return {key: frozenset(faults) for key, faults in met.items()}
 

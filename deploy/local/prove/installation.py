@@ -1,6 +1,7 @@
 """The whole system twice over, for one run: parts and emulator of its own, two of every service."""
 
 import asyncio
+import os
 import random
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from deploy.local.stack import Stack, processes, sigv4
 from deploy.local.stack.errors import StackError
 from deploy.local.stack.part import Part
 from deploy.local.stack.processes import Mark
-from deploy.local.system import EMULATOR, System
+from deploy.local.system import EMULATOR, PROJECT, System
 
 Report = Callable[[str], None]
 
@@ -51,6 +52,9 @@ BRISK = {
 }
 # So often a part is tried again: the kernel may still hold what a killed one had.
 TRIES = 10
+# Programs that had to be fetched are fetched once. (Root installs them; and what lies in root's home
+# is closed to the servers.)
+TOOLS = None if os.geteuid() == 0 else PROJECT / ".darkroom" / "tools"
 SHARED_BY_BOTH = (
     "REPLICATE_API_TOKEN",
     "REPLICATE_WEBHOOK_SECRET",
@@ -184,7 +188,7 @@ async def installed(
     When the process ``owner`` dies without tidying up, the stack's watchdog ends all of it.
     """
     async with AsyncExitStack() as until:
-        stack = Stack(root, throwaway=True, owner=owner)
+        stack = Stack(root, throwaway=True, owner=owner, tools=TOOLS)
         until.push_async_callback(asyncio.to_thread, stack.nuke)
         await asyncio.to_thread(stack.up, report)
         parts = {k: v for k, v in stack.environment().items() if not k.startswith("DARKROOM_")}
