@@ -26,6 +26,7 @@ def prove(
     json: Annotated[
         Path | None, typer.Option(help="Where the figures go; .darkroom/prove/SEED.json.")
     ] = None,
+    keep: Annotated[bool, typer.Option(help="Keep the logs of a clean run, too.")] = False,
 ) -> None:
     """Prove that nothing is lost: real processes under load, plugs pulled, judged by a witness.
 
@@ -44,5 +45,6 @@ def prove(
             cancels=cancels,
             replay=replay,
             json=json,
+            keep=keep,
         )
     )

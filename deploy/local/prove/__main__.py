@@ -27,6 +27,7 @@ def run(
     cancels: bool,
     replay: Path | None,
     json: Path | None,
+    keep: bool = False,
 ) -> int:
     """Prove, and give back the exit code: 0 clean, 1 something found, 2 no verdict."""
     try:
@@ -57,7 +58,9 @@ def run(
         f" {len(plan.pulls)} pulls of {', '.join(plan.faults) or 'nothing'}"
     )
     try:
-        outcome = prove(plan, say=say, live=screen(), evidence=out.with_suffix(".evidence"))
+        outcome = prove(
+            plan, say=say, live=screen(), evidence=out.with_suffix(".evidence"), keep=keep
+        )
     except (StackError, NotReady) as error:
         say(f"no verdict: {error}")
         return NO_RUN
@@ -88,6 +91,7 @@ def main() -> int:
     parser.add_argument("--cancels", action="store_true", help="customers give up some jobs")
     parser.add_argument("--replay", type=Path, help="the JSON of an earlier run")
     parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("--keep", action="store_true", help="keep the logs of a clean run, too")
     chosen = parser.parse_args()
     return run(**{**vars(chosen), "faults": [f for f in chosen.faults.split(",") if f]})
 

@@ -46,6 +46,8 @@ Say = Callable[[str], None]
 LOOK_EVERY_S = 1.0
 # Everything that a run leaves is done so long after its end, or it is stuck.
 SETTLED_WITHIN_S = 180.0
+BOUGHT_WITHIN_S = 60.0
+NOT_BOUGHT = frozenset({"unplanned", "due", "creating"})
 # RabbitMQ 3.10 writes a new queue's registration up to a second after it has confirmed it.
 QUEUES_ON_DISK_S = 3.0
 FORMAT = 1
@@ -149,22 +151,25 @@ class Outcome:
         }
 
 
-def prove(plan: Plan, *, say: Say, live: Say, evidence: Path | None = None) -> Outcome:
+def prove(plan: Plan, *, say: Say, live: Say, evidence: Path, keep: bool = False) -> Outcome:
     """Run the plan on an installation of its own and judge it. ``live`` gets a line a second.
-    Where something is wrong, logs and the emulator's ledger are kept in ``evidence``.
+    Where something is wrong, or with ``keep``, logs and the emulator's ledger are kept in
+    ``evidence``.
 
     Raises StackError or NotReady where the installation does not come up.
     """
     with tempfile.TemporaryDirectory(prefix="darkroom-prove-", ignore_cleanup_errors=True) as home:
         root = Path(home)
         root.chmod(0o755)  # the servers run as somebody else, and must pass
-        return uvloop.run(_prove(plan, root, say=say, live=live, evidence=evidence))
+        return uvloop.run(_prove(plan, root, say=say, live=live, evidence=evidence, keep=keep))
 
 
-async def _prove(plan: Plan, root: Path, *, say: Say, live: Say, evidence: Path | None) -> Outcome:
+async def _prove(
+    plan: Plan, root: Path, *, say: Say, live: Say, evidence: Path, keep: bool
+) -> Outcome:
     async with installed(root, seed=plan.seed, report=say, owner=os.getpid()) as installation:
         outcome = await Run(plan, installation, say=say, live=live).play()
-        if evidence is not None and not outcome.clean:
+        if keep or not outcome.clean:
             await asyncio.to_thread(_keep, installation, evidence)
             say(f"logs and the provider's ledger are kept in {evidence}")
         return outcome
@@ -206,7 +211,8 @@ class Run:
             try:
                 await self._under_load(load)
                 self._ended = now()
-                # What is wrong with the weather is over; what it did is still to be mended.
+                await self._all_bought(load)
+                # The weather is over; what it did is still to be mended.
                 await asyncio.to_thread(ask, self._on.control("faults"), method="DELETE")
                 self._settled = await self._come_to_rest(load)
             finally:
@@ -289,6 +295,17 @@ class Run:
             f"  pulls {len(self._plugs.pulled)}/{len(self._plan.pulls)}"
             f"  {', '.join(self._plugs.out) or 'all is plugged in'}"
         )
+
+    async def _all_bought(self, load: orders.Load) -> None:
+        """Wait until what was ordered is bought: an outage late in the run holds it up until then,
+        and it shall meet the weather that it was ordered in."""
+        until = now() + BOUGHT_WITHIN_S
+        while now() < until:
+            await asyncio.sleep(LOOK_EVERY_S)
+            owed = self._owed
+            if owed is not None and not NOT_BOUGHT & owed.since.keys():
+                if owed.numbers["jobs"] >= load.placed.jobs:
+                    return
 
     async def _come_to_rest(self, load: orders.Load) -> float | None:
         """Wait until nothing moves any more; when that was, or None where it never was."""
