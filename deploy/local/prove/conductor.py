@@ -303,9 +303,12 @@ class Run:
         while now() < until:
             await asyncio.sleep(LOOK_EVERY_S)
             owed = self._owed
-            if owed is not None and not NOT_BOUGHT & owed.since.keys():
-                if owed.numbers["jobs"] >= load.placed.jobs:
-                    return
+            if (
+                owed is not None
+                and owed.numbers["jobs"] >= load.placed.jobs
+                and not NOT_BOUGHT & owed.since.keys()
+            ):
+                return
 
     async def _come_to_rest(self, load: orders.Load) -> float | None:
         """Wait until nothing moves any more; when that was, or None where it never was."""
