@@ -57,7 +57,7 @@ crash-points: setup ## kill -9 at every crash point between two durable steps (T
 	@$(BIN)/pytest tests/chaos/test_crash_points.py -q --crash-times $(or $(TIMES),1)
 
 bench: setup ## benchmarks, each with its named reference
-	@for bench in ingress latency fan_in weight finishing sound; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
+	@for bench in ingress latency orders fan_in weight finishing sound; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 
 ##@ Keep
 
