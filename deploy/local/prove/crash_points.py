@@ -327,7 +327,7 @@ def _reconciler() -> list[CrashPoint]:
         kind="silent",
     )
     its.after("answer told, not committed", "services.reconciler.ask:tell", kind="silent")
-    its.after("answer committed", COMMIT, within=f"{ask}._tell", kind="silent")
+    its.after("answer committed", COMMIT, within=f"{ask}.run_once", kind="silent")
 
     back = "services.reconciler.bring_back:BringBack.run_once"
     its.before("parked message taken, not published", PUBLISH, within=back, kind="hesitant")
@@ -348,7 +348,7 @@ def _reconciler() -> list[CrashPoint]:
         within=f"{doubt}._doubt_the_overdue",
         kind="orphaned",
     )
-    its.after("list read, nothing adopted", f"{doubt}._unexplained", kind="unanswered")
+    its.before("list read, nothing adopted", f"{doubt}._settle", kind="unanswered")
     its.after("purchase adopted, not committed", f"{doubt}._adopt", kind="unanswered")
     its.after("adoption committed", COMMIT, within=f"{doubt}._settle", kind="unanswered")
     its.after(
