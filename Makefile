@@ -58,8 +58,12 @@ prove: setup ## pull every plug for two minutes and let the witness judge (SEED=
 prove-long: setup ## the same for an hour, with 100,000 predictions
 	@$(BIN)/darkroom prove --minutes 60 --predictions 100000 --every 8 --cancels $(if $(SEED),--seed $(SEED))
 
+.PHONY: crash-points
+crash-points: setup ## kill -9 at every crash point between two durable steps (TIMES=30 each)
+	@$(BIN)/pytest tests/chaos/test_crash_points.py -q --crash-times $(or $(TIMES),1)
+
 bench: setup ## benchmarks, each with its named reference
-	@for bench in ingress latency fan_in weight finishing sound; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
+	@for bench in ingress latency orders fan_in weight finishing sound; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 
 ##@ Keep
 

@@ -29,8 +29,8 @@ LONGEST_SHAPE = 6  # the longer side of a surface, in lengths of the shorter: wh
 class Surface:
     """What shall be covered, in metres."""
 
-    width: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-    height: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+    width: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, strict=True)]
+    height: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, strict=True)]
 
 
 def _drawable(surface: Surface) -> Surface:
@@ -62,7 +62,7 @@ class StudioConceptsParams:
         tuple[Colour, ...], Field(min_length=2, max_length=32), AfterValidator(_different)
     ]
     concepts: Annotated[int, Field(ge=1, le=4, strict=True)] = 4
-    strength: Annotated[float, Field(ge=0, le=1)] = 0.75
+    strength: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.75
     dither: Annotated[bool, Field(strict=True)] = False
     seed: Annotated[int, Field(ge=0, lt=SEEDS, strict=True)] | None = None
 

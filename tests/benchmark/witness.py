@@ -42,10 +42,11 @@ FILL = """
       FROM generate_series(1, {jobs}) j, generate_series(1, {slots}) o;
     INSERT INTO artifact (id, job_id, ordinal, attempt, index, kind, key, content_type, bytes,
                           sha256)
-    SELECT gen_random_uuid(), md5('job' || j)::uuid, nullif(o, 0), nullif(o, 0) / nullif(o, 0), 0,
+    SELECT gen_random_uuid(), md5('job' || j)::uuid, nullif(o, 0),
+           CASE WHEN o > 0 THEN 1 END, 0,
            CASE o WHEN 0 THEN 'report' ELSE 'generated' END, 'file/' || (j + o) % {different},
            'image/png', file.bytes, file.sha256
-      FROM generate_series(1, {jobs}) j, generate_series(0, {slots}) o
+      FROM generate_series(1, {jobs}) j CROSS JOIN generate_series(0, {slots}) o
       JOIN file ON file.number = (j + o) % {different};
     INSERT INTO journal (event_id, type, source, job_id, origin, occurred_at, published_at)
     SELECT fact || j, fact, 'benchmark', md5('job' || j)::uuid, 'stated', now(), now()

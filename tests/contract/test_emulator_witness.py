@@ -86,18 +86,6 @@ async def test_the_file_says_what_memory_says(tmp_path: Path) -> None:
         assert lines[: len(entries)] == entries
 
 
-async def test_memory_keeps_the_latest_of_a_long_run_and_the_file_keeps_all(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.jsonl"
-    ledger = Ledger(Clock(), path, kept=3)
-    for number in range(10):
-        ledger.write("purchase", number=number)
-    ledger.close()
-
-    assert [entry["number"] for entry in ledger.entries()] == [7, 8, 9]
-    assert [entry["number"] for entry in ledger.entries(after=9)] == [9]
-    assert len(path.read_text().splitlines()) == 10
-
-
 async def test_a_second_emulator_goes_on_where_the_first_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     first = Ledger(Clock(), path)
@@ -114,6 +102,20 @@ async def test_a_second_emulator_goes_on_where_the_first_was_killed(tmp_path: Pa
     last = json.loads(path.read_text().splitlines()[-1])
     assert (last["seq"], last["kind"]) == (3, "began")
     assert [one["seq"] for one in second.entries(after=2)] == [3]
+
+
+async def test_a_long_run_keeps_only_its_last_entries_in_memory_and_all_in_the_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(Clock(), path, keeps=2)
+    for kind in ("began", "purchase", "ended", "delivery"):
+        ledger.write(kind)
+    ledger.close()
+
+    assert [entry["kind"] for entry in ledger.entries()] == ["ended", "delivery"]
+    assert [entry["seq"] for entry in ledger.entries(after=3)] == [4]
+    assert len(path.read_text().splitlines()) == 4
 
 
 async def test_it_is_read_over_http_from_where_one_left_off() -> None:

@@ -39,7 +39,9 @@ class Emulator:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings(port=0, files_port=0)
         self.clock = Clock(self.settings.speed)
-        self.ledger = Ledger(self.clock, self.settings.ledger_path, kept=self.settings.ledger_kept)
+        self.ledger = Ledger(
+            self.clock, self.settings.ledger_path, keeps=self.settings.ledger_keeps
+        )
         self.faults = Faults(self.settings.seed, self.settings.faults)
         self.predictions = Register()
         self.url = ""

@@ -9,7 +9,6 @@ that hold one name it in `sensitive`.
 import json
 from collections import deque
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ LONGEST_TEXT = 400  # of an input's value, in characters; a data URL can be mega
 class Ledger:
     """Kept in memory for whoever embeds the emulator, and in a file (JSONL) where one is named.
 
-    ``kept``: how many entries stay in memory, the latest; None: all.
+    In memory are the last ``keeps`` entries (None: all of them); the file has every one.
     """
 
-    def __init__(self, clock: Clock, path: Path | None = None, *, kept: int | None = None) -> None:
+    def __init__(self, clock: Clock, path: Path | None = None, *, keeps: int | None = None) -> None:
         self._clock = clock
-        self._entries: deque[Entry] = deque(maxlen=kept)
+        self._entries: deque[Entry] = deque(maxlen=keeps)
         self._next = 1
         self._file = None
         if path is not None:
@@ -54,12 +53,13 @@ class Ledger:
             self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
 
     def entries(self, kind: str | None = None, *, after: int = 0, **facts: Any) -> list[Entry]:
-        """What was written since `after`, oldest first; by kind, and by the facts given."""
-        first = self._next - len(self._entries)
+        """What was written since `after` and is kept, oldest first; by kind, and by the facts
+        given."""
         return [
             entry
-            for entry in islice(self._entries, max(0, after + 1 - first), None)
-            if (kind is None or entry["kind"] == kind)
+            for entry in self._entries
+            if entry["seq"] > after
+            and (kind is None or entry["kind"] == kind)
             and all(entry.get(name) == value for name, value in facts.items())
         ]
 

@@ -76,7 +76,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "unpaid": Kind(order=ONE_PICTURE, faults=({"fault": "refuse", "status": 402, "times": 1},)),
     "rejected": Kind(
-        order=ONE_PICTURE, faults=({"fault": "refuse", "status": 422, "times": 1},), ends="failed"
+        order=ONE_PICTURE, faults=({"fault": "refuse", "status": 422},), ends="failed"
     ),
     "torn": Kind(order=ONE_PICTURE, faults=({"fault": "tear", "times": 1},)),
     "unanswered": Kind(
@@ -141,12 +141,13 @@ class _Of:
     def after(self, name: str, at: str, **more: Any) -> None:
         self._add(name, at, When.AFTER, **more)
 
-    def relays(self) -> None:
-        """The relay of this service: it takes whatever the journal owes."""
+    def relays(self, kind: str = "picture") -> None:
+        """The relay of this service: it takes whatever the journal owes, and is the first to know
+        of what its own service states."""
         relay, published = "shared.messaging.relay:relay_once", "shared.messaging.relay:_published"
-        self.before("facts claimed, none published", published)
-        self.after("facts confirmed by the broker, not marked", published)
-        self.after("facts marked as published, not committed", MARK, within=relay)
+        self.before("facts claimed, none published", published, kind=kind)
+        self.after("facts confirmed by the broker, not marked", published, kind=kind)
+        self.after("facts marked as published, not committed", MARK, within=relay, kind=kind)
 
     def acknowledges(self, about: str, name: str) -> None:
         self.after(name, "shared.messaging.handling:Handling._settle", about=about)
@@ -326,7 +327,7 @@ def _reconciler() -> list[CrashPoint]:
         kind="silent",
     )
     its.after("answer told, not committed", "services.reconciler.ask:tell", kind="silent")
-    its.after("answer committed", COMMIT, within=f"{ask}._tell", kind="silent")
+    its.after("answer committed", COMMIT, within=f"{ask}.run_once", kind="silent")
 
     back = "services.reconciler.bring_back:BringBack.run_once"
     its.before("parked message taken, not published", PUBLISH, within=back, kind="hesitant")
@@ -347,7 +348,7 @@ def _reconciler() -> list[CrashPoint]:
         within=f"{doubt}._doubt_the_overdue",
         kind="orphaned",
     )
-    its.after("list read, nothing adopted", f"{doubt}._unexplained", kind="unanswered")
+    its.before("list read, nothing adopted", f"{doubt}._settle", kind="unanswered")
     its.after("purchase adopted, not committed", f"{doubt}._adopt", kind="unanswered")
     its.after("adoption committed", COMMIT, within=f"{doubt}._settle", kind="unanswered")
     its.after(
@@ -377,7 +378,7 @@ def _reconciler() -> list[CrashPoint]:
     outputs = "services.reconciler.unsaved:RescueOutputs._say_again"
     its.before("success found unsaved, not said again", PUBLISH, within=outputs, kind="slow_files")
     its.after("success said again to storage", PUBLISH, within=outputs, kind="slow_files")
-    its.relays()
+    its.relays(kind="silent")
     return its.points
 
 

@@ -33,7 +33,7 @@ EMULATED = {
     "EMULATOR_CREATES_PER_MINUTE": "600000",
     "EMULATOR_READS_PER_MINUTE": "600000",
     "EMULATOR_LONGEST_SIDE": "64",
-    "EMULATOR_LEDGER_KEPT": "1000",  # its file has them all
+    "EMULATOR_LEDGER_KEEPS": "1000",  # its file has them all
 }
 # The account's limits out of the way, and patience short: an hour of proof shall hold what a month
 # of production brings. Leases stay above the deadlines that they cover.

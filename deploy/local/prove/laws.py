@@ -196,7 +196,12 @@ def _judge_end(row: Row, one: Bought, judged: Judged) -> None:
 def _judge_outputs(seen: Seen, judged: Judged) -> None:
     """Every output that the provider made for a slot of this job, against the slot's fate."""
     slots = {slot["ordinal"]: slot for slot in seen.slots}
+    # What no row names was still made for the slot that its webhook names.
     made = {
+        (one.bought_for.ordinal, one.bought_for.attempt): one
+        for one in seen.bought.values()
+        if one.bought_for is not None and one.bought_for.job == seen.id
+    } | {
         (row["ordinal"], row["attempt"]): seen.bought[row["prediction_id"]]
         for row in seen.predictions
         if row["prediction_id"] in seen.bought

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,11 +50,14 @@ class Bought:
 
 @dataclass(slots=True)
 class Log:
-    """All purchases by their prediction's id, and how many webhooks were sent and heard."""
+    """All purchases by their prediction's id, how many webhooks were sent and heard, which faults
+    the purchases met, and how often the emulator itself broke (then it is no witness)."""
 
     bought: dict[str, Bought] = field(default_factory=dict)
     deliveries: int = 0
     heard: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    broke: int = 0
 
 
 def read_log(path: Path) -> Log:
@@ -67,6 +71,9 @@ def read_log(path: Path) -> Log:
                     bought_at=datetime.fromisoformat(entry["at"]),
                     bought_for=_bought_for(entry.get("webhook")),
                 )
+                log.faults.update(entry.get("faults", ()))
+            case "crash":
+                log.broke += 1
             case "ended":
                 one = log.bought.get(entry["prediction"])
                 if one is not None:
@@ -83,7 +90,7 @@ def read_log(path: Path) -> Log:
     return log
 
 
-_READ = tuple(f'"kind": "{kind}"'.encode() for kind in ("purchase", "ended", "delivery"))
+_READ = tuple(f'"kind": "{kind}"'.encode() for kind in ("purchase", "ended", "delivery", "crash"))
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:

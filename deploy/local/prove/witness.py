@@ -87,9 +87,9 @@ def unsettled(evidence: Evidence) -> tuple[Finding, ...]:
 
 def unsettled_facts(evidence: Evidence) -> Iterator[Finding]:
     """Facts that nobody published yet, and deliveries that wait parked for their time."""
-    for row in psql.rows(evidence.database_url, _UNPUBLISHED):
+    for row in psql.rows(evidence.database_url, _UNPUBLISHED.format(since=_since(evidence))):
         yield Finding(row["event_id"], f"{row['type']} was stated and not published")
-    for row in psql.rows(evidence.database_url, _PARKED):
+    for row in psql.rows(evidence.database_url, _PARKED.format(since=_since(evidence))):
         yield Finding(
             row["event_id"],
             f"{row['type']} waits parked for {row['queue']}, after {row['attempts']} attempts:"
@@ -146,11 +146,18 @@ def _count_log(log: Log, counts: Counter[str], *, since: datetime | None) -> Non
             counts[f"purchases_{one.ended or 'running'}"] += 1
     counts["webhooks_sent"] = log.deliveries
     counts["webhooks_heard"] = log.heard
+    counts["emulator_broke"] = log.broke
+    for fault, times in log.faults.items():
+        counts[f"fault_{fault}"] = times
 
 
 def _dead(evidence: Evidence) -> int:
-    [row] = psql.rows(evidence.database_url, _DEAD)
+    [row] = psql.rows(evidence.database_url, _DEAD.format(since=_since(evidence)))
     return int(row["dead"])
+
+
+def _since(evidence: Evidence) -> str:
+    return "-infinity" if evidence.since is None else evidence.since.isoformat()
 
 
 def _bucket(evidence: Evidence) -> Bucket:
@@ -200,14 +207,17 @@ def _jobs(since: datetime | None) -> str:
 
 _UNPUBLISHED = """
     SELECT jsonb_build_object('event_id', event_id, 'type', type)
-      FROM journal WHERE published_at IS NULL ORDER BY id
+      FROM journal WHERE published_at IS NULL AND recorded_at >= '{since}' ORDER BY id
 """.replace("\n", " ")
 _PARKED = """
     SELECT jsonb_build_object('event_id', event_id, 'type', type, 'queue', queue,
                               'attempts', attempts, 'reason', left(reason, 300))
-      FROM parked_message WHERE due_at IS NOT NULL ORDER BY due_at
+      FROM parked_message WHERE due_at IS NOT NULL AND parked_at >= '{since}' ORDER BY due_at
 """.replace("\n", " ")
-_DEAD = "SELECT jsonb_build_object('dead', count(*)) FROM parked_message WHERE due_at IS NULL"
+_DEAD = """
+    SELECT jsonb_build_object('dead', count(*))
+      FROM parked_message WHERE due_at IS NULL AND parked_at >= '{since}'
+""".replace("\n", " ")
 _OPEN_WORK = """
     SELECT jsonb_build_object('id', id, 'why', why) FROM (
         SELECT id::text, 'the job is ' || state || ' and has not ended' AS why
