@@ -168,10 +168,14 @@ async def _prove(
     plan: Plan, root: Path, *, say: Say, live: Say, evidence: Path, keep: bool
 ) -> Outcome:
     async with installed(root, seed=plan.seed, report=say, owner=os.getpid()) as installation:
-        outcome = await Run(plan, installation, say=say, live=live).play()
-        if keep or not outcome.clean:
-            await asyncio.to_thread(_keep, installation, evidence)
-            say(f"logs and the provider's ledger are kept in {evidence}")
+        clean = False
+        try:
+            outcome = await Run(plan, installation, say=say, live=live).play()
+            clean = outcome.clean
+        finally:
+            if keep or not clean:
+                await asyncio.to_thread(_keep, installation, evidence)
+                say(f"logs and the provider's ledger are kept in {evidence}")
         return outcome
 
 
@@ -390,12 +394,12 @@ class Run:
         listed = json.dumps(wanted).replace("'", "''")
         said = psql.ask(
             self._on.parts["DATABASE_URL"],
-            f"""SELECT coalesce(json_object_agg(id, json_build_array(
+            f"""SELECT coalesce(json_object_agg(key, json_build_array(
                            extract(epoch FROM job.created_at),
                            extract(epoch FROM coalesce(job.ended_at, now())))), '{{}}')
-                  FROM json_array_elements_text('{listed}') AS id
-                  JOIN job ON job.id::text = substring(id, '{JOB.pattern}')
-                      OR job.id = (SELECT job_id FROM prediction WHERE prediction_id = id)""",  # noqa: S608
+                  FROM json_array_elements_text('{listed}') AS key
+                  JOIN job ON job.id::text = substring(key, '{JOB.pattern}')
+                      OR job.id = (SELECT job_id FROM prediction WHERE prediction_id = key)""",  # noqa: S608
         )
         met = self._weather_of(set(wanted))
         return {
@@ -444,6 +448,13 @@ def _keep(installation: Installation, evidence: Path) -> None:
             shutil.copy(log, evidence / f"{log.stem}-{letter}.log")
     if installation.ledger.exists():
         shutil.copy(installation.ledger, evidence)
+    for table_ in ("job", "slot", "prediction", "parked_message"):
+        with suppress(StackError):
+            rows = psql.ask(
+                installation.parts["DATABASE_URL"],
+                f"SELECT row_to_json(t) FROM {table_} AS t",  # noqa: S608
+            )
+            (evidence / f"{table_}.jsonl").write_text(rows + "\n")
 
 
 def told(outcome: Outcome) -> Sequence[str]:
