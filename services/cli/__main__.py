@@ -10,6 +10,9 @@ from services.cli import (
     ledger,
     local,
     parked,
+    local,
+    parked,
+    prove,
     publish,
     recipes,
     secret,
@@ -44,6 +47,7 @@ app.add_typer(webhooks.app, name="webhooks")
 app.command("replay", help=replay.replay.__doc__)(replay.replay)
 app.command("audit", help=audit.audit.__doc__)(audit.audit)
 app.command("ledger", help=ledger.ledger.__doc__)(ledger.ledger)
+app.command("prove", help=prove.prove.__doc__)(prove.prove)
 app.command("secret", help=secret.secret.__doc__)(secret.secret)
 app.command("doctor", help=doctor.doctor.__doc__)(doctor.doctor)
 
