@@ -5,28 +5,18 @@ and an end of the job act in whatever order hypothesis likes. After each step th
 compared with what they said before, and with what the provider really sold.
 """
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from shared import events
 from shared.db import jobs, journal, predictions, slots
-from shared.db.connection import Connection, Database, open_database
+from shared.db.connection import Connection
 from shared.db.jobs import Job
 from shared.db.predictions import PredictionRow, Purchase
 from shared.db.record import AgainRule, Outcome, Recorded, fail
@@ -36,9 +26,9 @@ from shared.domain.job import ALL, Call, JobState, Tally, decide_end
 from shared.domain.prediction import TERMINAL, Status, read_prediction
 from shared.domain.slot import CLOSED, FailureCode, Move, News, SlotState, Stale, decide
 from shared.envelope import SLOT, Envelope
+from tests.support.machines import OnDatabase, run_machine
 from tests.support.purchases import NOON, a_job, always, claim, hear, never, news
 
-T = TypeVar("T")
 S = SlotState
 ATTEMPTS = 3
 N = 2  # slots; enough for news to be crossed, few enough for steps to meet
@@ -84,14 +74,7 @@ NEXT = st.sampled_from(
 VAIN = st.sampled_from([News.NOT_BOUGHT] * 4 + [News.ACCOUNT_PAUSED] * 4 + [News.REFUSED])
 
 
-class Slots(RuleBasedStateMachine):
-    """Every run has the database for itself: a run that failed leaves nothing to the next one, or
-    what hypothesis tells in the end would be about both."""
-
-    # Of all runs: connecting anew for each would cost a fifth of the time.
-    runner: asyncio.Runner
-    database: Database
-
+class Slots(OnDatabase):
     def __init__(self) -> None:
         super().__init__()
         self.sold: list[Sold] = []
@@ -102,26 +85,6 @@ class Slots(RuleBasedStateMachine):
         self.seen_rows: dict[tuple[int, int], PredictionRow] = {}
         self.seen_job: Job | None = None
         self.job_id: UUID = UUID(int=0)
-
-    def run(self, act: Callable[[], Any]) -> Any:
-        async def in_time() -> Any:
-            async with asyncio.timeout(20):
-                return await act()
-
-        return self.runner.run(in_time())
-
-    def in_transaction(self, act: Callable[[Connection], Any]) -> Any:
-        async def whole() -> Any:
-            async with self.database.transaction() as tx:
-                return await act(tx)
-
-        return self.run(whole)
-
-    def teardown(self) -> None:
-        try:
-            self.settle()
-        finally:
-            self.in_transaction(self.forget)
 
     async def forget(self, tx: Connection) -> None:
         await tx.execute("DELETE FROM job")
@@ -543,25 +506,4 @@ async def close_or_move(tx: Connection, slot: Slot, to: Move, *, code: FailureCo
 
 
 def test_no_order_of_news_moves_a_slot_back_or_loses_a_purchase(database_url: str) -> None:
-    class OnThisDatabase(Slots):
-        pass
-
-    with asyncio.Runner() as runner:
-        opening = open_database(database_url, name="machine", max_size=1)
-        OnThisDatabase.runner = runner
-        OnThisDatabase.database = runner.run(opening.__aenter__())
-        try:
-            run_state_machine_as_test(
-                OnThisDatabase,
-                settings=settings(
-                    max_examples=60,
-                    stateful_step_count=40,
-                    deadline=None,
-                    report_multiple_bugs=False,  # shrunk one after another
-                    # Which parts of a failure could be different, too, takes minutes to find out.
-                    phases=set(Phase) - {Phase.explain},
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
-        finally:
-            runner.run(opening.__aexit__(None, None, None))
+    run_machine(Slots, database_url, examples=60, steps=40)

@@ -87,7 +87,7 @@ MONEY = (
         SLOTS,
         "           AND lease_until > clock_timestamp()\n",
         "",
-        _of("integration", "test_generator_buy", "test_nothing_is_bought_once_the_lease_is_over"),
+        _of("integration", "test_db_slots", "test_a_lease_holds_until_it_is_over"),
     ),
     Guard(
         "two buyers never claim one slot",
@@ -636,7 +636,11 @@ FILES = (
         SLOTS,
         "      ORDER BY expires_at\n         LIMIT $2\n",
         "      ORDER BY expires_at DESC\n         LIMIT $2\n",
-        _of("integration", "test_reconciler_outputs", "test_what_goes_first_is_said_again_first"),
+        _of(
+            "integration",
+            "test_reconciler_outputs",
+            "test_what_is_deleted_first_is_said_again_first",
+        ),
     ),
     Guard(
         "a retry waits no longer than half of what is left",

@@ -60,6 +60,14 @@ class Budget:
         if self.paused_until is not None and self.paused_until > now:
             self.paused_until = None
 
+    def turn_back(self, seconds: float) -> None:
+        """As if so much time had passed."""
+        self.refilled_at -= seconds
+        if self.slowed_at is not None:
+            self.slowed_at -= seconds
+        if self.paused_until is not None:
+            self.paused_until -= seconds
+
     def _speed(self, now: float) -> float:
         """Of the full flow, as far as it has grown back since it was slowed."""
         grown = 1.0 if self.slowed_at is None else (now - self.slowed_at) / GROWS_BACK_IN
