@@ -52,6 +52,13 @@ e2e: setup ## the whole system as processes
 chaos: setup ## the whole system on a bad day
 	@$(BIN)/pytest tests/chaos -q
 
+.PHONY: simulation mutants
+simulation: setup ## days of trouble in virtual time (DAYS=100000 FROM=12000)
+	@$(BIN)/python -m tests.simulation $(or $(FROM),0) --days $(or $(DAYS),12000)
+
+mutants: setup ## each guard taken away in turn: which test misses it (GUARDS="fence signature")
+	@$(BIN)/python -m tests.mutation $(GUARDS)
+
 bench: setup ## benchmarks, each with its named reference
 	@for bench in ingress latency fan_in weight finishing sound; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 
