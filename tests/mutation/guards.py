@@ -318,7 +318,7 @@ NEWS = (
         _of(
             "integration",
             "test_db_record",
-            "test_a_body_whose_data_was_removed_says_its_verdict_and_erases_nothing",
+            "test_what_was_measured_stays_when_the_data_is_removed",
         ),
     ),
 )
@@ -349,7 +349,7 @@ ENDS = (
         "one id for all three ends",
         "shared/domain/identity.py",
         'return fact_id(job_id, "ended")',
-        'return fact_id(job_id, "ended", object())',
+        'return fact_id(job_id, "ended", __import__("uuid").uuid4())',
         _of("unit", "test_events", "test_the_three_ends_of_a_job_share_one_id"),
     ),
     Guard(
