@@ -171,12 +171,15 @@ class JobDeadlineReached:
     reason: str = "the job's deadline passed"
 
 
+SKIPPED, UNFINISHED = "skipped", "unfinished"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
     """What a job ended without, and why: a slot, or one output (``index``) of a slot that is stored.
 
-    ``code`` is a failed slot's own; ``skipped`` for one output; ``unfinished`` for a slot that was
-    open when the job ended.
+    ``code`` is a failed slot's own; SKIPPED for one output; UNFINISHED for a slot that was open
+    when the job ended.
     """
 
     ordinal: Ordinal

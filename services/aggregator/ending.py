@@ -10,6 +10,8 @@ from shared.domain.slot import FailureCode, SlotState
 from shared.events import (
     ARTIFACTS_TOLD,
     MISSING_TOLD,
+    SKIPPED,
+    UNFINISHED,
     Artifact,
     JobCanceled,
     JobCompleted,
@@ -90,14 +92,14 @@ def reason_of_end(tally: Tally, missing: Sequence[Missing], *, given: str | None
 def _missing(slot: Slot) -> list[Missing]:
     if slot.state is SlotState.STORED:
         return [
-            Missing(ordinal=slot.ordinal, code="skipped", detail=skip["why"], index=skip["index"])
+            Missing(ordinal=slot.ordinal, code=SKIPPED, detail=skip["why"], index=skip["index"])
             for skip in slot.skipped
         ]
     if slot.state is SlotState.FAILED:
         code = slot.failure_code or FailureCode.PROVIDER
         return [Missing(ordinal=slot.ordinal, code=code, detail=slot.failure_detail or "")]
     detail = _WHERE_IT_STOOD.get(slot.state, "it was canceled")
-    return [Missing(ordinal=slot.ordinal, code="unfinished", detail=detail)]
+    return [Missing(ordinal=slot.ordinal, code=UNFINISHED, detail=detail)]
 
 
 def _named(one: Missing) -> str:

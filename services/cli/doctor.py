@@ -122,9 +122,11 @@ async def _webhooks(chosen: DoctorSettings) -> str:
 
 
 async def _ffmpeg(_: DoctorSettings) -> str:
+    from shared.media.audio import works
     from shared.media.ffmpeg import ffmpeg_version, guarded
 
     version = await asyncio.to_thread(ffmpeg_version)
+    await asyncio.to_thread(works)
     if not await asyncio.to_thread(guarded):
         return f"{version}; setpriv and prlimit are missing, so only our deadline bounds it"
     return f"{version}; bounded by the kernel, and ends with us"

@@ -3,17 +3,16 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import Permanent
 from shared.events import UploadReceived, UrlSource, adapter
 from shared.media.sniff import sniff
+from shared.orders import LARGEST_ORDER, check_words, why_not_kept
 from shared.recipes import RECIPES, validated
 from shared.recipes.recipe import Recipe, SourceRule
-from shared.settings import Locale
 from shared.validation import sentence
 
 LARGEST_PHOTO = 50 * 1000 * 1000  # what generators take unless they are told otherwise
@@ -97,22 +96,16 @@ def _check_photo(recipe: Recipe, photo: bytes) -> None:
 
 def check_order(fact: UploadReceived) -> None:
     """What is left to check of the whole. Raises Permanent."""
+    body = adapter(UploadReceived).dump_json(fact)
+    if len(body) > LARGEST_ORDER:
+        raise Permanent(f"an order may have {LARGEST_ORDER // 1024} KiB at most")
+    if (flaw := why_not_kept(adapter(UploadReceived).dump_python(fact))) is not None:
+        raise Permanent(flaw)
     try:
-        adapter(UploadReceived).validate_json(adapter(UploadReceived).dump_json(fact))
+        adapter(UploadReceived).validate_json(body)
     except ValidationError as error:
         raise Permanent(sentence(error, whole="the order")) from None
-    if fact.locale is not None and fact.locale not in get_args(Locale):
-        raise Permanent(f"there is no language {fact.locale!r}; there is en and ko")
-    if fact.timezone is not None and not _is_zone(fact.timezone):
-        raise Permanent(f"there is no time zone {fact.timezone!r}; write it like Asia/Seoul")
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
+    check_words(fact)
 
 
 def read_photo(path: Path | None) -> bytes | None:

@@ -3,28 +3,27 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.domain import identity, keys
 from shared.envelope import Envelope
 from shared.errors import Permanent
 from shared.events import KeySource, UploadReceived, UrlSource, read
+from shared.orders import LARGEST_ORDER, check_words, is_plain, why_not_kept
 from shared.recipes import validated
 from shared.recipes.recipe import Configured, Order, SourceRule
-from shared.settings import Locale
-
-# Orders name files, they do not carry them.
-LARGEST_ORDER = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ordered:
-    """Which job is ordered, and what else can be read of an order that may be wrong elsewhere."""
+    """Which job is ordered, and what else can be read of an order that may be wrong elsewhere.
+
+    ``flaw`` is what nobody could keep of it: such an order is refused whatever else it says."""
 
     job_id: UUID
     recipe: str
+    flaw: str | None = None
     external_ref: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,29 +65,31 @@ def identify(envelope: Envelope) -> Ordered:
     recipe, ref, metadata = (body.get(key) for key in ("recipe", "external_ref", "metadata"))
     return Ordered(
         job_id=job_id,
-        recipe=recipe[:100] if isinstance(recipe, str) and recipe else "unknown",
-        external_ref=ref if isinstance(ref, str) and len(ref) <= 200 else None,
-        metadata=metadata if isinstance(metadata, dict) else {},
+        flaw=why_not_kept(body),
+        recipe=recipe[:100]
+        if isinstance(recipe, str) and recipe and is_plain(recipe)
+        else "unknown",
+        external_ref=ref if isinstance(ref, str) and len(ref) <= 200 and is_plain(ref) else None,
+        metadata=metadata if isinstance(metadata, dict) and not why_not_kept(metadata) else {},
     )
 
 
 def check(
     envelope: Envelope,
-    job_id: UUID,
+    ordered: Ordered,
     *,
     recipes: Mapping[str, Configured],
     folders: tuple[str, ...],
 ) -> Request:
     """Read the order as a whole. Raises Permanent with the sentence that its job fails with."""
-    fact = read(UploadReceived, envelope)
+    if ordered.flaw is not None:
+        raise Permanent(ordered.flaw)
+    fact, job_id = read(UploadReceived, envelope), ordered.job_id
     recipe = recipes.get(fact.recipe)
     if recipe is None:
         raise Permanent(f"there is no recipe {fact.recipe!r}; there is {', '.join(recipes)}")
     params = validated(recipe.recipe, fact.params)
-    if fact.timezone is not None and not _is_zone(fact.timezone):
-        raise Permanent(f"there is no time zone {fact.timezone!r}; write it like Asia/Seoul")
-    if fact.locale is not None and fact.locale not in get_args(Locale):
-        raise Permanent(f"there is no language {fact.locale!r}; there is en and ko")
+    check_words(fact)
     _check_source(fact, job_id, recipe, folders)
     source = fact.source
     return Request(
@@ -116,11 +117,3 @@ def _check_source(
         fact.source.key, job_id, folders
     ):
         raise Permanent(f"the original must lie under {keys.originals(job_id)} or an agreed folder")
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True

@@ -93,7 +93,7 @@ class PlanJobs:
         )
 
     def _check(self, envelope: Envelope, ordered: Ordered) -> Request:
-        return check(envelope, ordered.job_id, recipes=self.recipes, folders=self.folders)
+        return check(envelope, ordered, recipes=self.recipes, folders=self.folders)
 
     async def _original(self, request: Request, *, last_try: bool) -> Artifact | None:
         order, accepted = request.order, request.recipe.recipe.source_types

@@ -92,7 +92,8 @@ class Live:
 
     ``progress`` (0 to 1) never shrinks; 1 means that nothing more will come. ``replicate_status``
     is the provider's word for what is under way, or for how it went once nothing is; None before
-    anything was bought. ``report`` is ``pending``, ``published`` or ``failed``; None where the job
+    anything was bought. It never goes back either: where an attempt failed and another one follows,
+    it stays ``processing``. ``report`` is ``pending``, ``published`` or ``failed``; None where the job
     ended without being completed, since none is made then. ``stored`` counts slots, of ``n``.
     ``notes`` are the recipe's, about how the order is carried out.
     """
@@ -142,7 +143,7 @@ def live(
         state=job.state,
         sentence=says.get(job.state) or of_job(job, parts),
         progress=_progress(job.state, report, told),
-        replicate_status=_status([row.status if row else None for row in counting]),
+        replicate_status=_status(slots, by_slot),
         last_webhook_received=max((at for at in heard if at), default=None),
         report=report,
         stored=sum(slot.state is SlotState.STORED for slot in slots),
@@ -193,11 +194,24 @@ def _progress(state: JobState, report: str | None, slots: Sequence[LiveSlot]) ->
     return round((1 - REPORT) * made, 4)
 
 
-def _status(statuses: Sequence[Status | None]) -> Status | None:
-    """One word for several predictions: what is under way, else how it went."""
-    known = [status for status in statuses if status is not None]
+def _status(slots: Sequence[SlotRow], bought: Mapping[int, Sequence[PurchaseRow]]) -> Status | None:
+    """One word for several slots: what is under way, else how it went."""
+    words = [(slot, _slot_status(slot, bought.get(slot.ordinal, ()))) for slot in slots]
+    known = [word for _, word in words if word is not None]
     if not known:
         return None
-    if len(known) == len(statuses) and TERMINAL.issuperset(known):
+    to_come = any(word is None and slot.state not in CLOSED for slot, word in words)
+    if not to_come and TERMINAL.issuperset(known):
         return Status.SUCCEEDED if Status.SUCCEEDED in known else known[0]
     return Status.STARTING if set(known) == {Status.STARTING} else Status.PROCESSING
+
+
+def _slot_status(slot: SlotRow, bought: Sequence[PurchaseRow]) -> Status | None:
+    """The word for one slot: its purchase's own, unless that would take an earlier one back."""
+    row = _counting(slot, bought)
+    if slot.state in CLOSED or (row is not None and row.status is Status.SUCCEEDED):
+        return row.status if row else None
+    known = {row.status for row in bought if row.status is not None}
+    if not known:
+        return None
+    return Status.STARTING if known == {Status.STARTING} else Status.PROCESSING

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from shared.domain.identity import derived_seed
+from shared.recipes.lengths import to_milliseconds
 from shared.recipes.recipe import (
     Makes,
     Order,
@@ -34,7 +35,14 @@ class BackgroundMusicParams:
     """The mood in words. ``duration`` in seconds, or ``text``: what will be read to the music."""
 
     prompt: Annotated[str, Field(min_length=1, max_length=2000)]
-    duration: Annotated[float, Field(ge=1, le=LONGEST, allow_inf_nan=False)] | None = None
+    duration: (
+        Annotated[
+            float,
+            Field(ge=1, le=LONGEST, allow_inf_nan=False, strict=True),
+            AfterValidator(to_milliseconds),
+        ]
+        | None
+    ) = None
     text: Annotated[str, Field(max_length=100_000)] = ""
     seed: Annotated[int, Field(ge=0, lt=SEEDS, strict=True)] | None = None
 
@@ -104,4 +112,5 @@ BACKGROUND_MUSIC = Recipe(
     # A minute of music took 90 s.
     typical_run=timedelta(seconds=120),
     report_sections=("sounds", "outcome"),
+    example={"prompt": "a calm piano at dusk, a slow waltz", "duration": 12},
 )

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from shared.domain.identity import derived_seed
+from shared.recipes.lengths import to_milliseconds
 from shared.recipes.recipe import (
     FinishStep,
     Makes,
@@ -34,7 +35,11 @@ class SoundEffectParams:
     """What shall be heard, for how many ``seconds`` (a fraction is fine), and what shall not."""
 
     prompt: Annotated[str, Field(min_length=1, max_length=2000)]
-    seconds: Annotated[float, Field(ge=0.5, le=LONGEST, allow_inf_nan=False)] = 8
+    seconds: Annotated[
+        float,
+        Field(ge=0.5, le=LONGEST, allow_inf_nan=False, strict=True),
+        AfterValidator(to_milliseconds),
+    ] = 8
     negative_prompt: Annotated[str, Field(max_length=2000)] = ""
     seed: Annotated[int, Field(ge=0, lt=SEEDS, strict=True)] | None = None
 
@@ -94,4 +99,5 @@ SOUND_EFFECT = Recipe(
     # It ran for 9 s, and was cold for minutes before.
     typical_run=timedelta(seconds=60),
     report_sections=("sounds", "outcome"),
+    example={"prompt": "steps on gravel, then a wooden door", "seconds": 3.5},
 )

@@ -29,8 +29,8 @@ LONGEST_SHAPE = 6  # the longer side of a surface, in lengths of the shorter: wh
 class Surface:
     """What shall be covered, in metres."""
 
-    width: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-    height: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+    width: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, strict=True)]
+    height: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, strict=True)]
 
 
 def _drawable(surface: Surface) -> Surface:
@@ -62,7 +62,7 @@ class StudioConceptsParams:
         tuple[Colour, ...], Field(min_length=2, max_length=32), AfterValidator(_different)
     ]
     concepts: Annotated[int, Field(ge=1, le=4, strict=True)] = 4
-    strength: Annotated[float, Field(ge=0, le=1)] = 0.75
+    strength: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.75
     dither: Annotated[bool, Field(strict=True)] = False
     seed: Annotated[int, Field(ge=0, lt=SEEDS, strict=True)] | None = None
 
@@ -122,4 +122,9 @@ STUDIO_CONCEPTS = Recipe(
         }
     },
     report_sections=("concepts", "outcome"),
+    example={
+        "prompt": "a playground: a river that winds between soft hills",
+        "surface": {"width": 12, "height": 8},
+        "colours": ["#1f6f8b", "#99c24d", "#f2e9d8", "#d1603d", "#3b3a36"],
+    },
 )

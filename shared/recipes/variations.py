@@ -29,9 +29,13 @@ class VariationsParams:
 
     count: Annotated[int, Field(ge=1, le=10, strict=True)] = 3
     prompt: Annotated[str, Field(min_length=1, max_length=2000)] = PROMPT
-    strength: Annotated[float, Field(ge=0, le=1)] = 0.6
+    strength: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.6
     seed: Annotated[int, Field(ge=0, lt=SEEDS - 10, strict=True)] | None = None
     at_least: Annotated[int, Field(ge=1, le=10, strict=True)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.at_least is not None and self.at_least > self.count:
+            raise ValueError(f"at_least is {self.at_least}, and only {self.count} are ordered")
 
 
 def inputs(order: Order, _config: Mapping[str, str]) -> tuple[SlotInput, ...]:

@@ -3,6 +3,7 @@ and HTTP."""
 
 import json
 from io import BytesIO
+from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -27,7 +28,8 @@ BRIEF = {
 }
 SDXL = "39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
 AROUND_S = 1.0
-RUNS = 12  # at the most: the best counts, since the machine may be busy with others
+IN_A_ROW = 3  # of which the middle one counts, so that one lucky run does not
+ROUNDS = 4  # since the machine may be busy with other tests
 
 
 async def concepts(world: World, job_id: UUID | None = None, **params: Any) -> UUID:
@@ -340,25 +342,34 @@ async def test_t10_a_webhook_is_believed_by_its_signature_and_not_by_a_word_in_i
     assert (job["state"], "GPU on fire" in job["reason"]) == ("failed", True)
 
 
+async def span_around(world: World, job_id: UUID) -> float:
+    """Seconds from an order to its last stored file, without those at the provider."""
+    ordered = utc_now()
+    await concepts(world, job_id=job_id)
+    await world.ended(job_id)
+    [row] = await world.purchases(job_id)
+    bought, ended = await span_at_replicate(world, row["prediction_id"])
+    stored = await world.value(
+        "SELECT recorded_at FROM journal WHERE job_id = $1 AND type = 'artifacts.stored'", job_id
+    )
+    before, after = (bought - ordered).total_seconds(), (stored - ended).total_seconds()
+    print(f"{before + after:.2f} s around the prediction, {before:.2f} s of it before")
+    return float(before + after)
+
+
 @pytest.mark.system("T12")
 async def test_t12_the_work_around_the_prediction_takes_less_than_a_second(world: World) -> None:
-    spans: list[float] = []
-    job_id = UUID(int=0)
-    for _ in range(RUNS):
-        ordered = utc_now()
-        job_id = await concepts(world)
-        await world.ended(job_id)
-        [row] = await world.purchases(job_id)
-        bought, ended = await span_at_replicate(world, row["prediction_id"])
-        stored = await world.value(
-            "SELECT recorded_at FROM journal WHERE job_id = $1 AND type = 'artifacts.stored'",
-            job_id,
-        )
-        before, after = (bought - ordered).total_seconds(), (stored - ended).total_seconds()
-        spans.append(before + after)
-        print(f"{spans[-1]:.2f} s around the prediction, {before:.2f} s of it before")
-        if spans[-1] < AROUND_S:
+    medians: list[float] = []
+    job_id = await concepts(world)  # the first one finds everything cold
+    await world.ended(job_id)
+    for _ in range(ROUNDS):
+        spans = []
+        for _ in range(IN_A_ROW):
+            job_id = uuid4()
+            spans.append(await span_around(world, job_id))
+        medians.append(median(spans))
+        if medians[-1] < AROUND_S:
             break
 
     assert len(await world.files(job_id, "derived")) == 4
-    assert min(spans) < AROUND_S, spans
+    assert min(medians) < AROUND_S, medians

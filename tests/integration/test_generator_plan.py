@@ -235,6 +235,34 @@ async def test_an_order_that_cannot_be_planned_fails_its_job_with_a_sentence(
     assert sentence in await refused(shop, order | wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ('"params": {"prompt": "a\\u0000b"}', "params.prompt has a character that is none"),
+        ('"metadata": {"note": ["a\\u0000b"]}', "metadata.note.0 has a character that is none"),
+        ('"metadata": {"note": "\\ud800"}', "metadata.note has a character that is none"),
+        ('"metadata": {"\\u0000": 1}', "metadata has a name with a character that is none"),
+        ('"metadata": {"size": NaN}', "metadata.size is not a number"),
+        ('"metadata": {"size": 1e999}', "metadata.size is not a number"),
+        ('"external_ref": "a\\u0000b"', "external_ref has a character that is none"),
+        ('"recipe": "varia\\u0000tions"', "recipe has a character that is none"),
+        ('"metadata": ' + '{"a":' * 60 + "1" + "}" * 60, "is nested deeper than 50 levels"),
+    ],
+)
+async def test_an_order_that_nobody_could_keep_fails_its_job_all_the_same(
+    shop: Shop, wrong: str, sentence: str
+) -> None:
+    order = await with_original(shop, a_photo())
+    body = json.dumps(order)[:-1] + f", {wrong}}}"
+
+    await shop.planner().hear(an_order(body.encode()))
+
+    job = await shop.job(UUID(order["job_id"]))
+    assert (job["state"], job["metadata"], job["external_ref"]) == ("failed", {}, None)
+    assert sentence in job["reason"]
+    assert await shop.facts(job["id"]) == ["upload.received", "job.failed"]
+
+
 async def test_a_missing_original_fails_its_job(shop: Shop) -> None:
     job_id = uuid4()
     key = keys.originals(job_id) + "photo.jpg"

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -354,6 +355,24 @@ def test_the_broker_also_runs_from_an_unpacked_package(
 
     assert str(tools) in stack.rabbitmq.state.facts["server"]
     assert "darkroom" in stack.rabbitmq.ctl("list_vhosts", "--quiet").split()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as somebody else")
+def test_the_servers_also_run_from_a_home_that_their_user_cannot_enter(
+    own_stack: OwnStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    package = psql.bin_directory().parents[1]
+    for tree in package.parent.glob(f"{package.name}*"):
+        shutil.copytree(tree, home / tree.name, symlinks=True)
+    monkeypatch.setattr(psql, "bin_directory", lambda: home / package.name / "pginstall" / "bin")
+    stack = own_stack(start=False)
+
+    stack.up()
+
+    assert str(home) not in stack.postgres.state.facts["bin"]
+    assert psql.ask(stack.environment()["DATABASE_URL"], "SELECT 1") == "1"
 
 
 def state_of(stack: Stack) -> state.StackState:

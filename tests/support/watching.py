@@ -68,6 +68,9 @@ async def watching(world: World, job_id: UUID) -> AsyncIterator[Watcher]:
 
 
 def never_back(seen: Sequence[Any], order: Sequence[Any]) -> bool:
-    """Whether values come in the order given, each any number of times, none after a later one."""
-    places = [order.index(value) for value in seen if value is not None]
+    """Whether values come in the order given, each any number of times, none after a later one.
+
+    None comes before all of them: what was there once does not vanish.
+    """
+    places = [-1 if value is None else order.index(value) for value in seen]
     return all(before <= after for before, after in pairwise(places))

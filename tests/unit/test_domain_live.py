@@ -403,10 +403,41 @@ def test_one_word_stands_for_all_predictions(
     statuses: list[Status | None], word: Status | None
 ) -> None:
     bought = [APurchase(ordinal=n, status=status) for n, status in enumerate(statuses, start=1)]
+    closed = {Status.FAILED: S.FAILED, Status.CANCELED: S.CANCELED}
+    slots = several(
+        *[closed.get(status, S.RUNNING) if status else S.PENDING for status in statuses]
+    )
 
-    now = shown(J.RUNNING, *several(*[S.RUNNING] * len(statuses)), bought=tuple(bought))
+    now = shown(J.RUNNING, *slots, bought=tuple(bought))
 
     assert now.replicate_status == word
+
+
+def test_the_word_of_an_attempt_that_failed_is_not_taken_back_by_the_next() -> None:
+    first = APurchase(attempt=1, status=Status.FAILED)
+    then = [
+        (ASlot(state=S.RUNNING), (APurchase(attempt=1, status=Status.STARTING),)),
+        (ASlot(state=S.RUNNING), (APurchase(attempt=1, status=Status.PROCESSING),)),
+        (ASlot(state=S.PENDING, attempt=2), (first,)),
+        (ASlot(state=S.CREATING, attempt=2), (first, APurchase(attempt=2))),
+        (ASlot(state=S.RUNNING, attempt=2), (first, APurchase(attempt=2, status=Status.STARTING))),
+        (
+            ASlot(state=S.SUCCEEDED, attempt=2, winner=2),
+            (first, APurchase(attempt=2, status=Status.SUCCEEDED)),
+        ),
+    ]
+
+    words = [shown(J.RUNNING, slot, bought=bought).replicate_status for slot, bought in then]
+
+    assert words == ["starting", *["processing"] * 4, "succeeded"]
+
+
+def test_an_ended_job_says_how_it_went_also_where_a_slot_was_never_bought() -> None:
+    bought = (APurchase(ordinal=1, status=Status.SUCCEEDED),)
+
+    now = shown(J.CANCELED, *several(S.STORED, S.CANCELED), bought=bought)
+
+    assert now.replicate_status == "succeeded"
 
 
 def test_the_last_webhook_is_the_latest_of_all_attempts() -> None:

@@ -8,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.job import JobState
+from services.aggregator.ending import reason_of_end
+from shared.domain.job import JobState, Tally
 from shared.domain.slot import FailureCode
 from shared.envelope import Envelope
-from shared.events import FACTS, TYPES, UploadReceived, read
+from shared.events import (
+    FACTS,
+    SKIPPED,
+    TYPES,
+    UNFINISHED,
+    JobCompleted,
+    JobFailed,
+    UploadReceived,
+    read,
+)
 from shared.recipes import RECIPES, validated
 from tests.support.migrating import PAGES, Example, examples
 
@@ -123,7 +133,10 @@ def test_w4_a_fact_is_one_that_is_told(example: Example) -> None:
     for artifact in getattr(fact, "artifacts", ()):
         assert artifact.key.startswith(f"jobs/{fact.job_id}/{artifact.kind}/")
     for missing in getattr(fact, "missing", ()):
-        assert missing.code in {*FailureCode, "not_done", "left_out"}
+        assert missing.code in {*FailureCode, SKIPPED, UNFINISHED}
+    if isinstance(fact, JobCompleted | JobFailed):
+        tally = Tally(n=fact.n, stored=fact.stored, failed=fact.failed, canceled=fact.canceled)
+        assert fact.reason == reason_of_end(tally, fact.missing, given=None)
 
 
 def test_variables_facts_and_states_that_the_pages_name_are_there() -> None:

@@ -34,8 +34,14 @@ class Postgres(Part):
 
     def provide(self, report: Report) -> None:  # noqa: ARG002  (nothing to fetch)
         bin_directory = psql.bin_directory()
+        package = bin_directory.parent.parent
+        libraries = package.with_name(f"{package.name}.libs")  # found from the programs' own place
         postgres = shelter.within_reach(
-            bin_directory / "postgres", bin_directory.parent, self.place.home, self.place.run_as
+            bin_directory / "postgres",
+            package,
+            self.place.home,
+            self.place.run_as,
+            beside=(libraries,) if libraries.is_dir() else (),
         )
         self.state.facts["bin"] = str(postgres.parent)
         self.state.secrets.setdefault("password", secrets.token_urlsafe(24))

@@ -69,13 +69,23 @@ def own_file(path: Path, text: str, run_as: Account | None) -> Path:
     return path
 
 
-def within_reach(program: Path, tree: Path, home: Path, run_as: Account | None) -> Path:
+def within_reach(
+    program: Path, tree: Path, home: Path, run_as: Account | None, *, beside: tuple[Path, ...] = ()
+) -> Path:
     """Give back ``program``, or its copy under ``home`` when the servers' user cannot run it.
 
     ``tree`` is what must be copied with it: the file itself, or the directory that it lies in.
+    ``beside`` are neighbours of the tree that its programs load from where it stands.
     """
     if run_as is None or _as(run_as, "-x", program):
         return program
+    for neighbour in beside:
+        _copied(neighbour, home)
+    copy = _copied(tree, home)
+    return copy / program.relative_to(tree) if tree.is_dir() else copy
+
+
+def _copied(tree: Path, home: Path) -> Path:
     copy = home / "programs" / tree.name
     if not copy.exists():
         draft = copy.with_name(f"{copy.name}.draft")
@@ -87,7 +97,7 @@ def within_reach(program: Path, tree: Path, home: Path, run_as: Account | None) 
             shutil.copy2(tree, draft)
         open_to_all(draft)
         draft.rename(copy)
-    return copy / program.relative_to(tree) if tree.is_dir() else copy
+    return copy
 
 
 def open_to_all(tree: Path) -> None:
