@@ -85,8 +85,8 @@ MONEY = (
     Guard(
         "a lease ends by the database's clock",
         SLOTS,
-        "           AND lease_until > clock_timestamp()\n",
-        "",
+        "lease_until > clock_timestamp()",
+        "lease_until IS NOT NULL",
         _of("integration", "test_db_slots", "test_a_lease_holds_until_it_is_over"),
     ),
     Guard(
@@ -438,7 +438,11 @@ MESSAGES = (
         PUBLISHER,
         "if not isinstance(word, Basic.Ack):",
         "if False:",
-        _of("integration", "test_messaging", "test_a_full_queue_is_told_as_refused"),
+        _of(
+            "unit",
+            "test_messaging_publisher",
+            "test_whatever_is_no_ack_never_counts_as_published",
+        ),
     ),
     Guard(
         "a label of its own for every publish",
