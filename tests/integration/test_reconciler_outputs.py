@@ -80,6 +80,24 @@ async def test_a_success_that_fell_out_of_every_queue_is_said_again_to_the_urgen
     assert counts == {"outputs_rescued": 1, "outputs_lost": 0}
 
 
+async def test_what_is_deleted_first_is_said_again_first(database: Database) -> None:
+    said = {}
+    for minutes in (20, 40, 5):
+        envelope, slot = await a_success(database)
+        said[minutes] = envelope.id
+        async with database.transaction() as tx:
+            await tx.execute(
+                "UPDATE slot SET expires_at = $2 WHERE job_id = $1",
+                slot.job_id,
+                utc_now() + timedelta(minutes=minutes),
+            )
+    told = Told()
+
+    await a_rescue(database, told).run_once()
+
+    assert [envelope.id for _, envelope in told.messages] == [said[5], said[20], said[40]]
+
+
 async def test_a_success_that_waits_parked_is_left_to_its_time(database: Database) -> None:
     said, _ = await a_success(database)
     await Parked(database).park(
