@@ -204,7 +204,7 @@ def load(root: Path) -> Layout | None:
 def running_environment(root: Path) -> dict[str, str] | None:
     """The variables of the system that runs below ``root``, or None where none runs."""
     layout = load(root)
-    if layout is None or not Child(root / "run", "generator").running:
+    if layout is None or not any(Child(root / "run", name).running for name in SERVICES):
         return None
     return layout.environment()
 

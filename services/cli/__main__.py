@@ -16,6 +16,7 @@ app = typer.Typer(
 app.command("up", help=local.up.__doc__)(local.up)
 app.command("down", help=local.down.__doc__)(local.down)
 app.command("status", help=local.status.__doc__)(local.status)
+app.command("env", help=local.env.__doc__)(local.env)
 app.command("demo", help=demo.demo.__doc__)(demo.demo)
 app.command("migrate", help=setup.migrate.__doc__)(setup.migrate)
 app.add_typer(setup.topology, name="topology")

@@ -6,13 +6,13 @@ from typing import BinaryIO, Protocol
 
 from services.storage.finish import Finishing
 from services.storage.outputs import Output
-from services.storage.threads import in_thread
 from shared.domain import identity, keys
 from shared.downloads import Downloaded, Downloads
 from shared.errors import Permanent
 from shared.events import Artifact
 from shared.media.images import measure
 from shared.objects import Bucket
+from shared.threads import in_thread
 
 KINDS = {"image": "a picture", "audio": "a sound", "video": "a film"}
 

@@ -9,12 +9,12 @@ import structlog
 from prometheus_client import Histogram
 
 from services.storage.outputs import Output, Wanted
-from services.storage.threads import in_thread
 from shared.domain import identity, keys
 from shared.errors import Permanent, Transient
 from shared.events import Artifact
 from shared.media.made import Made
 from shared.objects import Bucket
+from shared.threads import in_thread
 
 log = structlog.get_logger()
 

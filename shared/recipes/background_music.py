@@ -112,4 +112,5 @@ BACKGROUND_MUSIC = Recipe(
     # A minute of music took 90 s.
     typical_run=timedelta(seconds=120),
     report_sections=("sounds", "outcome"),
+    example={"prompt": "a calm piano at dusk, a slow waltz", "duration": 12},
 )

@@ -126,7 +126,8 @@ class Recipe:
     that one slot may cost; ``worth_another`` says which failures are worth one. ``typical_run`` is
     the silence after which Replicate is asked, ``timeout`` the time after which a slot that heard
     nothing is given up. ``says`` replaces the sentence for people in some states of a job; ``notes``
-    are what people should know about how an order with these params is carried out.
+    are what people should know about how an order with these params is carried out. ``example`` are
+    the params of an order that shows it, as the demonstration places it.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Recipe:
     says: Mapping[JobState, Words] = field(default_factory=dict)
     notes: Callable[[Mapping[str, Any]], tuple[Words, ...]] = _nothing_to_say
     report_sections: tuple[str, ...] = ("original", "results", "outcome")
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

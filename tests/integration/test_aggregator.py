@@ -378,7 +378,9 @@ async def test_the_end_repeats_what_the_recipe_says_about_the_order(database: Da
     await an_aggregator(database).one(await close(database, job_id, 1))
 
     told = read(JobCompleted, (await ends(database, job_id))[0])
-    assert told.notes == ("The model takes whole seconds: 3 s are made and cut to 2.5 s.",)
+    assert told.notes == (
+        "The model takes whole seconds: 3 s are made, freed of silence at both ends and cut to 2.5 s.",
+    )
 
 
 async def test_a_completed_job_without_its_report_is_said_again(database: Database) -> None:
