@@ -6,6 +6,7 @@ asks us to wait, whether an unreadable 2xx was a purchase, whether anything was 
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -42,6 +43,7 @@ MOST_PAGES = 10_000
 PAGE = 100
 LONGEST_WAIT = timedelta(minutes=10)
 WORDS_KEPT = 500
+SHORTEST_LIFE = timedelta(seconds=5)  # that the provider takes as Cancel-After
 
 _PREDICTION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _WAIT_IN_WORDS = re.compile(r"resets in ~?\s*(\d+(?:\.\d+)?)\s*s")
@@ -114,10 +116,13 @@ class Replicate:
         webhook: str | None,
         events: Sequence[str],
         deadline: timedelta,
+        cancel_after: timedelta | None = None,
     ) -> Prediction:
         """Buy one prediction of ``model`` (``owner/name``, ``owner/name:version`` or a version).
 
-        Sent at most once, and never after ``deadline``, whatever the process slept through.
+        Sent at most once, and never after ``deadline``, whatever the process slept through. The
+        provider itself ends what still runs ``cancel_after`` its creation (in whole seconds, five
+        at least: it takes nothing shorter).
         Raises Refused, AccountPaused, Throttled, NeverSent or InDoubt; after each but the last
         nothing was bought.
         """
@@ -130,6 +135,7 @@ class Replicate:
                 version=model, input=dict(input), **asked
             ),
             within=deadline,
+            headers=None if cancel_after is None else {"Cancel-After": _duration(cancel_after)},
         )
         return _prediction(body)
 
@@ -194,9 +200,10 @@ class Replicate:
         request: Callable[[Client], Awaitable[object]],
         *,
         within: timedelta = READ_WITHIN,
+        headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """Make one request and return the body of its 2xx."""
-        once = _Once(self._wire, within)
+        once = _Once(self._wire, within, headers or {})
         client = Client(self._token, base_url=str(self._base_url), transport=once, trust_env=False)
         outcome = "failed"
         try:
@@ -252,9 +259,13 @@ class _Answered(Exception):
 class _Once(httpx.AsyncBaseTransport):
     """Sends one request at most once and ends within its time; knows whether any of it left."""
 
-    def __init__(self, wire: httpx.AsyncBaseTransport, within: timedelta) -> None:
+    def __init__(
+        self, wire: httpx.AsyncBaseTransport, within: timedelta, headers: Mapping[str, str]
+    ) -> None:
         self._wire = wire
         self._within_s = within.total_seconds()
+        # The official client takes headers for all of its requests or for none.
+        self._headers = headers
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         loop = asyncio.get_running_loop()
@@ -269,6 +280,7 @@ class _Once(httpx.AsyncBaseTransport):
                     raise NeverSent("the time for the call was over before it could be sent")
                 left = True
 
+        request.headers.update(self._headers)
         request.extensions["trace"] = watch
         request.extensions["timeout"] = {"connect": CONNECT_WITHIN_S}
         try:
@@ -398,3 +410,8 @@ def _path_safe(prediction_id: str) -> str:
 
 def _query_instant(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _duration(lasting: timedelta) -> str:
+    """As the provider reads it, rounded up: never shorter than it was meant."""
+    return f"{math.ceil(max(lasting, SHORTEST_LIFE).total_seconds())}s"

@@ -16,6 +16,8 @@ from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, ORIGIN, Envelope
 
 STATED = "stated"
 HEARD = "heard"
+# The outcome of a wish that came before the order of its job.
+WAITS = "waits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,8 @@ async def hear(
 ) -> bool:
     """Note a fact that somebody else published, and what it did here. False: noted before.
 
-    A fact that nobody could place when it first came takes its place when a replay finds one.
+    A fact that nobody could place when it first came takes its place when a replay finds one; a
+    wish that waits is noted once more when its job is there.
     """
     noted = await tx.fetchval(
         """
@@ -132,7 +135,7 @@ async def hear(
                job_id = coalesce(EXCLUDED.job_id, journal.job_id),
                ordinal = coalesce(EXCLUDED.ordinal, journal.ordinal)
          WHERE journal.outcome IS NULL
-            OR journal.outcome IN ('unknown', 'ambiguous')
+            OR journal.outcome IN ('unknown', 'ambiguous', 'waits')
      RETURNING xmax = 0
         """,
         envelope.id,
@@ -157,6 +160,42 @@ async def of_job(tx: Connection, job_id: UUID, *, limit: int = 10_000) -> list[E
         "SELECT * FROM journal WHERE job_id = $1 ORDER BY id LIMIT $2", job_id, limit
     )
     return [_entry(row) for row in rows]
+
+
+async def waiting(tx: Connection, job_id: UUID, fact_type: str) -> Entry | None:
+    """The first fact of this type that came before the order of its job, and waits for it."""
+    row = await tx.fetchrow(
+        """
+        SELECT *
+          FROM journal
+         WHERE job_id = $1
+           AND type = $2
+           AND outcome = $3
+      ORDER BY id
+         LIMIT 1
+        """,
+        job_id,
+        fact_type,
+        WAITS,
+    )
+    return None if row is None else _entry(row)
+
+
+async def no_longer_wait(tx: Connection, job_id: UUID, fact_type: str, *, outcome: str) -> None:
+    """Note what became of all that waited for the order of this job."""
+    await tx.execute(
+        """
+        UPDATE journal
+           SET outcome = $4
+         WHERE job_id = $1
+           AND type = $2
+           AND outcome = $3
+        """,
+        job_id,
+        fact_type,
+        WAITS,
+        outcome,
+    )
 
 
 async def by_event_id(tx: Connection, event_id: str) -> Entry | None:

@@ -419,6 +419,25 @@ async def test_the_token_goes_where_it_belongs_and_into_no_error() -> None:
     assert TOKEN not in repr(paused.value)
 
 
+@pytest.mark.parametrize(("asked", "told"), [(1.0, 5), (5.2, 6), (90.0, 90), (-7.0, 5)])
+async def test_the_life_of_a_prediction_is_told_in_whole_seconds_that_the_provider_takes(
+    replicate: Replicate, asked: float, told: int
+) -> None:
+    bought = await replicate.create(
+        MODEL,
+        {"prompt": "a lighthouse"},
+        webhook=None,
+        events=(),
+        deadline=SOON,
+        cancel_after=timedelta(seconds=asked),
+    )
+
+    body = json.loads((await replicate.get(bought.id)).body)
+    ends_at, created_at = (datetime.fromisoformat(body[n]) for n in ("deadline", "created_at"))
+    # Its clock runs ten times as fast as the wall's.
+    assert (ends_at - created_at).total_seconds() * 10 == pytest.approx(told, abs=0.5)
+
+
 async def test_many_creates_at_once_do_not_mix_up_their_answers(replicate: Replicate) -> None:
     bought = await asyncio.gather(*(buy(replicate, seed=seed) for seed in range(40)))
 
