@@ -61,6 +61,7 @@ prove-long: setup ## the same for an hour, with 100,000 predictions
 .PHONY: crash-points
 crash-points: setup ## kill -9 at every crash point between two durable steps (TIMES=30 each)
 	@$(BIN)/pytest tests/chaos/test_crash_points.py -q --crash-times $(or $(TIMES),1)
+
 .PHONY: simulation mutants
 simulation: setup ## days of trouble in virtual time (DAYS=100000 FROM=12000)
 	@$(BIN)/python -m tests.simulation $(or $(FROM),0) --days $(or $(DAYS),12000)
