@@ -211,9 +211,8 @@ def _which(
 ) -> Which:
     if bool(ids) == everything:
         raise typer.BadParameter("name ids, or say --all (with filters, if you like)")
-    if ids:
-        return Which(named=ids)
     return Which(
+        named=ids or None,
         dead=True if dead else None,
         queue=queue,
         type=event_type,

@@ -331,7 +331,7 @@ async def advance(
     status: Status | None,
     adopted: bool,
     cancel_wanted: bool,
-    by_webhook: bool = False,
+    called_at: datetime | None = None,
 ) -> PredictionRow:
     """Write news of ``row``, which the caller has locked, with the ``status`` that it has now.
 
@@ -358,7 +358,7 @@ async def advance(
                cancel_wanted_at = CASE WHEN $15 THEN coalesce(cancel_wanted_at, now())
                                        ELSE cancel_wanted_at END,
                progress = greatest(progress, $16),
-               last_webhook_at = CASE WHEN $17 THEN now() ELSE last_webhook_at END,
+               last_webhook_at = greatest(last_webhook_at, $17::timestamptz),
                cost_micros = $18
          WHERE job_id = $1
            AND ordinal = $2
@@ -381,7 +381,7 @@ async def advance(
         status in TERMINAL,
         cancel_wanted,
         _progress(prediction),
-        by_webhook,
+        called_at,
         cost_micros(
             prediction,
             micros_per_second=row.micros_per_second,
@@ -394,7 +394,7 @@ async def advance(
 
 
 async def note_still_running(
-    tx: Connection, prediction: Prediction, *, by_webhook: bool
+    tx: Connection, prediction: Prediction, *, called_at: datetime | None
 ) -> PredictionRow | None:
     """Write news of a run that is known to run, in one statement: models that print a lot bring a
     flood of it, and it moves nothing.
@@ -408,7 +408,7 @@ async def note_still_running(
            SET progress = greatest(p.progress, $2),
                started_at = coalesce(p.started_at, $3),
                last_news_at = now(),
-               last_webhook_at = CASE WHEN $4 THEN now() ELSE p.last_webhook_at END,
+               last_webhook_at = greatest(p.last_webhook_at, $4::timestamptz),
                ask_at = now() + p.ask_every
           FROM slot s
          WHERE p.prediction_id = $1
@@ -421,7 +421,7 @@ async def note_still_running(
         prediction.id,
         _progress(prediction),
         prediction.started_at,
-        by_webhook,
+        called_at,
     )
     return None if row is None else _prediction(row)
 

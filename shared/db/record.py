@@ -86,9 +86,10 @@ async def record(
         await journal.hear(tx, envelope, outcome=Outcome.UNREADABLE)
         return Recorded(outcome=Outcome.UNREADABLE)
 
-    by_webhook = envelope.extensions.get(ORIGIN) == FROM_WEBHOOK
+    # When the provider called, however long the news lay in a queue or was replayed since.
+    called_at = envelope.time if envelope.extensions.get(ORIGIN) == FROM_WEBHOOK else None
     if news.status in (Status.STARTING, Status.PROCESSING):
-        running = await predictions.note_still_running(tx, news, by_webhook=by_webhook)
+        running = await predictions.note_still_running(tx, news, called_at=called_at)
         if running is not None:
             await journal.hear(
                 tx,
@@ -104,7 +105,7 @@ async def record(
         await journal.hear(tx, envelope, outcome=purchase)
         return Recorded(outcome=purchase, news=news)
 
-    recorded = await _take_in(tx, news, purchase, again=again, now=now, by_webhook=by_webhook)
+    recorded = await _take_in(tx, news, purchase, again=again, now=now, called_at=called_at)
     await journal.hear(
         tx,
         envelope,
@@ -183,7 +184,7 @@ async def _take_in(
     *,
     again: AgainRule,
     now: datetime,
-    by_webhook: bool,
+    called_at: datetime | None,
 ) -> Recorded:
     job = await jobs.get(tx, purchase.job_id)
     if job is not None and job.state in (JobState.PENDING, JobState.QUEUED):
@@ -220,7 +221,7 @@ async def _take_in(
         status=status,
         adopted=row.prediction_id is None,
         cancel_wanted=lost and status not in TERMINAL,
-        by_webhook=by_webhook,
+        called_at=called_at,
     )
     decided = moved is not None and (moved.state is SlotState.SUCCEEDED or moved.is_closed)
     if decided and slot.attempt > 1:

@@ -1,5 +1,7 @@
 """News of a run that still runs: progress, the last webhook, and no way back. And its price."""
 
+from dataclasses import replace
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
@@ -129,23 +131,29 @@ async def test_only_webhooks_count_as_webhooks(database: Database) -> None:
     told = await the_purchase(database, slot)
 
     assert (asked.last_webhook_at, asked.last_news_at is not None) == (None, True)
-    assert told.last_webhook_at == told.last_news_at
+    assert told.last_webhook_at == NOON
     assert told.last_news_at > asked.last_news_at  # type: ignore[operator]
 
 
-async def test_a_webhook_that_says_nothing_new_is_still_the_last_one(database: Database) -> None:
+async def test_the_last_webhook_is_told_by_when_it_came_and_not_by_when_it_was_handled(
+    database: Database,
+) -> None:
     slot = await a_slot(database, S.RUNNING)
+    later, latest = NOON + timedelta(minutes=1), NOON + timedelta(minutes=2)
     seen = []
 
-    for _ in range(2):
-        recorded = await hear(database, news(PREDICTION, "processing", extensions=BY_WEBHOOK))
-        assert recorded.outcome is Outcome.NOTHING_NEW
+    # The second says nothing new and counts; the third lay in a queue; the last is a verdict.
+    for status, at in (
+        ("processing", later),
+        ("processing", latest),
+        ("processing", NOON),
+        ("failed", later),
+    ):
+        came = replace(news(PREDICTION, status, extensions=BY_WEBHOOK), time=at)
+        await hear(database, came)
         seen.append((await the_purchase(database, slot)).last_webhook_at)
 
-    first, second = seen
-    assert first is not None
-    assert second is not None
-    assert second > first
+    assert seen == [later, latest, latest, latest]
 
 
 async def test_a_question_does_not_forget_the_last_webhook(database: Database) -> None:
