@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from shared.domain import identity
 from shared.domain.prediction import FACT_OF_STATUS
+from shared.domain.refusal import WEBHOOK_REFUSED
 from shared.domain.slot import FailureCode
 from shared.envelope import Envelope
 from shared.errors import Permanent
@@ -289,8 +290,9 @@ FACTS: tuple[type[Fact], ...] = (
     ReportFailed,
 )
 
-# Every routing key there is: ours, and Replicate's body under the name of its status.
-TYPES = (*(fact.type for fact in FACTS), *FACT_OF_STATUS.values())
+# Every routing key there is: ours, Replicate's body under the name of its status, and what was not
+# believed to be Replicate's.
+TYPES = (*(fact.type for fact in FACTS), *FACT_OF_STATUS.values(), WEBHOOK_REFUSED)
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 

@@ -38,7 +38,9 @@ READ_WITHIN = timedelta(seconds=15)
 CONNECT_WITHIN_S = 5.0
 # Answers carry logs, echoed inputs and data URLs; a page of the list carries a hundred of them.
 LARGEST_ANSWER = 64 * 1024 * 1024
-MOST_PAGES = 200
+# At the provider's largest rate of creates, a list of a whole day is shorter.
+MOST_PAGES = 10_000
+PAGE = 100
 LONGEST_WAIT = timedelta(minutes=10)
 WORDS_KEPT = 500
 SHORTEST_LIFE = timedelta(seconds=5)  # that the provider takes as Cancel-After
@@ -92,7 +94,7 @@ class InDoubt(Transient):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A prediction as Replicate told it: read, and byte for byte."""
+    """A prediction as Replicate told it: read, and byte for byte (an entry of a list: as JSON)."""
 
     prediction: Prediction
     body: bytes
@@ -155,15 +157,32 @@ class Replicate:
         Ends only where the list is complete; whatever stops it earlier raises, so that an absence
         means something.
         """
-        cursor = f"/v1/predictions?created_after={_query_instant(instant)}"
+        async for page in self.list_between(instant, None):
+            yield tuple(answer.prediction for answer in page)
+
+    async def list_between(
+        self, after: datetime, before: datetime | None
+    ) -> AsyncIterator[tuple[Answer, ...]]:
+        """Every prediction of the account created in that span (None: until now), newest first.
+
+        One request a page; a page may be empty, and may hold some from outside the span. Ends and
+        raises as ``list_since``. The body of an entry is as long as the list's own wording of it.
+        """
+        cursor = f"/v1/predictions?created_after={_query_instant(after)}"
+        if before is not None:
+            cursor += f"&created_before={_query_instant(before)}"
         for _ in range(MOST_PAGES):
             body = await self._call("list", partial(_list_from, cursor))
             page, following = _page(body)
             yield page
-            # `created_after` may be ignored; newest first, an older one says that we are through.
-            if following is None or any(p.created_at and p.created_at < instant for p in page):
+            # Both bounds may be ignored; newest first, an older one says that we are through.
+            oldest = (answer.prediction.created_at for answer in page)
+            if following is None or any(created and created < after for created in oldest):
                 return
-            cursor = self._own_path(following)
+            further = self._own_path(following)
+            if further == cursor:
+                raise InDoubt("the list of predictions goes round in a circle")
+            cursor = further
         raise InDoubt(f"the list of predictions has more than {MOST_PAGES} pages")
 
     async def webhook_secret(self) -> str:
@@ -362,13 +381,16 @@ def _prediction(body: bytes) -> Prediction:
         raise InDoubt(f"Replicate's answer is no prediction: {error}") from error
 
 
-def _page(body: bytes) -> tuple[tuple[Prediction, ...], str | None]:
+def _page(body: bytes) -> tuple[tuple[Answer, ...], str | None]:
     document = _json(body)
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, list):
         raise InDoubt("Replicate's answer is no list of predictions")
     try:
-        page = tuple(read_prediction(result) for result in results)
+        page = tuple(
+            Answer(read_prediction(result), json.dumps(result, ensure_ascii=False).encode())
+            for result in results
+        )
     except Unreadable as error:
         raise InDoubt(f"an entry of Replicate's list is no prediction: {error}") from error
     following = document.get("next")

@@ -10,6 +10,8 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.db.connection import Connection, Row
+from shared.domain.identity import verdict_id
+from shared.domain.prediction import TERMINAL
 from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, ORIGIN, Envelope
 
 STATED = "stated"
@@ -199,6 +201,83 @@ async def no_longer_wait(tx: Connection, job_id: UUID, fact_type: str, *, outcom
 async def by_event_id(tx: Connection, event_id: str) -> Entry | None:
     row = await tx.fetchrow("SELECT * FROM journal WHERE event_id = $1", event_id)
     return None if row is None else _entry(row)
+
+
+async def of_slots(tx: Connection, job_id: UUID, ordinals: Sequence[int]) -> list[Entry]:
+    """The facts of some slots of a job, and those that name none, as they were written down."""
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM journal
+         WHERE job_id = $1
+           AND (ordinal IS NULL OR ordinal = ANY($2))
+      ORDER BY id
+        """,
+        job_id,
+        list(ordinals),
+    )
+    return [_entry(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewsWanted:
+    """Which news of predictions is meant; every field that is given must fit. ``outcome`` is what
+    hearing it did."""
+
+    job_id: UUID | None = None
+    since: datetime | None = None
+    outcome: str | None = None
+    prediction_id: str | None = None
+
+
+async def news(
+    tx: Connection, wanted: NewsWanted, *, origins: Sequence[str], limit: int
+) -> list[Entry]:
+    """What was told of predictions (``origins``: webhook, reconciler), the latest first."""
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM journal
+         WHERE origin = ANY($1)
+           AND origin IN ('webhook', 'reconciler')
+           AND ($2::uuid IS NULL OR job_id = $2)
+           AND ($3::timestamptz IS NULL OR recorded_at >= $3)
+           AND ($4::text IS NULL OR outcome = $4)
+           AND ($5::text IS NULL
+                OR event_id = ANY($6)
+                OR ((job_id, ordinal) IN (SELECT job_id, ordinal
+                                            FROM prediction
+                                           WHERE prediction_id = $5)
+                    AND position(convert_to('"' || $5 || '"', 'UTF8') IN body) > 0))
+      ORDER BY recorded_at DESC, id DESC
+         LIMIT $7
+        """,
+        list(origins),
+        wanted.job_id,
+        wanted.since,
+        wanted.outcome,
+        wanted.prediction_id,
+        # Verdicts have a computed id, also of predictions that we do not know.
+        [verdict_id(wanted.prediction_id or "", status) for status in sorted(TERMINAL)],
+        limit,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def by_webhook_id(tx: Connection, webhook_id: str) -> list[Entry]:
+    """What came under one id of the sender's; or under one id of a fact."""
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM journal
+         WHERE event_id = $1
+            OR (origin = 'webhook' AND headers ->> 'webhook-id' = $1)
+      ORDER BY id
+         LIMIT 100
+        """,
+        webhook_id,
+    )
+    return [_entry(row) for row in rows]
 
 
 async def claim_owed(tx: Connection, limit: int, *, past: int = 0) -> list[Entry]:

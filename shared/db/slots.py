@@ -110,6 +110,13 @@ async def lock(tx: Connection, job_id: UUID, ordinal: int) -> Slot | None:
     return None if row is None else _slot(row)
 
 
+async def get(tx: Connection, job_id: UUID, ordinal: int) -> Slot | None:
+    row = await tx.fetchrow(
+        "SELECT * FROM slot WHERE job_id = $1 AND ordinal = $2", job_id, ordinal
+    )
+    return None if row is None else _slot(row)
+
+
 async def move(
     tx: Connection,
     slot: Slot,
@@ -319,6 +326,14 @@ async def unsaved(tx: Connection, *, older_than: timedelta, limit: int) -> list[
         limit,
     )
     return _slots(rows)
+
+
+async def first_expiry(tx: Connection) -> datetime | None:
+    """When the next files are deleted that are still only at Replicate; None: all are ours."""
+    expiry: datetime | None = await tx.fetchval(
+        "SELECT expires_at FROM slot WHERE state = 'succeeded' ORDER BY expires_at LIMIT 1"
+    )
+    return expiry
 
 
 async def count_closed(

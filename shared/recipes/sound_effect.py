@@ -100,6 +100,8 @@ SOUND_EFFECT = Recipe(
     webhook_events=("start", "logs", "completed"),
     # It ran for 9 s, and was cold for minutes before.
     typical_run=timedelta(seconds=60),
+    # Seen once: 256 s in all, of which the run took 9.
+    cold_start=timedelta(minutes=5),
     report_sections=("sounds", "outcome"),
     example={"prompt": "steps on gravel, then a wooden door", "seconds": 3.5},
 )

@@ -11,7 +11,7 @@ import pytest
 from deploy.local.emulator import Emulator
 from deploy.local.emulator import Settings as EmulatorSettings
 from shared.clock import utc_now
-from shared.domain.prediction import TERMINAL, Prediction, Status
+from shared.domain.prediction import TERMINAL, Prediction, Status, read_prediction
 from shared.replicate_api import (
     AccountPaused,
     InDoubt,
@@ -145,6 +145,23 @@ async def test_a_list_goes_on_until_it_is_complete(
 
     assert {prediction.id for page in pages for prediction in page} == bought
     assert len(pages) == 2
+
+
+async def test_a_list_of_a_span_leaves_out_what_was_made_before_and_after(
+    emulator: Emulator, replicate: Replicate
+) -> None:
+    first, *middle, last = [await buy(replicate, seed=seed) for seed in range(5)]
+    wanted = {one.id for one in middle}
+    begin, end = middle[0].created_at, last.created_at
+    assert first.created_at
+    assert begin
+    assert end
+
+    pages = [page async for page in replicate.list_between(begin, end)]
+
+    assert {answer.prediction.id for page in pages for answer in page} == wanted
+    (entry,) = [a for page in pages for a in page if a.prediction.id == middle[0].id]
+    assert read_prediction(entry.body) == entry.prediction
 
 
 async def test_the_webhook_secret_is_the_one_that_signs(
