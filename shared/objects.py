@@ -38,6 +38,7 @@ SILENCE_S = 20.0  # between two packets of an answer
 CALL_WITHIN_S = 120.0
 CHUNK = 64 * 1024
 SENT_WHOLE = 2 * 1024 * 1024  # bytes: sending a file in pieces costs a hop between threads for each
+PAGE = 1000  # names in one answer of a list: what S3 gives at the most
 LARGEST_PUT = 5 * 1024**3  # what S3 takes in one request; nothing of ours comes near it
 LONGEST_LINK = timedelta(days=7)  # what the signature allows
 
@@ -209,6 +210,19 @@ class Bucket:
             if following is None:
                 return
 
+    async def folders(self, prefix: str) -> AsyncIterator[str]:
+        """Every folder right below ``prefix``, by name, each with its slash; not what is in them."""
+        following: str | None = None
+        while True:
+            page = await self._call(
+                "list", prefix, partial(self._page, prefix, following, delimiter="/")
+            )
+            for entry in page.get("CommonPrefixes", []):
+                yield entry["Prefix"]
+            following = page.get("NextContinuationToken")
+            if following is None:
+                return
+
     async def link(self, key: str, *, lifetime: timedelta, public: bool = True) -> str:
         """A link with which anybody can read this one object for ``lifetime``.
 
@@ -231,11 +245,15 @@ class Bucket:
             async with asyncio.timeout(CONNECT_WITHIN_S):
                 await self._client.head_bucket(Bucket=self._name)
 
-    async def _page(self, prefix: str, following: str | None) -> dict[str, Any]:
-        more = {} if following is None else {"ContinuationToken": following}
-        return dict(
-            await self._client.list_objects_v2(Bucket=self._name, Prefix=prefix, **more)  # type: ignore[arg-type]
-        )
+    async def _page(
+        self, prefix: str, following: str | None, *, delimiter: str | None = None
+    ) -> dict[str, Any]:
+        more: dict[str, Any] = {"MaxKeys": PAGE}
+        if following is not None:
+            more["ContinuationToken"] = following
+        if delimiter is not None:
+            more["Delimiter"] = delimiter
+        return dict(await self._client.list_objects_v2(Bucket=self._name, Prefix=prefix, **more))
 
     async def _pieces(self, info: ObjectInfo, body: Any) -> AsyncIterator[bytes]:
         seen = 0

@@ -1,211 +1,206 @@
 """Hold the rows against each other, against the bucket and against the provider's own list."""
 
 import asyncio
-import hashlib
 import json
 import re
-from collections import defaultdict
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from services.cli.environment import settings
+from services.cli.sweep import Pace, Seen, Sweep
 from shared.clock import utc_now
-from shared.db import audit as laws
-from shared.db.audit import LAWS, Finding, Kept, Law
-from shared.db.connection import Database, open_database
-from shared.domain import keys
+from shared.db import audit as rows
+from shared.db.connection import open_database
+from shared.db.laws import LAWS
+from shared.domain.audit import FILE_LAWS, NO_JOB, PROVIDER_LAWS, Finding, Law
 from shared.errors import DatabaseUnavailable, Permanent, Transient
-from shared.objects import Bucket, ObjectInfo, open_bucket
-from shared.replicate_api import Replicate, open_replicate
+from shared.objects import open_bucket
+from shared.observability import redacted
+from shared.replicate_api import open_replicate
 from shared.settings import BucketSettings, DatabaseSettings, ReplicateSettings
 
-JOBS_AT_A_TIME = 50
+ALL = (*LAWS, *FILE_LAWS, *PROVIDER_LAWS)
 
 _SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-MISSING = Law(name="file.missing", means="every file on record lies in the bucket", sql="")
-DIFFERENT = Law(name="file.different", means="every file is as it was when it was stored", sql="")
-UNKNOWN = Law(name="file.unknown", means="every file of ours is on record", sql="", must=False)
-UNBOUGHT = Law(
-    name="prediction.unknown", means="the provider lists nothing that our ledger lacks", sql=""
-)
 
 
 class AuditSettings(DatabaseSettings, BucketSettings, ReplicateSettings):
     """All three that are held against each other."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
+    """``budget``: bytes of files read in a second; None: files are not read."""
+
     since: datetime
+    now: datetime
     settled: timedelta
-    prove: bool
+    files: bool
+    budget: float | None
     provider: bool
+
+    def asks(self, law: Law) -> bool:
+        if law in PROVIDER_LAWS:
+            return self.provider
+        if law is NO_JOB:
+            return self.files and self.budget is not None
+        return self.files or law not in FILE_LAWS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    findings: list[Finding]
+    seen: Seen
+
+    @property
+    def broken(self) -> int:
+        return sum(finding.must for finding in self.findings)
 
 
 def audit(
-    since: Annotated[str, typer.Option(help="How far back: 90s, 30m, 12h, 7d.")] = "1d",
+    since: Annotated[
+        str,
+        typer.Option(
+            help="How far back to look at what has ended: 90s, 30m, 12h, 7d. What is open is "
+            "looked at whatever its age."
+        ),
+    ] = "1d",
     settled: Annotated[
         str, typer.Option(help="How long things may take before they count as stuck.")
     ] = "5m",
+    files: Annotated[
+        bool, typer.Option(help="Hold the files on record against the bucket, both ways.")
+    ] = True,
     prove: Annotated[
-        bool, typer.Option(help="Read every file and compare its sha256, not only its size.")
+        bool,
+        typer.Option(
+            help="Read every file and compare its sha256, not only its size; and look through the "
+            "whole bucket for folders of no job."
+        ),
     ] = False,
+    budget: Annotated[
+        float, typer.Option(help="With --prove: megabytes to read in a second.", min=0.1)
+    ] = 50.0,
     provider: Annotated[
         bool, typer.Option(help="Hold the ledger against the provider's list of predictions.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """Is anything lost, stuck, counted wrong or paid for without a record? Names it by its id.
+    """Is anything lost, stuck, counted wrong or paid for without a record? Names it by its id, and
+    the command to type next.
 
-    Exits 1 if so. What a person should look at is listed too, and does not fail the audit.
+    Exits 0 if not, 1 if so, 2 if it could not be asked. What a person should look at is listed too,
+    and does not fail the audit.
     """
     chosen = settings(AuditSettings)
+    now = utc_now()
     asked = Asked(
-        since=utc_now() - _span(since, "--since"),
+        since=now - _span(since, "--since"),
+        now=now,
         settled=_span(settled, "--settled"),
-        prove=prove,
+        files=files,
+        budget=budget * 1e6 if prove else None,
         provider=provider,
     )
     try:
-        findings = asyncio.run(_audit(chosen, asked))
+        answer = asyncio.run(_audit(chosen, asked))
     except (DatabaseUnavailable, Transient, Permanent) as error:
         typer.secho(f"the audit could not be made: {error}", err=True, fg="red")
         raise typer.Exit(2) from None
-    broken = [finding for finding in findings if finding.must]
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "since": asked.since.isoformat(),
-                    "broken": len(broken),
-                    "findings": [asdict(finding) for finding in findings],
-                },
-                ensure_ascii=False,
-            )
-        )
+        typer.echo(json.dumps(_document(answer, asked), ensure_ascii=False))
     else:
-        _print(findings, asked)
-    if broken:
+        _print(answer, asked)
+    if answer.broken:
         raise typer.Exit(1)
 
 
-async def _audit(chosen: AuditSettings, asked: Asked) -> list[Finding]:
-    async with (
-        open_database(chosen.database_url.get_secret_value(), name="audit") as database,
-        open_bucket(chosen) as bucket,
-    ):
-        findings = [finding async for finding in _of_rows(database, asked)]
-        findings += [finding async for finding in _of_files(database, bucket, asked)]
+async def _audit(chosen: AuditSettings, asked: Asked) -> Answer:
+    findings: list[Finding] = []
+    seen = Seen()
+    async with open_database(chosen.database_url.get_secret_value(), name="audit") as database:
+        for law in LAWS:
+            async with database.connection() as db:
+                findings += await rows.breaches(db, law, since=asked.since, settled=asked.settled)
+        if asked.files:
+            clock = asyncio.get_running_loop().time
+            async with open_bucket(chosen) as bucket:
+                sweep = Sweep(
+                    database=database,
+                    bucket=bucket,
+                    since=asked.since,
+                    now=asked.now,
+                    settled=asked.settled,
+                    pace=None if asked.budget is None else Pace(asked.budget, clock=clock),
+                    seen=seen,
+                )
+                findings += [finding async for finding in sweep.findings()]
         if asked.provider:
             async with open_replicate(chosen) as replicate:
-                findings += [f async for f in _of_purchases(database, replicate, asked)]
-    return findings
+                listed = replicate.list_since(asked.since)
+                findings += [
+                    finding
+                    async for finding in rows.purchases(
+                        database, listed, since=asked.since, now=asked.now, settled=asked.settled
+                    )
+                ]
+    return Answer([_readable(finding) for finding in findings], seen)
 
 
-async def _of_rows(database: Database, asked: Asked) -> AsyncIterator[Finding]:
-    for law in LAWS:
-        async with database.connection() as db:
-            for finding in await laws.breaches(db, law, since=asked.since, settled=asked.settled):
-                yield finding
+def _readable(finding: Finding) -> Finding:
+    """As it may be shown: a reason can quote what somebody sent."""
+    told = asdict(finding)
+    return Finding(**told | {"id": redacted(finding.id), "about": redacted(finding.about)})
 
 
-async def _of_files(database: Database, bucket: Bucket, asked: Asked) -> AsyncIterator[Finding]:
-    """Rows against objects, both ways, for ended jobs, some of them at a time."""
-    after: UUID | None = None
-    while True:
-        async with database.connection() as db:
-            job_ids = await laws.jobs_since(
-                db, asked.since, after=after, settled=asked.settled, limit=JOBS_AT_A_TIME
-            )
-            kept = await laws.kept_by(db, job_ids)
-        if not job_ids:
-            return
-        by_job: defaultdict[UUID, list[Kept]] = defaultdict(list)
-        for file in kept:
-            by_job[file.job_id].append(file)
-        for job_id in job_ids:
-            async for finding in _of_one_job(bucket, job_id, by_job[job_id], prove=asked.prove):
-                yield finding
-        after = job_ids[-1]
+def _document(answer: Answer, asked: Asked) -> dict[str, object]:
+    return {
+        "since": asked.since.isoformat(),
+        "settled_seconds": asked.settled.total_seconds(),
+        "broken": answer.broken,
+        "laws": [
+            {
+                "law": law.name,
+                "means": law.means,
+                "must": law.must,
+                "residual": sum(f.law == law.name for f in answer.findings)
+                if asked.asks(law)
+                else None,
+            }
+            for law in ALL
+        ],
+        "findings": [asdict(finding) for finding in answer.findings],
+        "seen": asdict(answer.seen),
+    }
 
 
-async def _of_one_job(
-    bucket: Bucket, job_id: UUID, kept: list[Kept], *, prove: bool
-) -> AsyncIterator[Finding]:
-    own = f"jobs/{job_id}/"
-    there = {info.key: info async for info in bucket.list(own)}
-    for file in kept:
-        # An original may lie in a folder that several jobs share.
-        found = there.pop(file.key, None) or await _elsewhere(bucket, file.key, own)
-        if found is None:
-            yield _finding(MISSING, file.key, "it is on record and not in the bucket")
-        elif found.bytes != file.bytes:
-            yield _finding(DIFFERENT, file.key, f"{found.bytes} bytes instead of {file.bytes}")
-        elif prove and await _sha256(bucket, file.key) != file.sha256:
-            yield _finding(DIFFERENT, file.key, "its sha256 is another one")
-    for key in there:
-        if not key.startswith(keys.originals(job_id)):
-            yield _finding(UNKNOWN, key, "it lies in the bucket and is not on record")
-
-
-async def _elsewhere(bucket: Bucket, key: str, own: str) -> ObjectInfo | None:
-    return None if key.startswith(own) else await bucket.head(key)
-
-
-async def _sha256(bucket: Bucket, key: str) -> str:
-    digest = hashlib.sha256()
-    async with bucket.open_read(key) as pieces:
-        async for piece in pieces:
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-async def _of_purchases(
-    database: Database, replicate: Replicate, asked: Asked
-) -> AsyncIterator[Finding]:
-    """What the provider says was bought, against the ledger: the account is this installation's
-    alone. (Where somebody else buys from it too, ``--no-provider`` leaves this out.)"""
-    newest = utc_now() - asked.settled
-    async for page in replicate.list_since(asked.since):
-        listed = {
-            one.id: one
-            for one in page
-            if one.created_at and asked.since <= one.created_at <= newest
-        }
-        async with database.connection() as db:
-            known = await laws.bought(db, list(listed))
-        for prediction_id in listed.keys() - known:
-            one = listed[prediction_id]
-            yield _finding(
-                UNBOUGHT,
-                prediction_id,
-                f"{one.raw_status}, created {one.created_at:%Y-%m-%d %H:%M:%S}Z, of {one.model}",
-            )
-
-
-def _finding(law: Law, about: str, words: str) -> Finding:
-    return Finding(law=law.name, id=about, about=words, must=law.must)
-
-
-def _print(findings: list[Finding], asked: Asked) -> None:
-    for law in (*LAWS, MISSING, DIFFERENT, UNKNOWN, UNBOUGHT):
-        if law is UNBOUGHT and not asked.provider:
+def _print(answer: Answer, asked: Asked) -> None:
+    for law in ALL:
+        if not asked.asks(law):
             typer.echo(f"-     {law.name:<24} not asked")
             continue
-        broken = [finding for finding in findings if finding.law == law.name]
+        broken = [finding for finding in answer.findings if finding.law == law.name]
         mark = ("BAD " if law.must else "look") if broken else "ok  "
         colour = ("red" if law.must else "yellow") if broken else "green"
-        told = f"{len(broken)}" if broken else law.means
+        more = "" if len(broken) < rows.MOST else " or more"
+        told = f"{len(broken)}{more}: it does not hold that {law.means}" if broken else law.means
         typer.echo(f"{typer.style(mark, fg=colour)}  {law.name:<24} {told}")
         for finding in broken:
-            typer.echo(f"        {finding.id}  {finding.about}")
+            typer.echo(f"        {_plain(finding.id)}: {_plain(finding.about)}")
+            typer.echo(f"          {_plain(finding.mend)}")
+    if asked.files:
+        seen = answer.seen
+        read = f", {seen.bytes_read / 1e6:.1f} MB of them read" if asked.budget else ""
+        typer.echo(f"{seen.files} files of {seen.jobs} jobs held against the bucket{read}")
+
+
+def _plain(text: str) -> str:
+    """On one line, whatever a terminal would make of what is in it."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def _span(text: str, option: str) -> timedelta:

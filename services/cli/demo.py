@@ -67,7 +67,7 @@ def demo(
     chosen = read_settings(PublishSettings)
 
     say(f"\nordering {', '.join(each.fact.recipe for each in placed)}")
-    say(f"of {photo or 'photos of our own, and of words'}\n")
+    say(f"of {photo or 'photos of our own'}, and of words alone\n")
     with told():
         done = asyncio.run(order_and_follow(chosen, placed, shown(locale)))
     folder = root / "demo"

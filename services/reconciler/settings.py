@@ -17,13 +17,31 @@ class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
     cancel_every_seconds: Seconds = 1.0
     doubt_every_seconds: Seconds = 3.0
     deadlines_every_seconds: Seconds = 5.0
+
+    # The audit: the rows each minute, the provider's list less often, since its pages cost reads.
+    audit_every_seconds: Seconds = 60.0
+    audit_purchases_every_seconds: Seconds = 600.0
+    # How far back what has ended is looked at; what is open is looked at whatever its age.
+    audit_span_seconds: Annotated[float, Field(ge=60, le=604_800)] = 1800.0
+    # What may still be on its way is no finding.
+    audit_settled_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    # False where somebody else buys from the same account.
+    audit_purchases: bool = True
+
     # Storage takes seconds too, and parks what it cannot do; what neither has, we say again.
     storage_patience_seconds: Seconds = 180.0
     # A report takes seconds; a job that waits for it longer is said to have completed once more.
     report_patience_seconds: Seconds = 300.0
 
     # Of the account's reads; the rest is for everybody else who uses the account.
-    reads_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    reads_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     # After the last moment at which a create can have been under way: how long the provider may
     # take to list it.
     doubt_grace_seconds: Seconds = 15.0
+    # And how long more, where its list shows nothing that waits for its model to boot. Unset: as
+    # long as the recipe's model may boot.
+    doubt_cold_start_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
+    # Doubts that the first looks left open, and purchases that no slot waits for any more.
+    strays_every_seconds: Seconds = 60.0
+    # How near the next loss is, as a metric.
+    losses_every_seconds: Seconds = 5.0

@@ -5,13 +5,17 @@ import random
 from datetime import timedelta
 
 from services.reconciler.ask import AskSilent
+from services.reconciler.audit import AuditPurchases, AuditRows
 from services.reconciler.bring_back import BringBack
 from services.reconciler.cancel import CancelUnwanted
 from services.reconciler.dead_letters import DrainDeadLetters
 from services.reconciler.deadlines import WatchDeadlines
 from services.reconciler.doubt import SettleDoubt
+from services.reconciler.forget import Forget
 from services.reconciler.give_up import GiveUp
+from services.reconciler.losses import WatchLosses
 from services.reconciler.reads import Reads
+from services.reconciler.refused import KeepRefused
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
 from services.reconciler.unreported import RescueReports
@@ -24,6 +28,8 @@ from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.recipes.again import again_rule
 from shared.runtime import Worker
+
+FORGET_EVERY_S = 600.0
 
 
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
@@ -47,13 +53,31 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         database=database, replicate=replicate, reads=reads, give_up=give_up, now=utc_now
     )
     cancel = CancelUnwanted(database=database, replicate=replicate, reads=reads, now=utc_now)
+    span = timedelta(seconds=settings.audit_span_seconds)
+    settled = timedelta(seconds=settings.audit_settled_seconds)
+    audit_rows = AuditRows(database=database, span=span, settled=settled, now=utc_now)
+    audit_purchases = AuditPurchases(
+        database=database,
+        replicate=replicate,
+        reads=reads,
+        span=span,
+        settled=settled,
+        now=utc_now,
+    )
     doubt = SettleDoubt(
         database=database,
         replicate=replicate,
         reads=reads,
+        recipes={recipe.name: recipe for recipe in recipes.RECIPES},
         grace=timedelta(seconds=settings.doubt_grace_seconds),
+        cold_start=(
+            None
+            if settings.doubt_cold_start_seconds is None
+            else timedelta(seconds=settings.doubt_cold_start_seconds)
+        ),
         now=utc_now,
     )
+    losses = WatchLosses(database=database, now=utc_now)
     deadlines = WatchDeadlines(database=database, now=utc_now)
 
     patience = timedelta(seconds=settings.report_patience_seconds)
@@ -66,6 +90,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         now=utc_now,
     )
 
+    forget = Forget(database=database)
+
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
         return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
 
@@ -73,7 +99,21 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         rounds("bring_back", bring_back.run_once, settings.bring_back_every_seconds),
         rounds("ask", ask.run_once, settings.ask_every_seconds),
         rounds("cancel", cancel.run_once, settings.cancel_every_seconds),
+        rounds("audit", audit_rows.run_once, settings.audit_every_seconds),
+        *(
+            (
+                rounds(
+                    "audit_purchases",
+                    audit_purchases.run_once,
+                    settings.audit_purchases_every_seconds,
+                ),
+            )
+            if settings.audit_purchases
+            else ()
+        ),
         rounds("doubt", doubt.run_once, settings.doubt_every_seconds),
+        rounds("strays", doubt.look_for_strays, settings.strays_every_seconds),
+        rounds("losses", losses.run_once, settings.losses_every_seconds),
         rounds("deadlines", deadlines.run_once, settings.deadlines_every_seconds),
         subscriptions.worker(
             topology.DEAD_LETTERS,
@@ -81,6 +121,13 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             parking=Parked(database),
             concurrency=1,
         ),
+        subscriptions.worker(
+            topology.RECONCILER_REFUSED,
+            KeepRefused(database=database).hear,
+            parking=Parked(database),
+            concurrency=1,
+        ),
+        rounds("forget", forget.run_once, FORGET_EVERY_S),
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),

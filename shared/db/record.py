@@ -138,8 +138,11 @@ async def fail(
 ) -> Slot | None:
     """Carry out a move that ends an attempt: another one, or the end of the slot *with its fact*.
 
-    For every service that decides a slot's fate. None: somebody moved it first.
+    For every service that decides a slot's fate. Files that are gone are a loss of the attempt that
+    paid for them, also where another one follows. None: somebody moved it first.
     """
+    if code is FailureCode.EXPIRED:
+        await predictions.set_lost(tx, slot.job_id, slot.ordinal, attempt)
     if to.to is not SlotState.FAILED:
         return await slots.move(tx, slot, to)
     moved = await slots.move(tx, slot, to, code=code, detail=detail)

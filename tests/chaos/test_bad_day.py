@@ -1,11 +1,13 @@
 """Many jobs at once while things go wrong: the counts come out, to the purchase."""
 
+import json
 from collections import Counter
 from uuid import UUID
 
 import pytest
 
 from tests.support import photos
+from tests.support.operator import darkroom
 from tests.support.world import World
 
 A_PHOTO = photos.a_tiny_photo()
@@ -51,6 +53,9 @@ async def counts_come_out(world: World, job_ids: list[UUID], *, each: int = 3) -
     assert len(bought) == each * n
     dead = await world.rows("SELECT reason FROM parked_message")
     assert dead == []
+    said = await darkroom(world, "audit", "--json", "--settled", "0s", "--prove")
+    assert said.code in (0, 1), said.err
+    assert [one for one in json.loads(said.out)["findings"] if one["job"] in ours] == []
 
 
 def job_of(webhook: str | None) -> str | None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from tests.support import photos
+from tests.support.asking import restarted_with
 from tests.support.operator import darkroom
+from tests.support.waiting import eventually
 from tests.support.world import World
 
 A_PHOTO = photos.a_photo()
@@ -63,6 +65,65 @@ async def test_a_file_that_is_gone_or_was_changed_is_named_by_its_key(world: Wor
         ("file.unknown", f"jobs/{job_id}/generated/9-9-9.png"),
     }
     assert of_this_job(by_hash) == of_this_job(by_size) | {("file.different", third)}
+
+
+async def test_a_job_that_went_well_is_in_no_finding_and_each_finding_says_what_to_type(
+    world: World,
+) -> None:
+    job_id = await world.order(A_PHOTO, params={"count": 2})
+    await world.reported(job_id)
+    await world.settled()
+
+    found = await audit(world, "--prove")
+    said = await darkroom(world, "audit", "--prove", "--settled", "0s")
+
+    assert [one for one in found if str(job_id) in json.dumps(one)] == []
+    assert all(one["mend"].startswith("darkroom ") for one in found)
+    assert str(job_id) not in said.out
+    assert "files of" in said.out.splitlines()[-1]
+
+
+async def test_an_audit_that_cannot_be_made_is_told_apart_from_one_that_finds_something(
+    world: World,
+) -> None:
+    refusal = {"fault": "refuse", "status": 502, "on": ["list"]}
+    await world.misbehave(None, refusal)
+    try:
+        said = await darkroom(world, "audit", "--json")
+    finally:
+        await world.behave()
+    without = await darkroom(world, "audit", "--json", "--no-provider", "--no-files")
+
+    assert said.code == 2
+    assert said.err.startswith("the audit could not be made:")
+    residuals = {law["law"]: law["residual"] for law in json.loads(without.out)["laws"]}
+    assert residuals["prediction.unknown"] is None
+    assert residuals["file.missing"] is None
+    assert residuals["job.stuck"] is not None
+
+
+async def test_the_running_reconciler_counts_what_breaks_a_law(world: World) -> None:
+    async with restarted_with(
+        world, "reconciler", AUDIT_EVERY_SECONDS="0.5", AUDIT_SETTLED_SECONDS="0"
+    ):
+        job_id = await world.order(A_PHOTO, params={"count": 1})
+        await world.reported(job_id)
+
+        await world.execute("DELETE FROM artifact WHERE job_id = $1 AND ordinal = 1", job_id)
+
+        async def residual() -> float:
+            return await world.metric(
+                "reconciler", "darkroom_audit_residual", law="slot.without_files"
+            )
+
+        async def told() -> list[str]:
+            log = world.system.child("reconciler").log.read_text(errors="replace")
+            return [line for line in log.splitlines() if f"{job_id}.1" in line]
+
+        await eventually("the residual is told", residual, holds=lambda n: n >= 1)
+        lines = await eventually("the offender is logged", told)
+
+    assert any("audit.broken" in line and "slot.without_files" in line for line in lines)
 
 
 async def test_a_prediction_that_our_ledger_lacks_is_named(world: World) -> None:

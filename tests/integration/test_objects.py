@@ -14,6 +14,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from shared import objects
 from shared.errors import Misconfigured, Permanent, Transient
 from shared.objects import (
     Bucket,
@@ -200,6 +201,18 @@ async def test_a_list_names_what_lies_under_a_prefix_and_nothing_else(opened: Bu
         ("jobs/1/b", 2),
     ]
     assert [o async for o in opened.list("none/")] == []
+
+
+async def test_folders_are_named_once_each_over_as_many_pages_as_it_takes(
+    opened: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "PAGE", 3)
+    for key in [f"jobs/{n}/{name}" for n in range(8) for name in "ab"] + ["jobs/file", "other/a"]:
+        await opened.put(key, b"x", content_type="image/png")
+
+    assert [f async for f in opened.folders("jobs/")] == [f"jobs/{n}/" for n in range(8)]
+    assert [f async for f in opened.folders("none/")] == []
+    assert len([o async for o in opened.list("jobs/")]) == 17
 
 
 # ---- links

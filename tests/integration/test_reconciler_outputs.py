@@ -1,8 +1,12 @@
 """The reconciler looks after successes that nobody stores: said again while they last, then closed."""
 
+import math
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from prometheus_client import REGISTRY
+
+from services.reconciler.losses import SILENT, SUCCEEDED, WatchLosses
 from services.reconciler.unsaved import RescueOutputs
 from shared.clock import utc_now
 from shared.db import journal
@@ -125,6 +129,7 @@ async def test_files_that_are_gone_fail_their_slot_as_expired_and_say_so(
         entries = await journal.of_job(db, after.job_id)
     assert counts == {"outputs_rescued": 0, "outputs_lost": 1}
     assert (after.state, after.failure_code) == (SlotState.FAILED, "expired")
+    assert (await the_purchase(database, slot)).lost_at is not None
     assert [entry.type for entry in entries].count("slot.failed") == 1
 
 
@@ -137,3 +142,29 @@ async def test_files_that_are_gone_are_bought_again_where_the_recipe_pays(
 
     after = await the_slot(database, slot.job_id)
     assert (after.state, after.attempt) == (SlotState.PENDING, 2)
+    assert (await the_purchase(database, slot, attempt=1)).lost_at is not None
+
+
+async def test_the_time_to_the_next_loss_is_measured(database: Database) -> None:
+    watch = WatchLosses(database=database, now=utc_now)
+    await watch.run_once()
+    nothing = (seconds_to_loss(SUCCEEDED), seconds_to_loss(SILENT))
+
+    await a_success(database)
+    await a_slot(database, SlotState.RUNNING, prediction_id="p-silent")
+    async with database.connection() as db:
+        await db.execute(
+            "UPDATE prediction SET ask_at = now(), created_at = now() - interval '50 minutes'"
+            " WHERE prediction_id = 'p-silent'"
+        )
+    await watch.run_once()
+
+    assert nothing == (math.inf, math.inf)
+    assert 3500 < seconds_to_loss(SUCCEEDED) <= 3600
+    assert 500 < seconds_to_loss(SILENT) <= 600
+
+
+def seconds_to_loss(of: str) -> float:
+    value = REGISTRY.get_sample_value("darkroom_seconds_to_loss", {"of": of})
+    assert value is not None
+    return value
