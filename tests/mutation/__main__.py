@@ -10,6 +10,9 @@ from pathlib import Path
 from tests.mutation.guards import GUARDS
 from tests.mutation.run import Shown, open_tree
 
+# What needs no parts to stand on.
+PURE = ("tests/unit", "tests/simulation")
+
 
 def row(shown: Shown) -> str:
     return f"{shown.guard.name:62} {shown.verdict:11} {shown.seconds:5.1f} s  {shown.by}"
@@ -25,8 +28,8 @@ def main() -> int:
         for guard in GUARDS
         if not asked.words or any(word in guard.name for word in asked.words)
     ]
-    with open_tree() as tree:
-        tests = sorted({test for guard in guards for test in guard.tests})
+    tests = sorted({test for guard in guards for test in guard.tests})
+    with open_tree(stack=not all(test.startswith(PURE) for test in tests)) as tree:
         print(
             f"With all {len(guards)} guards in place {len(tests)} tests or files are run …",
             flush=True,

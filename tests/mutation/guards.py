@@ -566,12 +566,23 @@ MESSAGES = (
     Guard(
         "a drain finishes what is prefetched",
         "shared/messaging/consumer.py",
-        "        self._handling.may_acknowledge.clear()\n",
+        "        await self._waiting.empty()\n",
         "",
         _of(
             "integration",
             "test_messaging",
             "test_a_drain_finishes_what_is_prefetched_and_gives_nothing_back",
+        ),
+    ),
+    Guard(
+        "nothing is acknowledged while consumers are cancelled",
+        "shared/messaging/consumer.py",
+        "        self._handling.may_acknowledge.clear()\n",
+        "",
+        _of(
+            "unit",
+            "test_messaging_drain",
+            "test_nothing_is_acknowledged_while_the_consumers_are_being_cancelled",
         ),
     ),
     Guard(
