@@ -11,7 +11,7 @@ TESTS ?= -n auto --dist loadgroup
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test systems check unit integration contract e2e chaos bench fmt lint types imports lock deploy-check clean nuke
+.PHONY: help setup demo up down status test systems check unit integration contract e2e chaos prove prove-long bench fmt lint types imports lock deploy-check clean nuke
 
 ##@ Run
 
@@ -51,6 +51,23 @@ e2e: setup ## the whole system as processes
 
 chaos: setup ## the whole system on a bad day
 	@$(BIN)/pytest tests/chaos -q
+
+prove: setup ## pull every plug for two minutes and let the witness judge (SEED=n, REPLAY=file.json)
+	@$(BIN)/darkroom prove $(if $(SEED),--seed $(SEED)) $(if $(REPLAY),--replay $(REPLAY))
+
+prove-long: setup ## the same for an hour, with 100,000 predictions
+	@$(BIN)/darkroom prove --minutes 60 --predictions 100000 --every 8 --cancels $(if $(SEED),--seed $(SEED))
+
+.PHONY: crash-points
+crash-points: setup ## kill -9 at every crash point between two durable steps (TIMES=30 each)
+	@$(BIN)/pytest tests/chaos/test_crash_points.py -q --crash-times $(or $(TIMES),1)
+
+.PHONY: simulation mutants
+simulation: setup ## days of trouble in virtual time (DAYS=100000 FROM=12000)
+	@$(BIN)/python -m tests.simulation $(or $(FROM),0) --days $(or $(DAYS),12000)
+
+mutants: setup ## each guard taken away in turn: which test misses it (GUARDS="fence signature")
+	@$(BIN)/python -m tests.mutation $(GUARDS)
 
 bench: setup ## benchmarks, each with its named reference
 	@for bench in ingress latency orders fan_in weight finishing sound; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done

@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 # Extensions that prediction.* events carry beside the CloudEvents attributes.
 WEBHOOK_ID = "webhook-id"
+WEBHOOK_TIMESTAMP = "webhook-timestamp"
+WEBHOOK_SIGNATURE = "webhook-signature"
 ORIGIN = "darkroom-origin"
 SLOT = "darkroom-slot"
 RECEIVED_AT = "received-at"

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from shared.domain import identity
 from shared.domain.prediction import FACT_OF_STATUS
+from shared.domain.refusal import WEBHOOK_REFUSED
 from shared.domain.slot import FailureCode
 from shared.envelope import Envelope
 from shared.errors import Permanent
@@ -157,10 +158,13 @@ class SlotFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCancelRequested:
+    """Somebody wishes the job to end. A wish that overtakes its order waits for it."""
+
     type: ClassVar[str] = "job.cancel_requested"
 
     job_id: UUID
-    reason: Annotated[str, Field(max_length=500)] = "asked for"
+    # Without NUL, which Postgres does not keep.
+    reason: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] = "asked for"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +199,9 @@ class JobEnded:
     ``artifacts`` are in display order. ``cost`` (US dollars) counts every purchase whose price is
     known, also those that came to nothing. ``missing`` are the first of what is not there, and
     ``notes`` what the recipe says about how the order was carried out.
+
+    What an early end spared: ``not_bought`` slots were never paid for, ``stopped`` runs are told to
+    end, and ``saved`` (US dollars) estimates what both would have cost beyond what is paid.
     """
 
     job_id: UUID
@@ -214,6 +221,9 @@ class JobEnded:
     reason: str | None = None
     missing: tuple[Missing, ...] = ()
     notes: tuple[str, ...] = ()
+    not_bought: int = 0
+    stopped: int = 0
+    saved: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,8 +290,9 @@ FACTS: tuple[type[Fact], ...] = (
     ReportFailed,
 )
 
-# Every routing key there is: ours, and Replicate's body under the name of its status.
-TYPES = (*(fact.type for fact in FACTS), *FACT_OF_STATUS.values())
+# Every routing key there is: ours, Replicate's body under the name of its status, and what was not
+# believed to be Replicate's.
+TYPES = (*(fact.type for fact in FACTS), *FACT_OF_STATUS.values(), WEBHOOK_REFUSED)
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 

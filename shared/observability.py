@@ -21,6 +21,8 @@ _SECRET_TEXT = (
     (re.compile(r"([?&]slot=[0-9a-f-]{36}\.\d+\.\d+\.)[A-Za-z0-9_-]+"), r"\1***"),
     (re.compile(r"\b(?:r8_|whsec_)[A-Za-z0-9+/=_-]{8,}"), "***"),
 )
+# The same token where the slot stands alone, as in our own header.
+_SLOT_REF = re.compile(r"\b([0-9a-f-]{36}\.\d+\.\d+\.)[A-Za-z0-9_-]{16,}")
 # Without one of these none of the above can match; almost every text has none.
 _HINT = re.compile(r"@|X-Amz-|slot=|r8_|whsec_")
 
@@ -32,6 +34,11 @@ def redacted(text: str) -> str:
     for pattern, replacement in _SECRET_TEXT:
         text = pattern.sub(replacement, text)
     return text
+
+
+def redacted_header(name: str, value: str) -> str:
+    """The value of a header without what must not be read; nothing of one that is a secret."""
+    return "***" if _names_a_secret(name) else _SLOT_REF.sub(r"\1***", redacted(value))
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ asks us to wait, whether an unreadable 2xx was a purchase, whether anything was 
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -37,9 +38,12 @@ READ_WITHIN = timedelta(seconds=15)
 CONNECT_WITHIN_S = 5.0
 # Answers carry logs, echoed inputs and data URLs; a page of the list carries a hundred of them.
 LARGEST_ANSWER = 64 * 1024 * 1024
-MOST_PAGES = 200
+# At the provider's largest rate of creates, a list of a whole day is shorter.
+MOST_PAGES = 10_000
+PAGE = 100
 LONGEST_WAIT = timedelta(minutes=10)
 WORDS_KEPT = 500
+SHORTEST_LIFE = timedelta(seconds=5)  # that the provider takes as Cancel-After
 
 _PREDICTION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _WAIT_IN_WORDS = re.compile(r"resets in ~?\s*(\d+(?:\.\d+)?)\s*s")
@@ -90,7 +94,7 @@ class InDoubt(Transient):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A prediction as Replicate told it: read, and byte for byte."""
+    """A prediction as Replicate told it: read, and byte for byte (an entry of a list: as JSON)."""
 
     prediction: Prediction
     body: bytes
@@ -112,10 +116,13 @@ class Replicate:
         webhook: str | None,
         events: Sequence[str],
         deadline: timedelta,
+        cancel_after: timedelta | None = None,
     ) -> Prediction:
         """Buy one prediction of ``model`` (``owner/name``, ``owner/name:version`` or a version).
 
-        Sent at most once, and never after ``deadline``, whatever the process slept through.
+        Sent at most once, and never after ``deadline``, whatever the process slept through. The
+        provider itself ends what still runs ``cancel_after`` its creation (in whole seconds, five
+        at least: it takes nothing shorter).
         Raises Refused, AccountPaused, Throttled, NeverSent or InDoubt; after each but the last
         nothing was bought.
         """
@@ -128,6 +135,7 @@ class Replicate:
                 version=model, input=dict(input), **asked
             ),
             within=deadline,
+            headers=None if cancel_after is None else {"Cancel-After": _duration(cancel_after)},
         )
         return _prediction(body)
 
@@ -149,15 +157,32 @@ class Replicate:
         Ends only where the list is complete; whatever stops it earlier raises, so that an absence
         means something.
         """
-        cursor = f"/v1/predictions?created_after={_query_instant(instant)}"
+        async for page in self.list_between(instant, None):
+            yield tuple(answer.prediction for answer in page)
+
+    async def list_between(
+        self, after: datetime, before: datetime | None
+    ) -> AsyncIterator[tuple[Answer, ...]]:
+        """Every prediction of the account created in that span (None: until now), newest first.
+
+        One request a page; a page may be empty, and may hold some from outside the span. Ends and
+        raises as ``list_since``. The body of an entry is as long as the list's own wording of it.
+        """
+        cursor = f"/v1/predictions?created_after={_query_instant(after)}"
+        if before is not None:
+            cursor += f"&created_before={_query_instant(before)}"
         for _ in range(MOST_PAGES):
             body = await self._call("list", partial(_list_from, cursor))
             page, following = _page(body)
             yield page
-            # `created_after` may be ignored; newest first, an older one says that we are through.
-            if following is None or any(p.created_at and p.created_at < instant for p in page):
+            # Both bounds may be ignored; newest first, an older one says that we are through.
+            oldest = (answer.prediction.created_at for answer in page)
+            if following is None or any(created and created < after for created in oldest):
                 return
-            cursor = self._own_path(following)
+            further = self._own_path(following)
+            if further == cursor:
+                raise InDoubt("the list of predictions goes round in a circle")
+            cursor = further
         raise InDoubt(f"the list of predictions has more than {MOST_PAGES} pages")
 
     async def webhook_secret(self) -> str:
@@ -175,9 +200,10 @@ class Replicate:
         request: Callable[[Client], Awaitable[object]],
         *,
         within: timedelta = READ_WITHIN,
+        headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """Make one request and return the body of its 2xx."""
-        once = _Once(self._wire, within)
+        once = _Once(self._wire, within, headers or {})
         client = Client(self._token, base_url=str(self._base_url), transport=once, trust_env=False)
         outcome = "failed"
         try:
@@ -233,9 +259,13 @@ class _Answered(Exception):
 class _Once(httpx.AsyncBaseTransport):
     """Sends one request at most once and ends within its time; knows whether any of it left."""
 
-    def __init__(self, wire: httpx.AsyncBaseTransport, within: timedelta) -> None:
+    def __init__(
+        self, wire: httpx.AsyncBaseTransport, within: timedelta, headers: Mapping[str, str]
+    ) -> None:
         self._wire = wire
         self._within_s = within.total_seconds()
+        # The official client takes headers for all of its requests or for none.
+        self._headers = headers
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         loop = asyncio.get_running_loop()
@@ -250,6 +280,7 @@ class _Once(httpx.AsyncBaseTransport):
                     raise NeverSent("the time for the call was over before it could be sent")
                 left = True
 
+        request.headers.update(self._headers)
         request.extensions["trace"] = watch
         request.extensions["timeout"] = {"connect": CONNECT_WITHIN_S}
         try:
@@ -350,13 +381,16 @@ def _prediction(body: bytes) -> Prediction:
         raise InDoubt(f"Replicate's answer is no prediction: {error}") from error
 
 
-def _page(body: bytes) -> tuple[tuple[Prediction, ...], str | None]:
+def _page(body: bytes) -> tuple[tuple[Answer, ...], str | None]:
     document = _json(body)
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, list):
         raise InDoubt("Replicate's answer is no list of predictions")
     try:
-        page = tuple(read_prediction(result) for result in results)
+        page = tuple(
+            Answer(read_prediction(result), json.dumps(result, ensure_ascii=False).encode())
+            for result in results
+        )
     except Unreadable as error:
         raise InDoubt(f"an entry of Replicate's list is no prediction: {error}") from error
     following = document.get("next")
@@ -376,3 +410,8 @@ def _path_safe(prediction_id: str) -> str:
 
 def _query_instant(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _duration(lasting: timedelta) -> str:
+    """As the provider reads it, rounded up: never shorter than it was meant."""
+    return f"{math.ceil(max(lasting, SHORTEST_LIFE).total_seconds())}s"

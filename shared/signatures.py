@@ -58,10 +58,12 @@ class Stale(NotGenuine):
 @dataclass(frozen=True, slots=True)
 class VerifiedWebhook:
     """What a genuine webhook is called. ``id`` stays the same when it is sent again;
-    ``timestamp`` (Unix seconds) is the time of this attempt."""
+    ``timestamp`` (Unix seconds) is the time of this attempt; ``signatures`` are those of version 1
+    that came, whichever of them fits."""
 
     id: str
     timestamp: int
+    signatures: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class Secrets:
             genuine |= _accepts(verifier, text, headers)
         if not genuine:
             raise BadSignature("no signature of webhook-signature fits the body")
-        return VerifiedWebhook(claim.id, int(claim.timestamp))
+        return VerifiedWebhook(claim.id, int(claim.timestamp), claim.signatures)
 
 
 def is_secret(text: str) -> bool:

@@ -10,6 +10,15 @@ pytest_plugins = ("tests.support.stack", "tests.support.running")
 ON_ONE_SYSTEM = ("e2e", "chaos")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--crash-times",
+        type=int,
+        default=0,
+        help="kill at every crash point, so many times each (0: at one of each service)",
+    )
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In a parallel run the tests of the whole system stay on one worker, so that one system is

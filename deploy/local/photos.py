@@ -124,6 +124,12 @@ def as_jpeg(image: Image.Image, *, quality: int = 90, exif: Image.Exif | None = 
     return out.getvalue()
 
 
+def as_png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
 def landscape(seed: int, size: tuple[int, int]) -> Image.Image:
     """A mountain lake. The seed moves the sun, the clouds, the ridges and the trees."""
     rng = np.random.default_rng(seed)

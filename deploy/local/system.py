@@ -137,10 +137,17 @@ class System:
         if self._emulator is not None:
             self.child(EMULATOR).stop(within=STOP_WITHIN_S)
 
-    def start(self, name: str, also: Mapping[str, str] | None = None) -> None:
-        """Start one process, with ``also`` among its variables; it must not run."""
+    def start(
+        self,
+        name: str,
+        also: Mapping[str, str] | None = None,
+        *,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        """Start one process, with ``also`` among its variables; it must not run. ``command`` is
+        what runs in the place of the service itself."""
         environment = {**self._environment(name), **(also or {})}
-        self.child(name).start(self._command(name), environment, at=self._project)
+        self.child(name).start(command or self._command(name), environment, at=self._project)
 
     def kill(self, name: str) -> None:
         """``kill -9`` one process."""
@@ -204,7 +211,7 @@ def load(root: Path) -> Layout | None:
 def running_environment(root: Path) -> dict[str, str] | None:
     """The variables of the system that runs below ``root``, or None where none runs."""
     layout = load(root)
-    if layout is None or not Child(root / "run", "generator").running:
+    if layout is None or not any(Child(root / "run", name).running for name in SERVICES):
         return None
     return layout.environment()
 

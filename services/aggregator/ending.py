@@ -7,6 +7,7 @@ from shared.db.predictions import PredictionRow
 from shared.db.slots import Slot
 from shared.domain.job import JobState, Tally
 from shared.domain.slot import FailureCode, SlotState
+from shared.domain.spared import Spared
 from shared.events import (
     ARTIFACTS_TOLD,
     MISSING_TOLD,
@@ -22,7 +23,8 @@ from shared.events import (
 NAMED = 5  # of what is missing, in the reason's sentence
 WORDS_KEPT = 200  # characters of one reason in it
 
-ENDS: dict[JobState, type[JobCompleted] | type[JobFailed] | type[JobCanceled]] = {
+JobEnd = JobCompleted | JobFailed | JobCanceled
+ENDS: dict[JobState, type[JobEnd]] = {
     JobState.COMPLETED: JobCompleted,
     JobState.FAILED: JobFailed,
     JobState.CANCELED: JobCanceled,
@@ -44,8 +46,9 @@ def how_it_ended(
     bought: Sequence[PredictionRow],
     missing: Sequence[Missing],
     notes: Sequence[str],
-) -> JobCompleted | JobFailed | JobCanceled:
-    """The one fact that ends ``job``, with what it made, what it lacks and what it took."""
+    spared: Spared,
+) -> JobEnd:
+    """The one fact that ends ``job``: what it made, what it lacks, what it took and spared."""
     return ENDS[job.state](
         job_id=job.id,
         recipe=job.recipe,
@@ -64,6 +67,9 @@ def how_it_ended(
         reason=job.reason,
         missing=tuple(missing[:MISSING_TOLD]),
         notes=tuple(notes),
+        not_bought=spared.not_bought,
+        stopped=spared.stopped,
+        saved=spared.dollars,
     )
 
 

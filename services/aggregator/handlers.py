@@ -7,13 +7,15 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
+from prometheus_client import Counter
 
-from services.aggregator.ending import how_it_ended, missing_of, reason_of_end
-from shared.db import artifacts, jobs, journal, predictions, slots
+from services.aggregator.ending import JobEnd, how_it_ended, missing_of, reason_of_end
+from shared.db import artifacts, jobs, journal, predictions, slots, spared
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Job
 from shared.domain.job import ALL, ENDED, Call, Completion, JobState, Tally, decide_end
 from shared.domain.slot import SlotState
+from shared.domain.spared import Spared
 from shared.envelope import Envelope
 from shared.errors import Permanent, Transient
 from shared.events import (
@@ -26,11 +28,25 @@ from shared.events import (
     state,
 )
 from shared.recipes.recipe import Recipe
-from shared.recipes.standing import notes_of
+from shared.recipes.standing import notes_of, typical_of
 
 log = structlog.get_logger()
 
 Heard = ArtifactsStored | SlotFailed | JobCancelRequested | JobDeadlineReached
+# What became of a wish, as its job's timeline shows it.
+CANCELS, TOO_LATE = "cancels", "too_late"
+
+SPARED = Counter(
+    "darkroom_purchases_spared_total",
+    "Purchases that the early end of a job made unnecessary: never bought, or told to stop.",
+    ["recipe", "how"],
+)
+SAVED = Counter(
+    "darkroom_saved_dollars_total",
+    "What they would have cost beyond what is paid, by the price of a typical run.",
+    ["recipe"],
+)
+
 HEARD: dict[str, type[Heard]] = {
     fact.type: fact
     for fact in (ArtifactsStored, SlotFailed, JobCancelRequested, JobDeadlineReached)
@@ -56,18 +72,19 @@ class EndJobs:
             by_job[fact.job_id].append((envelope, fact))
         for job_id, heard in by_job.items():
             async with self.database.transaction() as tx:
-                await self._settle(tx, job_id, heard)
+                end = await self._settle(tx, job_id, heard)
+            if end is not None:
+                _tell(end)
 
     async def _settle(
         self, tx: Connection, job_id: UUID, heard: Sequence[tuple[Envelope, Heard]]
-    ) -> None:
+    ) -> JobEnd | None:
+        """Count what closed and end the job if that, a wish or its deadline ends it."""
         job = await jobs.lock(tx, job_id)
         if job is None:
-            # A wish can overtake the order that it is about; the order's own news cannot.
-            raise Transient(f"job {job_id} is not known here yet")
-        for envelope, fact in heard:
-            if isinstance(fact, JobCancelRequested):
-                await journal.hear(tx, envelope, outcome="heard", job_id=job_id)
+            job = await self._before_its_order(tx, job_id, heard)
+            if job is None:
+                return None
 
         # What asks for the end counts everything that is closed by now, also what the queue still
         # holds the news of: a picture that is stored does not count as canceled.
@@ -76,7 +93,9 @@ class EndJobs:
             tx, job_id, closings if len(closings) == len(heard) else None
         )
         if job.state in ENDED:
-            return  # what closed after the end is kept and shown, and changes no count
+            # What closed after the end is kept and shown, and changes no count.
+            await _note_wishes(tx, heard, TOO_LATE)
+            return None
         if counted:
             states = [slot.state for slot in counted]
             job = await jobs.add_counts(
@@ -89,8 +108,24 @@ class EndJobs:
         for call, reason, cause in _calls(heard):
             end = decide_end(_tally(job), self._rule(job), call)
             if end is not None:
-                await self._end(tx, job, end, reason=reason, cause=cause)
-                return
+                await _note_wishes(tx, heard, CANCELS if end is JobState.CANCELED else TOO_LATE)
+                return await self._end(tx, job, end, reason=reason, cause=cause)
+        return None
+
+    async def _before_its_order(
+        self, tx: Connection, job_id: UUID, heard: Sequence[tuple[Envelope, Heard]]
+    ) -> Job | None:
+        """Leave a wish that overtook the order of its job to whoever plans it; the job, if it was
+        planned just now. Nothing but a wish can be here before its job."""
+        await jobs.hold_order(tx, job_id)
+        job = await jobs.lock(tx, job_id)
+        if job is not None:
+            return job
+        if not all(isinstance(fact, JobCancelRequested) for _, fact in heard):
+            raise Transient(f"job {job_id} is not known here yet")
+        await _note_wishes(tx, heard, journal.WAITS)
+        log.info("job.cancel_waits", job_id=str(job_id))
+        return None
 
     def _rule(self, job: Job) -> Completion:
         recipe = self.recipes.get(job.recipe)
@@ -98,7 +133,7 @@ class EndJobs:
 
     async def _end(
         self, tx: Connection, job: Job, end: JobState, *, reason: str | None, cause: Envelope
-    ) -> None:
+    ) -> JobEnd:
         missing = missing_of(await slots.lacking(tx, job.id, limit=MISSING_TOLD))
         if end is not JobState.CANCELED:
             reason = reason_of_end(_tally(job), missing, given=reason)
@@ -108,26 +143,22 @@ class EndJobs:
         ended = await jobs.end(tx, job.id, state=end, canceled=open_slots, reason=reason)
         if ended is None:
             raise Permanent(f"job {job.id} ended under our own lock")
+        recipe = self.recipes.get(job.recipe)
+        spares = Spared()
+        if open_slots:
+            spares = await spared.by_the_end_of(
+                tx, job.id, typical=typical_of(recipe), now=self.now()
+            )
         fact = how_it_ended(
             ended,
             await artifacts.of_job(tx, job.id),
             await predictions.of_job(tx, job.id),
             missing,
-            self._notes(job),
+            tuple(words["en"] for words in notes_of(recipe, job)) if recipe else (),
+            spares,
         )
         await journal.say(tx, state(fact, source="aggregator", now=self.now(), causation=cause))
-        log.info(
-            fact.type,
-            job_id=str(job.id),
-            n=job.n,
-            stored=job.stored,
-            failed=job.failed,
-            reason=reason,
-        )
-
-    def _notes(self, job: Job) -> tuple[str, ...]:
-        recipe = self.recipes.get(job.recipe)
-        return tuple(words["en"] for words in notes_of(recipe, job)) if recipe else ()
+        return fact
 
 
 def _read(envelope: Envelope) -> Heard:
@@ -155,3 +186,29 @@ def _calls(
             case _:
                 pass
     return calls
+
+
+async def _note_wishes(
+    tx: Connection, heard: Sequence[tuple[Envelope, Heard]], outcome: str
+) -> None:
+    for envelope, fact in heard:
+        if isinstance(fact, JobCancelRequested):
+            await journal.hear(tx, envelope, outcome=outcome, job_id=fact.job_id)
+
+
+def _tell(end: JobEnd) -> None:
+    SPARED.labels(end.recipe, "not_bought").inc(end.not_bought)
+    SPARED.labels(end.recipe, "stopped").inc(end.stopped)
+    SAVED.labels(end.recipe).inc(end.saved or 0.0)
+    log.info(
+        end.type,
+        job_id=str(end.job_id),
+        n=end.n,
+        stored=end.stored,
+        failed=end.failed,
+        canceled=end.canceled,
+        reason=end.reason,
+        not_bought=end.not_bought,
+        stopped=end.stopped,
+        saved=end.saved,
+    )

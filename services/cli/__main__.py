@@ -2,7 +2,22 @@
 
 import typer
 
-from services.cli import audit, demo, doctor, jobs, local, parked, publish, recipes, secret, setup
+from services.cli import (
+    audit,
+    demo,
+    doctor,
+    jobs,
+    ledger,
+    local,
+    parked,
+    prove,
+    publish,
+    recipes,
+    replay,
+    secret,
+    setup,
+    webhooks,
+)
 from shared.observability import configure_logging
 
 app = typer.Typer(
@@ -16,6 +31,7 @@ app = typer.Typer(
 app.command("up", help=local.up.__doc__)(local.up)
 app.command("down", help=local.down.__doc__)(local.down)
 app.command("status", help=local.status.__doc__)(local.status)
+app.command("env", help=local.env.__doc__)(local.env)
 app.command("demo", help=demo.demo.__doc__)(demo.demo)
 app.command("migrate", help=setup.migrate.__doc__)(setup.migrate)
 app.add_typer(setup.topology, name="topology")
@@ -23,7 +39,11 @@ app.command("recipes", help=recipes.recipes.__doc__)(recipes.recipes)
 app.add_typer(publish.app, name="publish")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(parked.app, name="parked")
+app.add_typer(webhooks.app, name="webhooks")
+app.command("replay", help=replay.replay.__doc__)(replay.replay)
 app.command("audit", help=audit.audit.__doc__)(audit.audit)
+app.command("ledger", help=ledger.ledger.__doc__)(ledger.ledger)
+app.command("prove", help=prove.prove.__doc__)(prove.prove)
 app.command("secret", help=secret.secret.__doc__)(secret.secret)
 app.command("doctor", help=doctor.doctor.__doc__)(doctor.doctor)
 

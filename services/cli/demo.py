@@ -3,10 +3,10 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID, uuid4
 
 import typer
@@ -25,17 +25,6 @@ from shared.settings import read_settings
 
 WITHIN_S = 120.0
 REPORT_MAX_BYTES = 100 * 1024 * 1024
-
-# What is ordered of each recipe. One that is not named here is ordered as it comes, if it can be.
-PARAMS: Mapping[str, Mapping[str, Any]] = {
-    "studio-concepts": {
-        "prompt": "a playground: a river that winds between soft hills",
-        "surface": {"width": 12, "height": 8},
-        "colours": ["#1f6f8b", "#99c24d", "#f2e9d8", "#d1603d", "#3b3a36"],
-    },
-    "sound-effect": {"prompt": "steps on gravel, then a wooden door", "seconds": 3.5},
-    "background-music": {"prompt": "a calm piano at dusk, a slow waltz", "duration": 12},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +67,7 @@ def demo(
     chosen = read_settings(PublishSettings)
 
     say(f"\nordering {', '.join(each.fact.recipe for each in placed)}")
-    say(f"of {photo or 'photos of our own, and of words'}\n")
+    say(f"of {photo or 'photos of our own'}, and of words alone\n")
     with told():
         done = asyncio.run(order_and_follow(chosen, placed, shown(locale)))
     folder = root / "demo"
@@ -137,7 +126,7 @@ def _order(recipe: Recipe, given: bytes | None, locale: Tongue) -> Ordered:
         job_id=job_id,
         external_ref="demo",
         source=KeySource(key=f"{keys.originals(job_id)}original") if photo else None,
-        params=dict(PARAMS.get(recipe.name, {})),
+        params=dict(recipe.example),
         locale=locale,
     )
     return Ordered(fact, job_id, photo)

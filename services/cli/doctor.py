@@ -53,6 +53,7 @@ async def examine(chosen: DoctorSettings) -> list[Finding]:
         "replicate": _replicate,
         "webhooks": _webhooks,
         "ffmpeg": _ffmpeg,
+        "services": _services,
     }
     return [await _examined(part, check, chosen) for part, check in checks.items()]
 
@@ -122,9 +123,22 @@ async def _webhooks(chosen: DoctorSettings) -> str:
 
 
 async def _ffmpeg(_: DoctorSettings) -> str:
+    from shared.media.audio import works
     from shared.media.ffmpeg import ffmpeg_version, guarded
 
     version = await asyncio.to_thread(ffmpeg_version)
+    await asyncio.to_thread(works)
     if not await asyncio.to_thread(guarded):
         return f"{version}; setpriv and prlimit are missing, so only our deadline bounds it"
     return f"{version}; bounded by the kernel, and ends with us"
+
+
+async def _services(chosen: DoctorSettings) -> str:
+    from shared.messaging.apply import unheard
+
+    alone = await unheard(chosen.amqp_url.get_secret_value())
+    if alone:
+        raise Misconfigured(
+            f"nobody listens to {', '.join(alone)}: start the service (on this machine `darkroom up`)"
+        )
+    return "every queue has somebody who listens"

@@ -1,11 +1,11 @@
-"""Look at jobs."""
+"""Look at jobs, and cancel them."""
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import typer
 from rich.console import Console
@@ -18,24 +18,32 @@ from services.cli.live import (
     FollowSettings,
     JsonLines,
     Tongue,
+    Unseen,
     View,
     follow,
     live_fields,
     seen,
     shown,
 )
-from shared.db import artifacts, jobs, journal, live, predictions, slots
-from shared.db.connection import Database, open_database
-from shared.errors import DatabaseUnavailable
-from shared.events import Artifact
+from shared.clock import utc_now
+from shared.db import artifacts, jobs, journal, live, predictions, slots, spared
+from shared.db.connection import Connection, Database, open_database
+from shared.db.jobs import Job
+from shared.domain.spared import Spared
+from shared.errors import DatabaseUnavailable, Permanent, Transient
+from shared.events import Artifact, JobCancelRequested, adapter, state
+from shared.recipes import RECIPES
+from shared.recipes.standing import typical_of
 from shared.settings import DatabaseSettings
 
-app = typer.Typer(help="Look at jobs.", no_args_is_help=True)
+app = typer.Typer(help="Look at jobs, and cancel them.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Locale = Annotated[Tongue, typer.Option(help="The language of the sentences.")]
 
 T = TypeVar("T")
+
+RECIPES_BY_NAME = {recipe.name: recipe for recipe in RECIPES}
 
 
 @app.command("list")
@@ -73,15 +81,19 @@ def list_jobs(
 @app.command("show")
 def show(job_id: str, locale: Locale = Tongue.EN, as_json: AsJson = False) -> None:
     """One job: how it stands, its slots, purchases, files and timeline."""
-    view, story = run(_story(settings(DatabaseSettings), _uuid(job_id)))
+    view, story, spares = run(_story(settings(DatabaseSettings), _uuid(job_id)))
     if as_json:
         typer.echo(_json(story, indent=2))
         return
-    _tell(view, story["artifacts"], story["timeline"], locale)
+    _tell(view, story["artifacts"], story["timeline"], locale, spares)
 
 
 def _tell(
-    view: View, files: list[dict[str, Any]], timeline: list[dict[str, Any]], locale: Tongue
+    view: View,
+    files: list[dict[str, Any]],
+    timeline: list[dict[str, Any]],
+    locale: Tongue,
+    spares: Spared | None,
 ) -> None:
     job, now = view.job, view.live
     typer.echo(f"job        {job.id}")
@@ -93,6 +105,8 @@ def _tell(
     typer.echo(f"progress   {now.progress:.0%}, {now.stored} of {now.n} stored")
     typer.echo(f"replicate  {now.replicate_status or '-'}{_heard(view)}")
     typer.echo(f"report     {job.report_key or now.report or 'none is made'}")
+    if spares:
+        typer.echo(f"spared     {_told_spared(spares)}")
     if job.external_ref:
         typer.echo(f"reference  {job.external_ref}")
     typer.echo("\nslots")
@@ -146,6 +160,98 @@ def watch(job_id: str, locale: Locale = Tongue.EN, as_json: AsJson = False) -> N
         raise typer.Exit(1)
 
 
+@app.command("cancel")
+def cancel(
+    job_ids: Annotated[list[str], typer.Argument(help="Uuids of jobs.", metavar="ID...")],
+    reason: Annotated[
+        str, typer.Option(help="Why; it is shown with the job.")
+    ] = "asked for by an operator",
+    wait: Annotated[bool, typer.Option(help="Wait until they have ended, and say how.")] = False,
+) -> None:
+    """End jobs now: nothing more is bought, what runs is stopped, and what is stored stays.
+
+    A job that is not known here yet is canceled when its order comes. Exits 1 where one of them had
+    ended before.
+    """
+    wanted = list(dict.fromkeys(_uuid(job_id) for job_id in job_ids))
+    try:
+        adapter(JobCancelRequested).validate_python({"job_id": wanted[0], "reason": reason})
+    except ValueError:
+        raise typer.BadParameter("at most 500 characters", param_hint="--reason") from None
+    chosen = settings(FollowSettings)
+    try:
+        before = run(_ask_to_cancel(chosen, wanted, reason))
+    except (Permanent, Transient) as error:
+        typer.secho(f"not canceled: {error}", err=True, fg="red")
+        raise typer.Exit(1) from None
+    too_late = [job for job in before.values() if not job.is_open]
+    for job_id in wanted:
+        job = before.get(job_id)
+        if job is None:
+            typer.echo(f"{job_id} is not known here yet: it is canceled when its order comes")
+        elif job.is_open:
+            typer.echo(f"{job_id} is told to end")
+        else:
+            typer.secho(f"{job_id} has ended before: it is {job.state}", err=True, fg="red")
+    if wait:
+        open_ = [job.id for job in before.values() if job.is_open]
+        for line in run(_how_they_ended(chosen, open_)):
+            typer.echo(line)
+    if too_late:
+        raise typer.Exit(1)
+
+
+async def _ask_to_cancel(
+    chosen: FollowSettings, job_ids: Sequence[UUID], reason: str
+) -> dict[UUID, Job]:
+    """Publish a wish for each that has not ended; those that are known, as they stood before."""
+    from shared.messaging.publisher import open_publisher
+
+    async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
+        async with database.connection() as tx:
+            before = {job.id: job for job in await jobs.several(tx, job_ids)}
+    async with open_publisher(chosen.amqp_url.get_secret_value(), name="darkroom-cli") as publisher:
+        for job_id in job_ids:
+            if job_id not in before or before[job_id].is_open:
+                wish = JobCancelRequested(job_id=job_id, reason=reason)
+                await publisher.publish(
+                    state(wish, source="cli", now=utc_now(), event_id=str(uuid4()))
+                )
+    return before
+
+
+async def _how_they_ended(chosen: FollowSettings, job_ids: Sequence[UUID]) -> list[str]:
+    """A line for each job, once all of them have ended."""
+    if not job_ids:
+        return []
+    await follow(chosen, job_ids, show=Unseen())
+    lines = []
+    async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
+        async with database.connection() as tx:
+            for job in await jobs.several(tx, job_ids):
+                spares = await _spared(tx, job)
+                told = f": {_told_spared(spares)}" if spares else ""
+                lines.append(
+                    f"{job.id} is {job.state}, {job.stored} of {job.n} stored and kept{told}"
+                )
+    return lines
+
+
+async def _spared(tx: Connection, job: Job) -> Spared | None:
+    """What the job's end spared; None where it left nothing open."""
+    if job.is_open or not job.canceled:
+        return None
+    typical = typical_of(RECIPES_BY_NAME.get(job.recipe))
+    return await spared.by_the_end_of(tx, job.id, typical=typical, now=utc_now())
+
+
+def _told_spared(spares: Spared) -> str:
+    told = f"{spares.not_bought} never bought, {spares.stopped} stopped at Replicate"
+    if spares.dollars is None:
+        return told
+    return f"{told}, about ${spares.dollars:.4f} saved"
+
+
 async def _watched(chosen: FollowSettings, job_id: UUID, show: Any) -> dict[UUID, View]:
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
         await _known(database, job_id)
@@ -172,7 +278,9 @@ async def _known(database: Database, job_id: UUID) -> View:
     return seen(now)
 
 
-async def _story(chosen: DatabaseSettings, job_id: UUID) -> tuple[View, dict[str, Any]]:
+async def _story(
+    chosen: DatabaseSettings, job_id: UUID
+) -> tuple[View, dict[str, Any], Spared | None]:
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
         view = await _known(database, job_id)
         async with database.connection() as tx:
@@ -180,8 +288,10 @@ async def _story(chosen: DatabaseSettings, job_id: UUID) -> tuple[View, dict[str
             bought = await predictions.of_job(tx, job_id)
             planned = await slots.of_job(tx, job_id)
             entries = await journal.of_job(tx, job_id)
+            spares = await _spared(tx, view.job)
     story = {
         "job": asdict(view.job) | live_fields(view.live),
+        "spared": asdict(spares) | {"saved": spares.dollars} if spares else None,
         "slots": [asdict(slot) for slot in planned],
         # The token is the key to a slot's webhook, and no business of whoever looks.
         "predictions": [_without_token(asdict(row)) for row in bought],
@@ -198,7 +308,7 @@ async def _story(chosen: DatabaseSettings, job_id: UUID) -> tuple[View, dict[str
             for entry in entries
         ],
     }
-    return view, story
+    return view, story, spares
 
 
 def _without_token(row: dict[str, Any]) -> dict[str, Any]:

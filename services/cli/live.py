@@ -218,6 +218,16 @@ class Lines:
         )
 
 
+class Unseen:
+    """Shows nothing: for who only waits."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *about: object) -> None: ...
+    def update(self, views: Sequence[View]) -> None: ...
+
+
 class JsonLines:
     """One JSON object per change, for programs."""
 

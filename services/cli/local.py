@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -59,6 +60,17 @@ def status() -> None:
         mark = system.child(name).mark
         where = f"runs (pid {mark.pid}) at {layout.health_url(name)}" if mark else "is stopped"
         typer.echo(f"{name:<11} {where}")
+
+
+def env() -> None:
+    """The variables of the system that runs on this machine: eval "$(darkroom env)"."""
+    from deploy.local.system import running_environment
+
+    running = running_environment(local_root())
+    if running is None:
+        fail("nothing runs here: `darkroom up` starts it")
+    for name, value in sorted(running.items()):
+        typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 def prepare(parts: Mapping[str, str]) -> None:

@@ -4,19 +4,22 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from services.cli.environment import settings
+from services.cli.since import moment
 from shared.clock import utc_now
 from shared.db import parked
 from shared.db.connection import Connection, open_database
 from shared.db.parked import ParkedMessage, Which
 from shared.errors import DatabaseUnavailable
-from shared.observability import redacted
+from shared.observability import redacted, redacted_header
 from shared.settings import DatabaseSettings
 
 app = typer.Typer(
@@ -33,10 +36,17 @@ Ids = Annotated[
 Queue = Annotated[str | None, typer.Option(help="Only of this queue.")]
 Type = Annotated[str | None, typer.Option("--type", help="Only events of this type.")]
 Reason = Annotated[str | None, typer.Option(help="Only where the reason contains this.")]
+Job = Annotated[UUID | None, typer.Option(help="Only what is about this job.")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Only what was parked since: 90s, 30m, 12h, 7d ago, or 2026-11-21T04:00Z."),
+]
 Everything = Annotated[
     bool, typer.Option("--all", help="All that the filters leave; without it, name ids.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say how many it would be, and of what.")
+]
 
 BODY_SHOWN = 4_000
 
@@ -52,11 +62,15 @@ def list_parked(
     queue: Queue = None,
     event_type: Type = None,
     reason: Reason = None,
+    job: Job = None,
+    since: Since = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
     as_json: Json = False,
 ) -> None:
     """What is parked, the latest first."""
-    which = Which(dead=dead, queue=queue, type=event_type, reason=reason)
+    which = Which(
+        dead=dead, queue=queue, type=event_type, reason=reason, job=job, since=_since(since)
+    )
 
     async def look(tx: Connection) -> tuple[list[ParkedMessage], int]:
         return await parked.listing(tx, which, limit=limit), await parked.how_many(tx, which)
@@ -122,7 +136,7 @@ def show(
             typer.echo(f"expires    {message.expires_at:%Y-%m-%d %H:%M:%S}Z")
         typer.echo(f"reason     {redacted(message.reason)}")
         for name, value in message.headers.items():
-            typer.echo(f"header     {name}: {redacted(value)}")
+            typer.echo(f"header     {name}: {redacted_header(name, value)}")
         if message.trace:
             typer.echo(f"\n{redacted(message.trace)}")
         if body:
@@ -139,15 +153,17 @@ def replay(
     queue: Queue = None,
     event_type: Type = None,
     reason: Reason = None,
+    job: Job = None,
+    since: Since = None,
     dry_run: DryRun = False,
 ) -> None:
     """Bring messages back now, with all their tries before them again.
 
     Safe at any time: who handled a message before finds its work done and does nothing.
     """
-    which = _which(ids, everything, dead, queue, event_type, reason)
+    which = _which(ids, everything, dead, queue, event_type, reason, job, since)
     if dry_run:
-        typer.echo(f"{_run(lambda tx: parked.how_many(tx, which))} would be brought back")
+        _would_be(which, "brought back")
         return
     count = _run(lambda tx: parked.bring_back(tx, which))
     if ids and not count:
@@ -165,15 +181,17 @@ def discard(
     queue: Queue = None,
     event_type: Type = None,
     reason: Reason = None,
+    job: Job = None,
+    since: Since = None,
     dry_run: DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Throw messages away for good. Look at them first."""
-    which = _which(ids, everything, dead, queue, event_type, reason)
-    count = _run(lambda tx: parked.how_many(tx, which))
+    which = _which(ids, everything, dead, queue, event_type, reason, job, since)
     if dry_run:
-        typer.echo(f"{count} would be discarded")
+        _would_be(which, "discarded")
         return
+    count = _run(lambda tx: parked.how_many(tx, which))
     if ids and not count:
         _none(", ".join(ids))
     if not yes:
@@ -188,18 +206,40 @@ def _which(
     queue: str | None,
     event_type: str | None,
     reason: str | None,
+    job: UUID | None,
+    since: str | None,
 ) -> Which:
     if bool(ids) == everything:
         raise typer.BadParameter("name ids, or say --all (with filters, if you like)")
     if ids:
         return Which(named=ids)
-    return Which(dead=True if dead else None, queue=queue, type=event_type, reason=reason)
+    return Which(
+        dead=True if dead else None,
+        queue=queue,
+        type=event_type,
+        reason=reason,
+        job=job,
+        since=_since(since),
+    )
+
+
+def _since(since: str | None) -> datetime | None:
+    return None if since is None else moment(since, "--since", now=utc_now())
+
+
+def _would_be(which: Which, done: str) -> None:
+    """How many, and a line for each kind, so that a slip of the filters is seen before it costs."""
+    kinds = _run(lambda tx: parked.kinds(tx, which))
+    typer.echo(f"{sum(kind.count for kind in kinds)} would be {done}")
+    for kind in kinds:
+        latest = _line(kind.reason)[:120]
+        typer.echo(f"{kind.count:>7}  {kind.queue}  {kind.type}  the latest: {latest}")
 
 
 def _facts(message: ParkedMessage, *, body: bool = False) -> dict[str, Any]:
     told = asdict(message)
     told["reason"], told["trace"] = redacted(message.reason), redacted(message.trace or "") or None
-    told["headers"] = {name: redacted(value) for name, value in message.headers.items()}
+    told["headers"] = {n: redacted_header(n, value) for n, value in message.headers.items()}
     told["state"] = "dead" if message.is_dead else "waiting"
     told["body"] = _text(message.body) if body else None
     return told
@@ -222,7 +262,11 @@ def _when(message: ParkedMessage) -> str:
 
 def _cell(text: str) -> str:
     # Square brackets would be read as markup; a row of a table is one line.
-    return redacted(text).replace("[", r"\[").replace("\n", " ")[:300]
+    return _line(text).replace("[", r"\[")[:300]
+
+
+def _line(text: str) -> str:
+    return redacted(text).replace("\n", " ")
 
 
 def _none(named: str) -> None:

@@ -1,5 +1,6 @@
 """An order as somebody typed it, checked by the rules that the generator will check it by."""
 
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import Permanent
 from shared.events import UploadReceived, UrlSource, adapter
+from shared.media.images import measure
 from shared.media.sniff import sniff
 from shared.orders import LARGEST_ORDER, check_words, why_not_kept
 from shared.recipes import RECIPES, validated
@@ -92,6 +94,7 @@ def _check_photo(recipe: Recipe, photo: bytes) -> None:
             f"{recipe.name} takes {', '.join(sorted(recipe.source_types))}; "
             f"this file is {kind or 'none that we know'}"
         )
+    measure(io.BytesIO(photo))
 
 
 def check_order(fact: UploadReceived) -> None:

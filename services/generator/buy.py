@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from prometheus_client import Counter, Gauge
 from shared.clock import Clock
 from shared.db import jobs, journal, predictions, rate_limit, slots
 from shared.db.connection import Connection, Database
+from shared.db.jobs import Job
 from shared.db.predictions import PredictionRow, Purchase
 from shared.db.record import fail
 from shared.db.slots import Slot
@@ -52,6 +53,9 @@ THROTTLED_FOR = timedelta(seconds=5)
 FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_MISS = timedelta(seconds=60)
+# The provider ends a run so long after its job's deadline: late enough that the job has ended by
+# its own rule first and says why, soon enough that nobody pays for what nobody waits for.
+AFTER_THE_DEADLINE = timedelta(seconds=10)
 
 SILENCE = timedelta(seconds=30)
 SILENCE_WITHOUT_WEBHOOKS = timedelta(seconds=2)
@@ -84,12 +88,14 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A slot that is ours to buy until ``until`` (monotonic seconds), its intent written."""
+    """A slot that is ours to buy until ``until`` (monotonic seconds), its intent written.
+    ``deadline`` is its job's, if it has one."""
 
     slot: Slot
     intent: PredictionRow
     recipe: Configured | None
     until: float
+    deadline: datetime | None = None
 
 
 class Buyer:
@@ -166,14 +172,14 @@ class Buyer:
     async def _claim(self, most: int) -> list[Claim]:
         # Measured from before the claim, so that it ends before the lease does.
         until = time.monotonic() + self._terms.intent_within.total_seconds()
-        recipes: dict[UUID, Configured | None] = {}
+        ordered: dict[UUID, Job | None] = {}
         claims: list[Claim] = []
         async with self._database.transaction() as tx:
             for slot in await slots.claim_due(tx, limit=most, lease=self._terms.lease):
-                if slot.job_id not in recipes:
-                    job = await jobs.get(tx, slot.job_id)
-                    recipes[slot.job_id] = self._recipes.get(job.recipe) if job else None
-                recipe = recipes[slot.job_id]
+                if slot.job_id not in ordered:
+                    ordered[slot.job_id] = await jobs.get(tx, slot.job_id)
+                job = ordered[slot.job_id]
+                recipe = self._recipes.get(job.recipe) if job else None
                 price = recipe.recipe.price if recipe else None
                 intent = await predictions.intend(
                     tx,
@@ -184,7 +190,15 @@ class Buyer:
                     micros_per_second=price.micro_dollars_per_second if price else None,
                     micros_per_output=price.micro_dollars_per_output if price else None,
                 )
-                claims.append(Claim(slot=slot, intent=intent, recipe=recipe, until=until))
+                claims.append(
+                    Claim(
+                        slot=slot,
+                        intent=intent,
+                        recipe=recipe,
+                        until=until,
+                        deadline=job.deadline if job else None,
+                    )
+                )
         return claims
 
     def _silence(self, recipe: Configured | None) -> timedelta:
@@ -237,6 +251,11 @@ class Buyer:
                 webhook=None if url is None else f"{url}?slot={claim.intent.ref}",
                 events=recipe.recipe.webhook_events if recipe else ("start", "completed"),
                 deadline=min(self._terms.create_within, left),
+                cancel_after=(
+                    None
+                    if claim.deadline is None
+                    else claim.deadline - self._now() + AFTER_THE_DEADLINE
+                ),
             )
         except (Refused, AccountPaused, Throttled, NeverSent, InDoubt) as answer:
             return answer

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
@@ -15,11 +16,20 @@ from shared.clock import Clock
 from shared.db import artifacts, jobs, journal, slots
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Job, NewJob
+from shared.db.journal import Entry
 from shared.db.slots import NewSlot
 from shared.domain.job import JobState
 from shared.envelope import Envelope
 from shared.errors import Permanent
-from shared.events import Artifact, JobAccepted, JobFailed, state
+from shared.events import (
+    Artifact,
+    JobAccepted,
+    JobCanceled,
+    JobCancelRequested,
+    JobFailed,
+    read,
+    state,
+)
 from shared.recipes.recipe import Configured, SlotInput
 
 log = structlog.get_logger()
@@ -44,8 +54,13 @@ class PlanJobs:
         ordered = identify(envelope)
         async with self.database.connection() as db:
             before = await jobs.get(db, ordered.job_id)
+            unwanted = before is None and await _wish(db, ordered.job_id) is not None
         if before is not None:
             await self._note_duplicate(envelope, ordered, before)
+            return
+        if unwanted:
+            # Its wish to be canceled came first: nothing is fetched, made or bought.
+            await self._enter(envelope, ordered)
             return
 
         # Slow and repeatable, with no transaction open: the same order gives the same files.
@@ -60,7 +75,7 @@ class PlanJobs:
             inputs = _inputs(request)
             prepared = await self.preparations.make(inputs)
         except Permanent as refusal:
-            await self._refuse(envelope, ordered, reason=str(refusal))
+            await self._enter(envelope, ordered, refusal=str(refusal))
             return
 
         # Fast and atomic: job, slots and files commit as one. Nothing can be bought before.
@@ -74,14 +89,20 @@ class PlanJobs:
             notes=tuple(note["en"] for note in request.recipe.recipe.notes(job.params)),
         )
         async with self.database.transaction() as tx:
-            if not await jobs.insert(tx, job):
-                await journal.hear(tx, envelope, outcome="duplicate", job_id=job.id)
-                return
-            await slots.insert_all(tx, job.id, _purchases(request.recipe, inputs))
-            for file in files:
-                await artifacts.insert(tx, job.id, file)
-            await journal.hear(tx, envelope, outcome="planned", job_id=job.id)
-            await self._say(tx, accepted, envelope)
+            await jobs.hold_order(tx, job.id)
+            unwanted = await _wish(tx, job.id) is not None
+            if not unwanted:
+                if not await jobs.insert(tx, job):
+                    await journal.hear(tx, envelope, outcome="duplicate", job_id=job.id)
+                    return
+                await slots.insert_all(tx, job.id, _purchases(request.recipe, inputs))
+                for file in files:
+                    await artifacts.insert(tx, job.id, file)
+                await journal.hear(tx, envelope, outcome="planned", job_id=job.id)
+                await self._say(tx, accepted, envelope)
+        if unwanted:
+            await self._enter(envelope, ordered, files=files)
+            return
         ORDERS.labels(job.recipe, "planned").inc()
         log.info(
             "job.accepted",
@@ -105,9 +126,21 @@ class PlanJobs:
             return await self.originals.inspect(order.job_id, order.source_key, accepted)
         return None
 
-    async def _refuse(self, envelope: Envelope, ordered: Ordered, *, reason: str) -> None:
-        """Enter the order as a job that failed, so that whoever ordered it can see why."""
+    async def _enter(
+        self,
+        envelope: Envelope,
+        ordered: Ordered,
+        *,
+        refusal: str | None = None,
+        files: Sequence[Artifact] = (),
+    ) -> None:
+        """Enter an order as a job that has ended: canceled by the wish that came before it, or
+        failed for ``refusal``, so that whoever ordered it can see why."""
         async with self.database.transaction() as tx:
+            await jobs.hold_order(tx, ordered.job_id)
+            wish = await _wish(tx, ordered.job_id)
+            end = JobState.CANCELED if refusal is None else JobState.FAILED
+            reason = _reason_of(wish) if refusal is None else refusal
             entered = await jobs.insert(
                 tx,
                 NewJob(
@@ -120,16 +153,23 @@ class PlanJobs:
                 ),
             )
             ended = entered and await jobs.end(
-                tx, ordered.job_id, state=JobState.FAILED, canceled=0, reason=reason
+                tx, ordered.job_id, state=end, canceled=0, reason=reason
             )
             if not ended:
                 await journal.hear(tx, envelope, outcome="duplicate", job_id=ordered.job_id)
                 return
-            await journal.hear(tx, envelope, outcome="refused", job_id=ordered.job_id)
-            await self._say(tx, _failed(ended), envelope)
+            for file in files:
+                await artifacts.insert(tx, ended.id, file)
+            what = "canceled" if end is JobState.CANCELED else "refused"
+            await journal.hear(tx, envelope, outcome=what, job_id=ended.id)
+            if wish is not None:
+                became = "cancels" if end is JobState.CANCELED else "too_late"
+                await journal.no_longer_wait(tx, ended.id, wish.type, outcome=became)
+            fact = _end_of(ended)
+            await self._say(tx, fact, envelope)
         known = ordered.recipe if ordered.recipe in self.recipes else "unknown"
-        ORDERS.labels(known, "refused").inc()
-        log.warning("job.failed", job_id=str(ordered.job_id), recipe=ordered.recipe, reason=reason)
+        ORDERS.labels(known, what).inc()
+        log.warning(fact.type, job_id=str(ended.id), recipe=ended.recipe, reason=ended.reason)
 
     async def _note_duplicate(self, envelope: Envelope, ordered: Ordered, job: Job) -> None:
         """The first order of a job stands; another one changes nothing, and is seen."""
@@ -174,7 +214,9 @@ class PlanJobs:
             deadline=None if limit is None else self.now() + timedelta(seconds=limit),
         )
 
-    async def _say(self, tx: Connection, fact: JobAccepted | JobFailed, cause: Envelope) -> None:
+    async def _say(
+        self, tx: Connection, fact: JobAccepted | JobFailed | JobCanceled, cause: Envelope
+    ) -> None:
         await journal.say(tx, state(fact, source="generator", now=self.now(), causation=cause))
 
 
@@ -203,8 +245,20 @@ def _without_query(url: str | None) -> str | None:
     return None if url is None else urlsplit(url)._replace(query="", fragment="").geturl()
 
 
-def _failed(job: Job) -> JobFailed:
-    return JobFailed(
+async def _wish(tx: Connection, job_id: UUID) -> Entry | None:
+    """The wish to cancel a job that came before its order."""
+    return await journal.waiting(tx, job_id, JobCancelRequested.type)
+
+
+def _reason_of(wish: Entry | None) -> str:
+    if wish is None or wish.body is None:
+        return "asked for"
+    return read(JobCancelRequested, wish.envelope).reason
+
+
+def _end_of(job: Job) -> JobFailed | JobCanceled:
+    kind = JobCanceled if job.state is JobState.CANCELED else JobFailed
+    return kind(
         job_id=job.id,
         recipe=job.recipe,
         n=job.n,

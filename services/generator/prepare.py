@@ -21,6 +21,7 @@ from shared.media.images import measure
 from shared.media.made import Made
 from shared.objects import Bucket, ObjectDiffers
 from shared.recipes.recipe import Preparation, SlotInput
+from shared.threads import in_thread
 
 log = structlog.get_logger()
 
@@ -50,7 +51,7 @@ class Preparations:
     async def _stored(self, ordinal: int, wanted: Preparation) -> Artifact:
         async with self._making:
             with SECONDS.labels(wanted.step).time():
-                made = await asyncio.to_thread(self._steps[wanted.step], wanted.options)
+                made = await in_thread(self._steps[wanted.step], wanted.options)
         sha256 = hashlib.sha256(made.data).hexdigest()
         try:
             await self._bucket.put(
@@ -85,7 +86,7 @@ class Preparations:
         if not made.content_type.startswith("image/"):
             return replace(made, data=data)
         async with self._making:
-            picture = await asyncio.to_thread(measure, io.BytesIO(data))
+            picture = await in_thread(measure, io.BytesIO(data))
         return replace(
             made,
             data=data,

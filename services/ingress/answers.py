@@ -45,12 +45,14 @@ FAULTS = (
 
 
 class Refused(Exception):
-    """This webhook is not taken. ``detail`` is shown to the sender: no value of ours in it."""
+    """This webhook is not taken. ``detail`` is shown to the sender: no value of ours in it.
+    ``body`` is what was read of it by then."""
 
-    def __init__(self, fault: Fault, detail: str) -> None:
+    def __init__(self, fault: Fault, detail: str, *, body: bytes | None = None) -> None:
         super().__init__(detail)
         self.fault = fault
         self.detail = detail
+        self.body = body
 
 
 def problem(fault: Fault, detail: str) -> web.Response:

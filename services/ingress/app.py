@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,6 +23,8 @@ from services.ingress.answers import (
     problem,
 )
 from services.ingress.body import check_size_and_kind, read_body
+from services.ingress.publish import Publish
+from services.ingress.refusals import Refusals
 from services.ingress.throttle import Throttle
 from shared.clock import Clock
 from shared.domain import identity
@@ -36,7 +37,16 @@ from shared.domain.prediction import (
     read_prediction,
 )
 from shared.domain.slot_ref import read_slot_ref, slot_ref_of_url
-from shared.envelope import FROM_WEBHOOK, ORIGIN, RECEIVED_AT, SLOT, WEBHOOK_ID, Envelope
+from shared.envelope import (
+    FROM_WEBHOOK,
+    ORIGIN,
+    RECEIVED_AT,
+    SLOT,
+    WEBHOOK_ID,
+    WEBHOOK_SIGNATURE,
+    WEBHOOK_TIMESTAMP,
+    Envelope,
+)
 from shared.errors import BrokerUnavailable, Unroutable
 from shared.signatures import (
     BadSignature,
@@ -48,9 +58,6 @@ from shared.signatures import (
 )
 
 log = structlog.get_logger()
-
-# Returns when the broker has the event for good; raises BrokerUnavailable or Unroutable in time.
-Publish = Callable[[Envelope], Awaitable[None]]
 
 PATH = "/webhooks/replicate"
 ACCEPTED = "accepted"
@@ -82,12 +89,14 @@ class WebhookApp:
         publish: Publish,
         limits: Limits,
         throttle: Throttle,
+        refusals: Refusals,
         now: Clock,
     ) -> None:
         self._secrets = secrets
         self._publish = publish
         self._limits = limits
         self._throttle = throttle
+        self._refusals = refusals
         self._now = now
         self._in_flight = 0
         self._idle: asyncio.Event | None = None  # there from the moment that we drain
@@ -117,6 +126,7 @@ class WebhookApp:
         try:
             told = await self._take(request)
         except Refused as refusal:
+            self._refusals.keep(request, refusal)
             return _refuse(request, refusal.fault, refusal.detail, started)
         except (BrokerUnavailable, Unroutable) as error:
             return _refuse(
@@ -144,6 +154,7 @@ class WebhookApp:
             raise Refused(TOO_MANY, "come again in a second")
         check_size_and_kind(request, max_bytes=self._limits.body_bytes)
         received_at = self._now()
+        body: bytes | None = None
         try:
             claim = read_claim(request.headers.items(), now=received_at)
             body = await read_body(
@@ -152,13 +163,13 @@ class WebhookApp:
             webhook = self._secrets.believe(claim, body)
             prediction = read_prediction(body)
         except Malformed as error:
-            raise Refused(MALFORMED, str(error)) from None
+            raise Refused(MALFORMED, str(error), body=body) from None
         except Stale as error:
             raise Refused(STALE, str(error)) from None
         except BadSignature as error:
-            raise Refused(BAD_SIGNATURE, str(error)) from None
+            raise Refused(BAD_SIGNATURE, str(error), body=body) from None
         except Unreadable as error:
-            raise Refused(MALFORMED, str(error)) from None
+            raise Refused(MALFORMED, str(error), body=body) from None
 
         event = event_of(
             webhook,
@@ -195,6 +206,9 @@ def event_of(
     named = slot_ref_of_url(prediction.webhook) or hint
     extensions = {
         WEBHOOK_ID: webhook.id,
+        # Kept with the body, so that what is archived can be verified again.
+        WEBHOOK_TIMESTAMP: str(webhook.timestamp),
+        WEBHOOK_SIGNATURE: " ".join(webhook.signatures),
         ORIGIN: FROM_WEBHOOK,
         RECEIVED_AT: received_at.isoformat(),
     }

@@ -1,6 +1,7 @@
 """The ingress, put together: one publishing connection, one port, nothing else."""
 
 from services.ingress.app import Limits, WebhookApp, web_app
+from services.ingress.refusals import Refusals
 from services.ingress.server import serve_webhooks
 from services.ingress.settings import Settings
 from services.ingress.throttle import Throttle
@@ -26,6 +27,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             raise Misconfigured(f"REPLICATE_WEBHOOK_SECRET {WHERE_SECRETS_COME_FROM}")
 
     connections.health.add("webhook_secret", has_a_secret)
+    refusals = Refusals(publish, now=utc_now)
     webhooks = WebhookApp(
         secrets=secrets,
         publish=publish,
@@ -35,6 +37,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             in_flight=settings.webhooks_in_flight,
         ),
         throttle=Throttle(settings.webhooks_per_second_per_address),
+        refusals=refusals,
         now=utc_now,
     )
     health = health_routes(connections.health) if settings.ingress_tells_health else []
@@ -48,4 +51,5 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             drain=webhooks.drain,
             drain_s=settings.drain_seconds,
         ),
+        refusals.worker,
     )

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 import structlog
+from prometheus_client import Counter as Counts
 
 from services.reconciler.news import fact_of, tell
 from services.reconciler.reads import Reads
@@ -19,6 +20,12 @@ from shared.errors import Transient
 from shared.replicate_api import Answer, InDoubt, Refused, Replicate
 
 log = structlog.get_logger()
+
+UNWANTED = Counts(
+    "darkroom_unwanted_predictions_total",
+    "Predictions that nobody needed any more, by how they ended after all.",
+    ["came_to"],
+)
 
 BATCH = 50
 AT_ONCE = 8
@@ -50,6 +57,9 @@ class CancelUnwanted:
             log.warning("prediction.not_canceled", **about, reason=str(error))
             return "cancel_failed"
         log.info("prediction.cancel_sent", **about, status=answer.prediction.raw_status)
+        if answer.prediction.status in TERMINAL:
+            # Too late is told from in time: what succeeded all the same was paid in full.
+            UNWANTED.labels(answer.prediction.raw_status).inc()
         async with self.database.transaction() as tx:
             if answer.prediction.status in TERMINAL:
                 await tell(tx, fact_of(answer.prediction, answer.body, row, now=self.now()), row)

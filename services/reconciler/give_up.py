@@ -27,13 +27,17 @@ class GiveUp:
     now: Clock
 
     async def consider(self, row: PredictionRow) -> bool:
-        """Fail the slot of a prediction that Replicate has just said still runs, if it had its
-        time; what runs is canceled. False: it has time left, or its slot waits for another."""
+        """Fail the slot of a prediction that Replicate has just said still runs (or that it does
+        not know), if it had its time; what runs is canceled. False: it has time left, or its slot
+        waits for another."""
+        age = self.now() - (row.answered_at or row.intended_at)
+        if age < min((recipe.timeout for recipe in self.recipes.values()), default=TIMEOUT):
+            return False  # whatever its recipe
         async with self.database.transaction() as tx:
             job = await jobs.get(tx, row.job_id)
             recipe = self.recipes.get(job.recipe) if job else None
             timeout = recipe.timeout if recipe else TIMEOUT
-            if self.now() - (row.answered_at or row.intended_at) < timeout:
+            if age < timeout:
                 return False
             slot = await slots.lock(tx, row.job_id, row.ordinal)
             if slot is None or slot.attempt != row.attempt:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from shared.db.predictions import PredictionRow
 from shared.db.slots import Slot
 from shared.domain.prediction import Prediction
+from shared.domain.slot import SlotState
 from shared.domain.slot_ref import slot_ref_of_url
 
 # Two clocks that each keep time may still differ by so much.
@@ -17,10 +18,15 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Doubted:
-    """A slot in doubt, and the purchase that the doubt is about."""
+    """A purchase that may have been made, and its slot."""
 
     slot: Slot
     row: PredictionRow
+
+    @property
+    def waits(self) -> bool:
+        """Whether the slot waits for this purchase to be told; else it has ended or gone on."""
+        return self.slot.state is SlotState.IN_DOUBT and self.slot.attempt == self.row.attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +52,18 @@ Evidence = Found | NotListed | Unclear
 
 
 def weigh(
-    doubted: Sequence[Doubted], unexplained: Sequence[Prediction]
+    doubted: Sequence[Doubted],
+    unexplained: Sequence[Prediction],
+    *,
+    rivals: Sequence[Doubted] = (),
 ) -> list[tuple[Doubted, Evidence]]:
     """What the list says of each purchase in doubt.
 
-    ``unexplained`` are the listed predictions that no purchase has yet. A slot in the webhook's URL
-    decides. Where the list does not tell it, the input does, if one prediction fits one purchase
-    and no other, in both directions.
+    ``unexplained`` are the listed predictions that no purchase has yet; ``rivals`` further purchases
+    that one of them could be. A slot in the webhook's URL decides. Where the list does not tell it,
+    the input does, if one prediction fits one purchase and no other, in both directions.
     """
+    every = {(o.row.job_id, o.row.ordinal, o.row.attempt): o for o in (*rivals, *doubted)}
     by_ref: dict[str, list[Prediction]] = {}
     nameless: list[Prediction] = []
     for prediction in unexplained:
@@ -62,7 +72,8 @@ def weigh(
             by_ref.setdefault(str(ref), []).append(prediction)
         elif prediction.webhook is None:
             nameless.append(prediction)
-    return [(one, _evidence(one, doubted, by_ref, nameless)) for one in doubted]
+    possible = list(every.values())
+    return [(one, _evidence(one, possible, by_ref, nameless)) for one in doubted]
 
 
 def _evidence(

@@ -34,7 +34,14 @@ class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
     report_patience_seconds: Seconds = 300.0
 
     # Of the account's reads; the rest is for everybody else who uses the account.
-    reads_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    reads_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     # After the last moment at which a create can have been under way: how long the provider may
     # take to list it.
     doubt_grace_seconds: Seconds = 15.0
+    # And how long more, where its list shows nothing that waits for its model to boot. Unset: as
+    # long as the recipe's model may boot.
+    doubt_cold_start_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
+    # Doubts that the first looks left open, and purchases that no slot waits for any more.
+    strays_every_seconds: Seconds = 60.0
+    # How near the next loss is, as a metric.
+    losses_every_seconds: Seconds = 5.0

@@ -11,8 +11,11 @@ from services.reconciler.cancel import CancelUnwanted
 from services.reconciler.dead_letters import DrainDeadLetters
 from services.reconciler.deadlines import WatchDeadlines
 from services.reconciler.doubt import SettleDoubt
+from services.reconciler.forget import Forget
 from services.reconciler.give_up import GiveUp
+from services.reconciler.losses import WatchLosses
 from services.reconciler.reads import Reads
+from services.reconciler.refused import KeepRefused
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
 from services.reconciler.unreported import RescueReports
@@ -25,6 +28,8 @@ from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.recipes.again import again_rule
 from shared.runtime import Worker
+
+FORGET_EVERY_S = 600.0
 
 
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
@@ -63,9 +68,16 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         database=database,
         replicate=replicate,
         reads=reads,
+        recipes={recipe.name: recipe for recipe in recipes.RECIPES},
         grace=timedelta(seconds=settings.doubt_grace_seconds),
+        cold_start=(
+            None
+            if settings.doubt_cold_start_seconds is None
+            else timedelta(seconds=settings.doubt_cold_start_seconds)
+        ),
         now=utc_now,
     )
+    losses = WatchLosses(database=database, now=utc_now)
     deadlines = WatchDeadlines(database=database, now=utc_now)
 
     patience = timedelta(seconds=settings.report_patience_seconds)
@@ -77,6 +89,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         patience=timedelta(seconds=settings.storage_patience_seconds),
         now=utc_now,
     )
+
+    forget = Forget(database=database)
 
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
         return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
@@ -98,6 +112,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             else ()
         ),
         rounds("doubt", doubt.run_once, settings.doubt_every_seconds),
+        rounds("strays", doubt.look_for_strays, settings.strays_every_seconds),
+        rounds("losses", losses.run_once, settings.losses_every_seconds),
         rounds("deadlines", deadlines.run_once, settings.deadlines_every_seconds),
         subscriptions.worker(
             topology.DEAD_LETTERS,
@@ -105,6 +121,13 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             parking=Parked(database),
             concurrency=1,
         ),
+        subscriptions.worker(
+            topology.RECONCILER_REFUSED,
+            KeepRefused(database=database).hear,
+            parking=Parked(database),
+            concurrency=1,
+        ),
+        rounds("forget", forget.run_once, FORGET_EVERY_S),
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),

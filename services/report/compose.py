@@ -9,16 +9,16 @@ from typing import Any, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.report.view import Brief, Failure, Original, Picture, ReportView, Result, Sound
-from shared import recipes
 from shared.db.jobs import Job
 from shared.db.predictions import PredictionRow
 from shared.db.slots import Slot
+from shared.domain.display import place
 from shared.domain.failure import failure_code
 from shared.domain.prediction import Status
 from shared.domain.slot import FailureCode, SlotState
-from shared.errors import Permanent
 from shared.events import Artifact
 from shared.recipes.recipe import Recipe
+from shared.recipes.standing import notes_of
 from shared.settings import Locale
 
 # A page is for eyes: it lists so many, and says how many more there are.
@@ -83,19 +83,10 @@ def results_of(material: Material) -> list[Artifact]:
     skipped = {(slot.ordinal, skip["index"]) for slot in material.slots for skip in slot.skipped}
     made = [file for file in _made(material) if (file.ordinal, file.index) not in skipped]
     derived = {(file.ordinal, file.index) for file in made if file.kind == "derived"}
-    return sorted(
-        (
-            file
-            for file in made
-            if file.kind == "derived" or (file.ordinal, file.index) not in derived
-        ),
-        key=lambda file: (
-            file.ordinal or 0,
-            1.0 if file.score is None else -file.score,
-            file.index,
-            file.variant or "",
-        ),
+    shown = (
+        file for file in made if file.kind == "derived" or (file.ordinal, file.index) not in derived
     )
+    return sorted(shown, key=place)
 
 
 def sources_of(material: Material) -> dict[tuple[int | None, int], Artifact]:
@@ -154,7 +145,7 @@ def compose(
         sections=sections_of(recipe),
         original=_original(material, copies),
         brief=_brief(material, copies),
-        notes=_notes(recipe, job.params, locale),
+        notes=_notes(recipe, job, locale),
         entries=tuple(entries[:ENTRIES_SHOWN]),
         left_out=max(0, len(entries) - ENTRIES_SHOWN),
         files=len(results),
@@ -284,13 +275,8 @@ def _surface(told: Any) -> tuple[float, float] | None:
     return None
 
 
-def _notes(recipe: Recipe | None, params: Mapping[str, Any], locale: Locale) -> tuple[str, ...]:
-    if recipe is None:
-        return ()
-    try:
-        said = recipe.notes(recipes.validated(recipe, params))
-    except Permanent:
-        return ()  # ordered under a version of the recipe that took other parameters
+def _notes(recipe: Recipe | None, job: Job, locale: Locale) -> tuple[str, ...]:
+    said = notes_of(recipe, job) if recipe else ()
     return tuple(words.get(locale) or words["en"] for words in said)
 
 

@@ -6,13 +6,13 @@ from typing import BinaryIO, Protocol
 
 from services.storage.finish import Finishing
 from services.storage.outputs import Output
-from services.storage.threads import in_thread
 from shared.domain import identity, keys
 from shared.downloads import Downloaded, Downloads
 from shared.errors import Permanent
 from shared.events import Artifact
 from shared.media.images import measure
 from shared.objects import Bucket
+from shared.threads import in_thread
 
 KINDS = {"image": "a picture", "audio": "a sound", "video": "a film"}
 
@@ -63,6 +63,8 @@ class Files:
         async with self._under_way, self._downloads.fetch(output.url) as fetched:
             content_type = _kind_checked(fetched, output.makes)
             width, height, seconds = await self._look_at(content_type, fetched.file)
+            # Before anything is put: of what cannot be finished nothing lies in the bucket.
+            derived = await self._finishing.derive(output, fetched.file)
             key = keys.generated(
                 output.job_id, output.ordinal, output.attempt, output.index, content_type
             )
@@ -90,7 +92,7 @@ class Files:
                 seed=output.seed,
                 prediction_id=output.prediction_id,
             )
-            return await self._finishing.finish(output, generated, fetched.file)
+            return await self._finishing.keep(output, generated, derived)
 
     async def _look_at(
         self, content_type: str, file: BinaryIO

@@ -1,20 +1,20 @@
 """What is derived from an output, as it was planned with its slot: quantised, trimmed."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import structlog
 from prometheus_client import Histogram
 
 from services.storage.outputs import Output, Wanted
-from services.storage.threads import in_thread
 from shared.domain import identity, keys
 from shared.errors import Permanent, Transient
 from shared.events import Artifact
 from shared.media.made import Made
 from shared.objects import Bucket
+from shared.threads import in_thread
 
 log = structlog.get_logger()
 
@@ -29,6 +29,13 @@ SECONDS = Histogram(
 Step = Callable[[bytes, Mapping[str, Any]], Made]
 
 
+class Derived(NamedTuple):
+    """What a step made of an output, under the name of its variant."""
+
+    variant: str
+    made: Made
+
+
 class Finishing:
     """Derives files, ``at_once`` at a time and no more: that many outputs lie in memory whole."""
 
@@ -37,19 +44,22 @@ class Finishing:
         self._steps = steps
         self._under_way = asyncio.Semaphore(at_once)
 
-    async def finish(
-        self, output: Output, generated: Artifact, file: BinaryIO
-    ) -> tuple[Artifact, ...]:
-        """``generated``, whose bytes are in ``file``, and what was derived from it, stored.
+    async def derive(self, output: Output, file: BinaryIO) -> tuple[Derived, ...]:
+        """What the slot's steps make of the output whose bytes are in ``file``; not stored yet.
 
-        Where a step judges the output, all of them carry its score. Raises Permanent: the output
-        cannot be used; Transient: it did not work out this time.
+        Raises Permanent: the output cannot be used; Transient: it did not work out this time.
         """
-        derived = [await self._derive(output, wanted, file) for wanted in output.finish]
-        score = next((one.score for one in derived if one.score is not None), None)
-        return tuple(replace(artifact, score=score) for artifact in (generated, *derived))
+        return tuple([await self._derive(wanted, file) for wanted in output.finish])
 
-    async def _derive(self, output: Output, wanted: Wanted, file: BinaryIO) -> Artifact:
+    async def keep(
+        self, output: Output, generated: Artifact, derived: Sequence[Derived]
+    ) -> tuple[Artifact, ...]:
+        """Store what was derived. Where a step judged the output, all its files carry the score."""
+        stored = [await self._put(output, one) for one in derived]
+        score = next((one.score for one in stored if one.score is not None), None)
+        return tuple(replace(artifact, score=score) for artifact in (generated, *stored))
+
+    async def _derive(self, wanted: Wanted, file: BinaryIO) -> Derived:
         step = self._steps.get(wanted.step)
         if step is None:
             # A newer version planned it, and a process of that one may hear of it next.
@@ -57,18 +67,22 @@ class Finishing:
         async with self._under_way:
             with SECONDS.labels(wanted.step).time():
                 made = await in_thread(_carry_out, step, wanted, file)
-            key = keys.derived(
-                output.job_id,
-                output.ordinal,
-                output.attempt,
-                output.index,
-                variant=wanted.variant,
-                content_type=made.content_type,
-            )
-            # Over what an earlier try made: a newer version of the step may see it otherwise.
-            stored = await self._bucket.put(
-                key, made.data, content_type=made.content_type, disposition="attachment"
-            )
+        return Derived(wanted.variant, made)
+
+    async def _put(self, output: Output, derived: Derived) -> Artifact:
+        made = derived.made
+        key = keys.derived(
+            output.job_id,
+            output.ordinal,
+            output.attempt,
+            output.index,
+            variant=derived.variant,
+            content_type=made.content_type,
+        )
+        # Over what an earlier try made: a newer version of the step may see it otherwise.
+        stored = await self._bucket.put(
+            key, made.data, content_type=made.content_type, disposition="attachment"
+        )
         return Artifact(
             id=identity.artifact_id(key),
             kind="derived",
@@ -79,7 +93,7 @@ class Finishing:
             ordinal=output.ordinal,
             attempt=output.attempt,
             index=output.index,
-            variant=wanted.variant,
+            variant=derived.variant,
             width=made.width,
             height=made.height,
             seconds=made.seconds,

@@ -5,7 +5,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -24,6 +25,7 @@ from services.storage.verdict import (
     Verdict,
     verdict,
 )
+from services.storage.wanted import while_wanted
 from shared.clock import Clock
 from shared.db import artifacts, jobs, journal, slots
 from shared.db.connection import Connection, Database
@@ -50,6 +52,8 @@ SECONDS_LEFT = Histogram(
     "Time that a slot's files still had at the provider when they were ours.",
     buckets=(0, 60, 300, 600, 1200, 1800, 2400, 3000, 3300, 3500, 3600),
 )
+
+LOOK_EVERY = timedelta(seconds=1)
 
 # Nothing moved, and only somebody who looks can say why.
 TO_LOOK_AT = {
@@ -79,7 +83,8 @@ class StoreOutputs:
     """Hears ``prediction.succeeded``.
 
     ``attempts`` is how often the consumer tries one message: with the last one the slot's fate is
-    decided. ``most_files`` bounds what one prediction may bring.
+    decided. ``most_files`` bounds what one prediction may bring. ``look_every`` is how soon a slow
+    download is stopped whose job has ended.
     """
 
     database: Database
@@ -89,6 +94,7 @@ class StoreOutputs:
     now: Clock
     attempts: int
     most_files: int
+    look_every: timedelta = LOOK_EVERY
     _under_way: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def hear(self, envelope: Envelope) -> None:
@@ -106,11 +112,18 @@ class StoreOutputs:
         if recorded.outcome in TO_LOOK_AT:
             raise Permanent(f"{envelope.type}: {TO_LOOK_AT[recorded.outcome]}")
         if won is None:
-            return  # stored already, or its slot closed or was won without it
+            return  # stored already, or its job ended, or its slot closed or was won without it
 
         # Slow and repeatable, with no transaction open: fetched, checked, uploaded, finished. The
         # same event gives the same keys.
-        judged = await self._copy(won, last_try=envelope.attempts + 1 >= self.attempts)
+        judged = await while_wanted(
+            self._copy(won, last_try=envelope.attempts + 1 >= self.attempts),
+            partial(self._wanted, won),
+            look_every=self.look_every,
+        )
+        if judged is None:
+            self._tell_unwanted(won)
+            return
 
         # Fast and atomic: state, artifacts and the fact commit as one, or not at all.
         match judged:
@@ -167,6 +180,7 @@ class StoreOutputs:
         async with self.database.transaction() as tx:
             slot = await _still_waits(tx, won)
             if slot is None:
+                self._tell_unwanted(won)
                 return  # its job ended, or another delivery was faster
             kept = [asdict(skip) for skip in skipped]
             if await slots.move(tx, slot, _move(slot, News.SAVED), skipped=kept) is None:
@@ -192,8 +206,8 @@ class StoreOutputs:
 
     async def _lose(self, won: Won, lost: Lost, envelope: Envelope) -> None:
         async with self.database.transaction() as tx:
-            job = await jobs.get(tx, won.job_id)
             slot = await _still_waits(tx, won)
+            job = await jobs.get(tx, won.job_id)
             if job is None or slot is None:
                 return
             moved = await fail(
@@ -225,6 +239,20 @@ class StoreOutputs:
         if lost.look:
             raise Permanent(f"{lost.code}: {lost.detail}")
 
+    async def _wanted(self, won: Won) -> bool:
+        async with self.database.connection() as db:
+            return await slots.waits_for_files(db, won.job_id, won.ordinal, attempt=won.attempt)
+
+    def _tell_unwanted(self, won: Won) -> None:
+        SLOTS.labels("unwanted").inc()
+        log.info(
+            "outputs.unwanted",
+            job_id=str(won.job_id),
+            ordinal=won.ordinal,
+            attempt=won.attempt,
+            prediction_id=won.prediction_id,
+        )
+
     @asynccontextmanager
     async def _one_at_a_time(self, event_id: str) -> AsyncIterator[None]:
         lock = self._under_way.setdefault(event_id, asyncio.Lock())
@@ -238,6 +266,8 @@ async def _won(tx: Connection, recorded: Recorded, envelope: Envelope) -> Won | 
     job = recorded.job
     if job is None or slot is None or bought is None or news is None or not recorded.wins:
         return None
+    if not job.is_open:
+        return None  # its slots are about to be closed
     if slot.state is not SlotState.SUCCEEDED or slot.expires_at is None:
         return None
     if news.data_removed:
@@ -267,7 +297,13 @@ async def _first_heard(tx: Connection, envelope: Envelope) -> Prediction | None:
 
 
 async def _still_waits(tx: Connection, won: Won) -> Slot | None:
-    """The slot, locked, if it still waits for these very files."""
+    """The slot, locked, if it still waits for these very files.
+
+    Its job cannot end from here to the commit: what is stored counts, what is not is canceled, and
+    no slot is both.
+    """
+    if not await jobs.hold_open(tx, won.job_id):
+        return None
     slot = await slots.lock(tx, won.job_id, won.ordinal)
     if slot is None or slot.state is not SlotState.SUCCEEDED or slot.winner != won.attempt:
         return None

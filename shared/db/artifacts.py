@@ -4,6 +4,7 @@ from dataclasses import fields
 from uuid import UUID
 
 from shared.db.connection import Connection
+from shared.domain.display import place
 from shared.events import Artifact
 
 
@@ -24,20 +25,10 @@ async def insert(tx: Connection, job_id: UUID, artifact: Artifact) -> bool:
 
 
 async def of_job(tx: Connection, job_id: UUID) -> list[Artifact]:
-    """The files of a job as they are shown: what it began with, then slot by slot what was made,
-    where it was judged the best first, each output before what was derived from it."""
-    rows = await tx.fetch(
-        """
-        SELECT *
-          FROM artifact
-         WHERE job_id = $1
-      ORDER BY array_position('{original,prepared}', kind) NULLS LAST,
-               ordinal NULLS LAST, attempt, score DESC NULLS LAST, index,
-               array_position('{generated,derived}', kind), variant, key
-        """,
-        job_id,
-    )
-    return [Artifact(**{name: row[name] for name in _COLUMNS}) for row in rows]
+    """The files of a job, in the order in which they are shown."""
+    rows = await tx.fetch("SELECT * FROM artifact WHERE job_id = $1", job_id)
+    files = (Artifact(**{name: row[name] for name in _COLUMNS}) for row in rows)
+    return sorted(files, key=place)
 
 
 _COLUMNS = tuple(column.name for column in fields(Artifact))

@@ -89,6 +89,24 @@ async def lock(tx: Connection, job_id: UUID) -> Job | None:
     return _job(await tx.fetchrow("SELECT * FROM job WHERE id = $1 FOR NO KEY UPDATE", job_id))
 
 
+async def hold_order(tx: Connection, job_id: UUID) -> None:
+    """Keep a job that is not there from being entered, or not seen, by others who ask for this,
+    until the end of the transaction. Whoever looks for a job to find it missing, and whoever
+    enters one, hold it, so that neither overlooks what the other has just written."""
+    await tx.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('order ' || $1::text, 0))", str(job_id)
+    )
+
+
+async def hold_open(tx: Connection, job_id: UUID) -> bool:
+    """Keep a job from ending until the end of the transaction; False: it has ended.
+
+    Shared by all who finish parts of it. Before any lock on its slots.
+    """
+    row = await tx.fetchrow("SELECT ended_at FROM job WHERE id = $1 FOR SHARE", job_id)
+    return row is not None and row["ended_at"] is None
+
+
 async def by_external_ref(tx: Connection, ref: str) -> list[Job]:
     """The publisher's own id names every job ordered under it, newest first."""
     rows = await tx.fetch(

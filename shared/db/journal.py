@@ -10,10 +10,14 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.db.connection import Connection, Row
+from shared.domain.identity import verdict_id
+from shared.domain.prediction import TERMINAL
 from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, ORIGIN, Envelope
 
 STATED = "stated"
 HEARD = "heard"
+# The outcome of a wish that came before the order of its job.
+WAITS = "waits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +122,8 @@ async def hear(
 ) -> bool:
     """Note a fact that somebody else published, and what it did here. False: noted before.
 
-    A fact that nobody could place when it first came takes its place when a replay finds one.
+    A fact that nobody could place when it first came takes its place when a replay finds one; a
+    wish that waits is noted once more when its job is there.
     """
     noted = await tx.fetchval(
         """
@@ -130,7 +135,7 @@ async def hear(
                job_id = coalesce(EXCLUDED.job_id, journal.job_id),
                ordinal = coalesce(EXCLUDED.ordinal, journal.ordinal)
          WHERE journal.outcome IS NULL
-            OR journal.outcome IN ('unknown', 'ambiguous')
+            OR journal.outcome IN ('unknown', 'ambiguous', 'waits')
      RETURNING xmax = 0
         """,
         envelope.id,
@@ -157,9 +162,122 @@ async def of_job(tx: Connection, job_id: UUID, *, limit: int = 10_000) -> list[E
     return [_entry(row) for row in rows]
 
 
+async def waiting(tx: Connection, job_id: UUID, fact_type: str) -> Entry | None:
+    """The first fact of this type that came before the order of its job, and waits for it."""
+    row = await tx.fetchrow(
+        """
+        SELECT *
+          FROM journal
+         WHERE job_id = $1
+           AND type = $2
+           AND outcome = $3
+      ORDER BY id
+         LIMIT 1
+        """,
+        job_id,
+        fact_type,
+        WAITS,
+    )
+    return None if row is None else _entry(row)
+
+
+async def no_longer_wait(tx: Connection, job_id: UUID, fact_type: str, *, outcome: str) -> None:
+    """Note what became of all that waited for the order of this job."""
+    await tx.execute(
+        """
+        UPDATE journal
+           SET outcome = $4
+         WHERE job_id = $1
+           AND type = $2
+           AND outcome = $3
+        """,
+        job_id,
+        fact_type,
+        WAITS,
+        outcome,
+    )
+
+
 async def by_event_id(tx: Connection, event_id: str) -> Entry | None:
     row = await tx.fetchrow("SELECT * FROM journal WHERE event_id = $1", event_id)
     return None if row is None else _entry(row)
+
+
+async def of_slots(tx: Connection, job_id: UUID, ordinals: Sequence[int]) -> list[Entry]:
+    """The facts of some slots of a job, and those that name none, as they were written down."""
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM journal
+         WHERE job_id = $1
+           AND (ordinal IS NULL OR ordinal = ANY($2))
+      ORDER BY id
+        """,
+        job_id,
+        list(ordinals),
+    )
+    return [_entry(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewsWanted:
+    """Which news of predictions is meant; every field that is given must fit. ``outcome`` is what
+    hearing it did."""
+
+    job_id: UUID | None = None
+    since: datetime | None = None
+    outcome: str | None = None
+    prediction_id: str | None = None
+
+
+async def news(
+    tx: Connection, wanted: NewsWanted, *, origins: Sequence[str], limit: int
+) -> list[Entry]:
+    """What was told of predictions (``origins``: webhook, reconciler), the latest first."""
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM journal
+         WHERE origin = ANY($1)
+           AND origin IN ('webhook', 'reconciler')
+           AND ($2::uuid IS NULL OR job_id = $2)
+           AND ($3::timestamptz IS NULL OR recorded_at >= $3)
+           AND ($4::text IS NULL OR outcome = $4)
+           AND ($5::text IS NULL
+                OR event_id = ANY($6)
+                OR ((job_id, ordinal) IN (SELECT job_id, ordinal
+                                            FROM prediction
+                                           WHERE prediction_id = $5)
+                    AND position(convert_to('"' || $5 || '"', 'UTF8') IN body) > 0))
+      ORDER BY recorded_at DESC, id DESC
+         LIMIT $7
+        """,
+        list(origins),
+        wanted.job_id,
+        wanted.since,
+        wanted.outcome,
+        wanted.prediction_id,
+        # Verdicts have a computed id, also of predictions that we do not know.
+        [verdict_id(wanted.prediction_id or "", status) for status in sorted(TERMINAL)],
+        limit,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def by_webhook_id(tx: Connection, webhook_id: str) -> list[Entry]:
+    """What came under one id of the sender's; or under one id of a fact."""
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM journal
+         WHERE event_id = $1
+            OR (origin = 'webhook' AND headers ->> 'webhook-id' = $1)
+      ORDER BY id
+         LIMIT 100
+        """,
+        webhook_id,
+    )
+    return [_entry(row) for row in rows]
 
 
 async def claim_owed(tx: Connection, limit: int, *, past: int = 0) -> list[Entry]:

@@ -178,7 +178,25 @@ async def add_dead(
     trace: str | None = None,
     attempts: int = 0,
 ) -> None:
-    """Keep a delivery that only an operator can help, such as one that the broker gave up on."""
+    """Keep a delivery that only an operator can help, such as one that the broker gave up on.
+
+    Where another delivery of the same event waits for its time, it has it: the dead one adds
+    nothing.
+    """
+    waits_already = await tx.fetchval(
+        """
+        SELECT true
+          FROM parked_message
+         WHERE queue = $1
+           AND event_id = $2
+           AND due_at IS NOT NULL
+           FOR UPDATE
+        """,
+        queue,
+        envelope.id,
+    )
+    if waits_already:
+        return
     await park(tx, queue, envelope, reason=reason, trace=trace, attempts=attempts, due_in=None)
 
 
@@ -221,6 +239,39 @@ async def brought_back(tx: Connection, message_id: UUID, generation: int) -> boo
     return gone == 1
 
 
+async def release(tx: Connection, claimed: Sequence[tuple[UUID, int]], *, due_in: timedelta) -> int:
+    """Give back claims (id and generation) that were not used, before their lease is over."""
+    return await tx.execute(
+        """
+        UPDATE parked_message p
+           SET due_at = now() + $3::interval
+          FROM unnest($1::uuid[], $2::int[]) AS claimed (id, generation)
+         WHERE p.id = claimed.id
+           AND p.generation = claimed.generation
+           AND p.due_at IS NOT NULL
+        """,
+        [message_id for message_id, _ in claimed],
+        [generation for _, generation in claimed],
+        due_in,
+    )
+
+
+async def give_up(tx: Connection, message_id: UUID, generation: int, *, reason: str) -> bool:
+    """A message that cannot be brought back waits for an operator from now on."""
+    dead = await tx.execute(
+        """
+        UPDATE parked_message
+           SET due_at = NULL, reason = $3, generation = generation + 1
+         WHERE id = $1
+           AND generation = $2
+        """,
+        message_id,
+        generation,
+        _kept(reason, REASON_KEPT),
+    )
+    return dead == 1
+
+
 async def next_due_in(tx: Connection) -> timedelta | None:
     """How long until a message is due (zero: now), or None where none waits."""
     wait: timedelta | None = await tx.fetchval(
@@ -254,7 +305,7 @@ class Which:
 
     ``dead`` True: only those that wait for an operator, False: only those that wait for their time.
     ``named`` are ids of parked messages or of the events in them; ``reason`` is a part of the
-    reason, in any case.
+    reason, in any case. ``job`` is the subject; ``since`` is when it was parked at the earliest.
     """
 
     dead: bool | None = None
@@ -262,6 +313,8 @@ class Which:
     type: str | None = None
     reason: str | None = None
     named: Sequence[str] | None = None
+    job: UUID | None = None
+    since: datetime | None = None
 
 
 EVERYTHING = Which()
@@ -272,18 +325,21 @@ AND ($2::text IS NULL OR queue = $2)
 AND ($3::text IS NULL OR type = $3)
 AND ($4::text IS NULL OR position(lower($4) IN lower(reason)) > 0)
 AND ($5::text[] IS NULL OR id::text = ANY($5) OR event_id = ANY($5))
+AND ($6::text IS NULL OR subject = $6)
+AND ($7::timestamptz IS NULL OR parked_at >= $7)
 """
 
 
 def _fits(which: Which) -> tuple[object, ...]:
     named = None if which.named is None else list(which.named)
-    return (which.dead, which.queue, which.type, which.reason, named)
+    job = None if which.job is None else str(which.job)
+    return (which.dead, which.queue, which.type, which.reason, named, job, which.since)
 
 
 async def listing(tx: Connection, which: Which = EVERYTHING, *, limit: int) -> list[ParkedMessage]:
     """What is parked, the latest first."""
     rows = await tx.fetch(
-        f"SELECT * FROM parked_message WHERE {_FITS} ORDER BY parked_at DESC, id LIMIT $6",  # noqa: S608
+        f"SELECT * FROM parked_message WHERE {_FITS} ORDER BY parked_at DESC, id LIMIT $8",  # noqa: S608
         *_fits(which),
         limit,
     )
@@ -298,16 +354,56 @@ async def how_many(tx: Connection, which: Which) -> int:
     return count
 
 
-async def bring_back(tx: Connection, which: Which) -> int:
-    """Make messages due, dead or not, with all their attempts before them again; how many."""
-    return await tx.execute(
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How many messages of one type a queue has parked, and of what the latest of them died."""
+
+    queue: str
+    type: str
+    count: int
+    reason: str
+
+
+async def kinds(tx: Connection, which: Which) -> list[Kind]:
+    """What is meant by ``which``, by queue and type, the most first."""
+    rows = await tx.fetch(
         f"""
-        UPDATE parked_message
-           SET due_at = now(), attempts = 0, generation = generation + 1
+        SELECT queue, type, count(*) AS count,
+               (array_agg(reason ORDER BY parked_at DESC, id))[1] AS reason
+          FROM parked_message
          WHERE {_FITS}
+      GROUP BY queue, type
+      ORDER BY count DESC, queue, type
         """,  # noqa: S608
         *_fits(which),
     )
+    return [Kind(**dict(row)) for row in rows]
+
+
+async def bring_back(tx: Connection, which: Which) -> int:
+    """Make messages due, dead or not, with all their attempts before them again; how many.
+
+    What was noted of starts that ended a process is forgotten with it: an operator says that the
+    cause is gone.
+    """
+    count: int = await tx.fetchval(
+        f"""
+        WITH brought AS (
+            UPDATE parked_message
+               SET due_at = now(), attempts = 0, generation = generation + 1
+             WHERE {_FITS}
+         RETURNING queue, event_id
+        ), forgotten AS (
+            DELETE FROM suspect_start s
+                  USING brought b
+                  WHERE s.queue = b.queue
+                    AND s.event_id = b.event_id
+        )
+        SELECT count(*) FROM brought
+        """,  # noqa: S608
+        *_fits(which),
+    )
+    return count
 
 
 async def discard(tx: Connection, which: Which) -> int:

@@ -3,6 +3,7 @@
 Together the rows are the spend ledger. A row goes forward only; a terminal status stays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -44,7 +45,9 @@ class PredictionRow:
     the model prints of it; 1 once it has succeeded. ``last_webhook_at`` is when the provider last
     called us, ``last_news_at`` counts our questions too. ``micros_per_second`` and
     ``micros_per_output`` are the price hint (millionths of a dollar) of the day of the purchase,
-    ``cost_micros`` is what follows from it once the verdict is in.
+    ``cost_micros`` is what follows from it once the verdict is in. ``asked`` grows each time that it
+    is handed out to be asked about, and so is the fencing token of that; ``lost_at``: its files were
+    gone at the provider before they were ours.
     """
 
     job_id: UUID
@@ -78,6 +81,13 @@ class PredictionRow:
     asked: int
     cancel_wanted_at: datetime | None
     cancel_sent_at: datetime | None
+    lost_at: datetime | None = None
+
+    @property
+    def bought_at(self) -> datetime:
+        """When it began to exist, as well as we know: its files go an hour after its end at the
+        earliest, so the oldest is the most urgent."""
+        return self.created_at or self.answered_at or self.intended_at
 
     @property
     def ref(self) -> SlotRef:
@@ -447,8 +457,54 @@ async def want_cancel_losers(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The ``count`` oldest predictions that are to be asked about now, and how many predictions
+    were ``made`` from the first to the last of them, these included."""
+
+    count: int
+    made: int
+
+
+async def silence(tx: Connection, *, most: int) -> Silence:
+    """How much there is to ask about, counted up to ``most``."""
+    row = await tx.fetchrow(
+        """
+        WITH oldest AS (
+            SELECT created_at
+              FROM prediction
+             WHERE ask_at <= now()
+          ORDER BY coalesce(created_at, answered_at, intended_at)
+             LIMIT $1
+        ), span AS (
+            SELECT count(*) AS silent, min(created_at) AS first, max(created_at) AS last FROM oldest
+        )
+        SELECT silent,
+               CASE WHEN silent < 2 THEN silent
+                    ELSE (SELECT count(*) FROM prediction p
+                           WHERE p.created_at BETWEEN span.first AND span.last) END AS made
+          FROM span
+        """,
+        most,
+    )
+    return Silence(row["silent"], row["made"]) if row else Silence(0, 0)
+
+
+async def oldest_silent(tx: Connection) -> datetime | None:
+    """When the oldest prediction began of those that are to be asked about now; None: none is."""
+    oldest: datetime | None = await tx.fetchval(
+        """
+        SELECT min(coalesce(created_at, answered_at, intended_at))
+          FROM prediction
+         WHERE ask_at <= now()
+        """
+    )
+    return oldest
+
+
 async def to_ask(tx: Connection, *, limit: int, lease: timedelta) -> list[PredictionRow]:
-    """Take silent predictions to ask Replicate about; nobody else gets them for ``lease``.
+    """Take silent predictions to ask Replicate about, the oldest first, since their files go
+    first; nobody else gets them for ``lease``.
 
     Commit before asking.
     """
@@ -458,7 +514,7 @@ async def to_ask(tx: Connection, *, limit: int, lease: timedelta) -> list[Predic
             SELECT job_id, ordinal, attempt
               FROM prediction
              WHERE ask_at <= now()
-          ORDER BY ask_at
+          ORDER BY coalesce(created_at, answered_at, intended_at)
              LIMIT $1
                FOR NO KEY UPDATE SKIP LOCKED
         )
@@ -471,29 +527,86 @@ async def to_ask(tx: Connection, *, limit: int, lease: timedelta) -> list[Predic
         limit,
         lease,
     )
-    return _predictions(rows)
+    return sorted(_predictions(rows), key=lambda row: row.bought_at)
 
 
 async def ask_in(tx: Connection, row: PredictionRow, wait: timedelta) -> None:
-    """Ask about it after ``wait``, unless its verdict came meanwhile."""
-    await tx.execute(
+    """Ask about it after ``wait``, unless its verdict came meanwhile, or somebody else took it to
+    ask since ``row`` was read."""
+    await ask_each_in(tx, [(row, wait)])
+
+
+async def ask_each_in(tx: Connection, waits: Sequence[tuple[PredictionRow, timedelta]]) -> None:
+    """``ask_in`` for many, locked in one order."""
+    ordered = sorted(waits, key=lambda one: (one[0].job_id, one[0].ordinal, one[0].attempt))
+    await tx.executemany(
         """
         UPDATE prediction
-           SET ask_at = now() + $4::interval
+           SET ask_at = now() + $5::interval
          WHERE job_id = $1
            AND ordinal = $2
            AND attempt = $3
+           AND asked = $4
            AND ask_at IS NOT NULL
         """,
-        row.job_id,
-        row.ordinal,
-        row.attempt,
-        wait,
+        [(row.job_id, row.ordinal, row.attempt, row.asked, wait) for row, wait in ordered],
     )
 
 
-async def to_cancel(tx: Connection, *, limit: int, lease: timedelta) -> list[PredictionRow]:
-    """Take predictions that nobody needs and that still run; they come again after ``lease``.
+async def known(tx: Connection, prediction_ids: Sequence[str]) -> set[str]:
+    """Those of ``prediction_ids`` that some purchase has."""
+    rows = await tx.fetch(
+        "SELECT prediction_id FROM prediction WHERE prediction_id = ANY($1::text[])",
+        list(prediction_ids),
+    )
+    return {row["prediction_id"] for row in rows}
+
+
+async def unexplained(
+    tx: Connection, *, younger_than: timedelta, limit: int
+) -> list[PredictionRow]:
+    """Purchases that may have been made and have no prediction, and for which no slot waits: their
+    job ended, or their slot went on to another attempt. The oldest first."""
+    rows = await tx.fetch(
+        """
+        SELECT p.*
+          FROM prediction p
+          JOIN slot s ON (s.job_id, s.ordinal) = (p.job_id, p.ordinal)
+         WHERE p.prediction_id IS NULL
+           AND p.outcome IN ('intended', 'in_doubt', 'not_listed')
+           AND p.intended_at > now() - $1::interval
+           AND NOT (s.attempt = p.attempt AND s.state IN ('creating', 'in_doubt'))
+      ORDER BY p.intended_at
+         LIMIT $2
+        """,
+        younger_than,
+        limit,
+    )
+    return _predictions(rows)
+
+
+async def set_lost(tx: Connection, job_id: UUID, ordinal: int, attempt: int) -> None:
+    """Write down that what was paid for was gone before it was ours."""
+    await tx.execute(
+        """
+        UPDATE prediction
+           SET lost_at = now()
+         WHERE job_id = $1
+           AND ordinal = $2
+           AND attempt = $3
+           AND lost_at IS NULL
+        """,
+        job_id,
+        ordinal,
+        attempt,
+    )
+
+
+async def to_cancel(
+    tx: Connection, *, limit: int, lease: timedelta, no_longer_than: timedelta = timedelta(days=1)
+) -> list[PredictionRow]:
+    """Take predictions that nobody needs and that still run; they come again after ``lease``, and
+    ``no_longer_than`` that: by then the provider has ended them, or knows them no more.
 
     Commit before canceling.
     """
@@ -506,6 +619,7 @@ async def to_cancel(tx: Connection, *, limit: int, lease: timedelta) -> list[Pre
                AND prediction_id IS NOT NULL
                AND (status IS NULL OR status IN ('starting', 'processing'))
                AND (cancel_sent_at IS NULL OR cancel_sent_at <= now() - $2::interval)
+               AND cancel_wanted_at > now() - $3::interval
           ORDER BY cancel_wanted_at
              LIMIT $1
                FOR NO KEY UPDATE SKIP LOCKED
@@ -518,6 +632,7 @@ async def to_cancel(tx: Connection, *, limit: int, lease: timedelta) -> list[Pre
         """,
         limit,
         lease,
+        no_longer_than,
     )
     return _predictions(rows)
 

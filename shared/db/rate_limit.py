@@ -26,15 +26,22 @@ class Pause:
 
 
 async def take(
-    tx: Connection, bucket: str, *, per_minute: int, share: float = 1.0, tokens: int = 1
+    tx: Connection,
+    bucket: str,
+    *,
+    per_minute: float,
+    share: float = 1.0,
+    tokens: int = 1,
+    burst: float | None = None,
 ) -> timedelta | None:
     """Take all of ``tokens`` or none; None: granted, else how long to wait before asking again.
 
-    Never more than ``per_minute`` in any minute, whatever the burst. ``share`` below 1 leaves the
-    rest of the bucket to those who ask with a larger one.
+    Never more than ``per_minute`` in any minute, whatever the burst (how many tokens may lie
+    there; a sixth of a minute's, if None). ``share`` below 1 leaves the rest of the bucket to those
+    who ask with a larger one.
     """
     # What may burst is taken from what flows, so that the two add up to the limit.
-    capacity = max(1.0, per_minute / 6)
+    capacity = max(1.0, per_minute / 6 if burst is None else burst)
     per_second = max(per_minute - capacity, per_minute / 2) / 60
     reserve = min((1.0 - share) * capacity, capacity - 1.0)
     while True:

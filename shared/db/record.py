@@ -19,9 +19,10 @@ from shared.db.jobs import Job
 from shared.db.predictions import PredictionRow
 from shared.db.slots import Slot
 from shared.domain.failure import failure_code, failure_words
+from shared.domain.hearing import further, told_to_slot
 from shared.domain.job import JobState
 from shared.domain.prediction import TERMINAL, Prediction, Status, Unreadable, read_prediction
-from shared.domain.slot import VERDICTS, FailureCode, Move, News, SlotState, Stale, decide
+from shared.domain.slot import VERDICTS, FailureCode, Move, SlotState, Stale, decide
 from shared.domain.slot_ref import SlotRef, read_slot_ref, slot_ref_of_url
 from shared.envelope import FROM_WEBHOOK, ORIGIN, SLOT, Envelope
 
@@ -137,8 +138,11 @@ async def fail(
 ) -> Slot | None:
     """Carry out a move that ends an attempt: another one, or the end of the slot *with its fact*.
 
-    For every service that decides a slot's fate. None: somebody moved it first.
+    For every service that decides a slot's fate. Files that are gone are a loss of the attempt that
+    paid for them, also where another one follows. None: somebody moved it first.
     """
+    if code is FailureCode.EXPIRED:
+        await predictions.set_lost(tx, slot.job_id, slot.ordinal, attempt)
     if to.to is not SlotState.FAILED:
         return await slots.move(tx, slot, to)
     moved = await slots.move(tx, slot, to, code=code, detail=detail)
@@ -208,7 +212,7 @@ async def _take_in(
     after = moved or slot
     wins = after.winner == row.attempt
     lost = not wins and (after.is_closed or after.state is SlotState.SUCCEEDED or not job.is_open)
-    status = _further(row.status, news.status)
+    status = further(row.status, news.status)
     updated = await predictions.advance(
         tx,
         row,
@@ -244,7 +248,11 @@ async def _move_slot(
     now: datetime,
 ) -> Slot | None:
     """Move the locked slot where the table says so; None: it stays where it is."""
-    told = _told_to_slot(news, slot, row)
+    told = told_to_slot(
+        news.status,
+        current=row.attempt == slot.attempt,
+        cancel_wanted=row.cancel_wanted_at is not None,
+    )
     if told is None:
         return None
     failed = failure_code(news.status, news.error) if news.status and told in VERDICTS else None
@@ -262,17 +270,6 @@ async def _move_slot(
         detail = failure_words(news.status, news.error)
         return await slots.move(tx, slot, to, code=failed, detail=detail)
     return await slots.move(tx, slot, to)
-
-
-def _told_to_slot(news: Prediction, slot: Slot, row: PredictionRow) -> News | None:
-    """What this news of ``row`` says to its slot; None: nothing."""
-    if news.status is Status.SUCCEEDED:
-        return News.SUCCEEDED  # the first one wins, whichever attempt it comes from
-    if news.status is None or row.attempt != slot.attempt:
-        return None
-    if news.status is Status.CANCELED and row.cancel_wanted_at is not None:
-        return None  # as we asked
-    return _NEWS[news.status]
 
 
 async def _find(tx: Connection, news: Prediction, envelope: Envelope) -> PredictionRow | Outcome:
@@ -322,25 +319,6 @@ def _job_ids(value: Any) -> Iterable[UUID]:
     elif isinstance(value, list):
         for inner in value:
             yield from _job_ids(inner)
-
-
-_NEWS = {
-    Status.STARTING: News.STARTED,
-    Status.PROCESSING: News.STARTED,
-    Status.FAILED: News.FAILED,
-    Status.ABORTED: News.ABORTED,
-    Status.CANCELED: News.CANCELED,
-}
-_ORDER: dict[Status | None, int] = {
-    None: 0,
-    Status.STARTING: 1,
-    Status.PROCESSING: 2,
-    **dict.fromkeys(TERMINAL, 3),
-}
-
-
-def _further(known: Status | None, heard: Status | None) -> Status | None:
-    return heard if _ORDER[heard] > _ORDER[known] else known
 
 
 def _outcome(

@@ -110,6 +110,13 @@ async def lock(tx: Connection, job_id: UUID, ordinal: int) -> Slot | None:
     return None if row is None else _slot(row)
 
 
+async def get(tx: Connection, job_id: UUID, ordinal: int) -> Slot | None:
+    row = await tx.fetchrow(
+        "SELECT * FROM slot WHERE job_id = $1 AND ordinal = $2", job_id, ordinal
+    )
+    return None if row is None else _slot(row)
+
+
 async def move(
     tx: Connection,
     slot: Slot,
@@ -177,6 +184,7 @@ async def move(
 
 async def claim_due(tx: Connection, *, limit: int, lease: timedelta) -> list[Slot]:
     """Take due slots of open jobs to buy them: they are ``creating`` under a lease and a new fence.
+    Nothing is bought any more once a job's deadline has passed, said or not.
 
     Write the intent of each in the same transaction. Two claimers share without overlap.
     """
@@ -188,6 +196,7 @@ async def claim_due(tx: Connection, *, limit: int, lease: timedelta) -> list[Slo
               JOIN job j ON j.id = s.job_id AND j.ended_at IS NULL
              WHERE s.state = 'pending'
                AND s.due_at <= now()
+               AND (j.deadline IS NULL OR j.deadline > now())
           ORDER BY s.due_at, s.ordinal
              LIMIT $1
                FOR NO KEY UPDATE OF s SKIP LOCKED
@@ -211,16 +220,18 @@ async def claim_due(tx: Connection, *, limit: int, lease: timedelta) -> list[Slo
 
 
 async def lease_holds(tx: Connection, slot: Slot) -> bool:
-    """Whether a claimed slot is still its claimer's: asked once more right before the create."""
+    """Whether a claimed slot is still its claimer's, and its job open: asked once more right
+    before the create. A job that has just ended may not have closed its slots yet."""
     holds = await tx.fetchval(
         """
         SELECT true
           FROM slot
-         WHERE job_id = $1
-           AND ordinal = $2
-           AND state = 'creating'
-           AND fence = $3
-           AND lease_until > clock_timestamp()
+          JOIN job ON job.id = slot.job_id AND job.ended_at IS NULL
+         WHERE slot.job_id = $1
+           AND slot.ordinal = $2
+           AND slot.state = 'creating'
+           AND slot.fence = $3
+           AND slot.lease_until > clock_timestamp()
         """,
         slot.job_id,
         slot.ordinal,
@@ -280,6 +291,26 @@ async def in_doubt(tx: Connection, *, limit: int) -> list[Slot]:
     return _slots(rows)
 
 
+async def waits_for_files(tx: Connection, job_id: UUID, ordinal: int, *, attempt: int) -> bool:
+    """Whether the files that ``attempt`` won are still to be stored: its job is open, and nobody
+    was faster."""
+    waits = await tx.fetchval(
+        """
+        SELECT true
+          FROM slot
+          JOIN job ON job.id = slot.job_id AND job.ended_at IS NULL
+         WHERE slot.job_id = $1
+           AND slot.ordinal = $2
+           AND slot.state = 'succeeded'
+           AND slot.winner = $3
+        """,
+        job_id,
+        ordinal,
+        attempt,
+    )
+    return waits is True
+
+
 async def unsaved(tx: Connection, *, older_than: timedelta, limit: int) -> list[Slot]:
     """Slots whose files are still only at Replicate after ``older_than``, soonest expiry first."""
     rows = await tx.fetch(
@@ -295,6 +326,14 @@ async def unsaved(tx: Connection, *, older_than: timedelta, limit: int) -> list[
         limit,
     )
     return _slots(rows)
+
+
+async def first_expiry(tx: Connection) -> datetime | None:
+    """When the next files are deleted that are still only at Replicate; None: all are ours."""
+    expiry: datetime | None = await tx.fetchval(
+        "SELECT expires_at FROM slot WHERE state = 'succeeded' ORDER BY expires_at LIMIT 1"
+    )
+    return expiry
 
 
 async def count_closed(

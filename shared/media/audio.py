@@ -8,13 +8,14 @@ work out this time.
 import io
 import math
 import re
+import wave
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from shared.errors import Permanent
+from shared.errors import Misconfigured, Permanent, Transient
 from shared.media import ffmpeg
 from shared.media.hearing import MOMENT, Heard, Sound, damaged, hear, opened
 from shared.media.made import Made
@@ -34,6 +35,7 @@ __all__ = [
     "probe",
     "small_copy",
     "trim",
+    "works",
 ]
 
 # Silence is what lies this far below the sound's own loudest moment: people turn a quiet sound up,
@@ -58,6 +60,24 @@ class AudioInfo:
     seconds: float
     channels: int
     sample_rate: int
+
+
+def works() -> None:
+    """Cut a moment of a sound with the ffmpeg that we run.
+
+    Raises Misconfigured: it cannot (files without a name are read by 6.1 and later only), and every
+    sound would look damaged.
+    """
+    moment = io.BytesIO()
+    with wave.open(moment, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"\x00\x40\x00\xc0" * 800)
+    try:
+        trim(moment.getvalue(), {"seconds": 0.1})
+    except (Permanent, Transient) as error:
+        raise Misconfigured(
+            f"ffmpeg does not cut sounds here; it takes 6.1 or later ({error})"
+        ) from error
 
 
 def probe(file: BinaryIO) -> AudioInfo:

@@ -52,6 +52,14 @@ async def check(amqp_url: str) -> list[str]:
         return [f"{name} is missing" for name in missing] + drifted
 
 
+async def unheard(amqp_url: str) -> list[str]:
+    """The queues that nobody listens to at this moment. Raises BrokerUnavailable."""
+    async with _connected(amqp_url) as connection:
+        channel = await connection.channel()
+        declared = [await channel.declare_queue(queue.name, passive=True) for queue in QUEUES]
+        return [queue.name for queue in declared if not queue.declaration_result.consumer_count]
+
+
 def arguments(queue: Queue) -> FieldTable:
     """The arguments with which ``queue`` is declared."""
     told: FieldTable = {

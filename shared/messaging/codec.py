@@ -28,10 +28,7 @@ MOST_EXTENSIONS = 32
 # Of all together, in UTF-8: with our own attributes they must fit into one frame when published on.
 LARGEST_EXTENSIONS = 16 * 1024
 
-UNNAMED = (
-    "nothing names this event: it has no cloudEvents:id header, no message_id, and no job_id in a "
-    "JSON body"
-)
+UNNAMED = "nothing names this event: it has no cloudEvents:id header and no message_id, and"
 
 
 def to_message(envelope: Envelope) -> aio_pika.Message:
@@ -80,7 +77,7 @@ def from_message(message: AbstractIncomingMessage) -> Envelope:
     job_id = None if event_id and subject else _job_id(message.body)
     if event_id is None:
         if job_id is None:
-            raise Permanent(UNNAMED)
+            raise Permanent(f"{UNNAMED} {_why_no_job(message.body)}")
         event_id = fact_id(job_id, fact_type)
     return Envelope(
         id=event_id,
@@ -185,3 +182,16 @@ def _job_id(body: bytes) -> UUID | None:
         return UUID(document["job_id"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _why_no_job(body: bytes) -> str:
+    """In which way ``_job_id`` found none."""
+    if len(body) > 256 * 1024:
+        return "its body is too large to be looked into for a job_id"
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return "its body is not JSON"
+    if not isinstance(document, dict) or document.get("job_id") is None:
+        return "no job_id in its body"
+    return "the job_id in its body is no uuid"

@@ -8,13 +8,20 @@ from typing import Any
 
 import structlog
 from aio_pika import IncomingMessage
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
 
 from shared.domain.backoff import MAX_ATTEMPTS
 from shared.errors import BrokerUnavailable, DatabaseUnavailable
-from shared.messaging.handling import PROCESSED, Handle, HandleMany, Handling, Parking
+from shared.messaging.handling import (
+    PROCESSED,
+    STOPPED,
+    Handle,
+    HandleMany,
+    Handling,
+    Parking,
+)
 from shared.messaging.intake import Delivery, Intake
 from shared.messaging.link import GONE, Link, deadline, opened
 from shared.messaging.topology import Queue
@@ -28,6 +35,10 @@ COME_BACK_S = 1.0
 # So long after an acknowledgement or a delivery nothing more is on its way; on a busy machine
 # 0.1 s was not enough.
 QUIET_S = 0.3
+
+
+class TooManyDead(Exception):
+    """A worker has stopped itself; the sentence says why, and where to look."""
 
 
 class Subscriptions:
@@ -118,12 +129,19 @@ class QueueWorker:
         for queue in queues:
             for outcome in ("ok", "retry", "dead"):
                 PROCESSED.labels(queue.name, outcome)
+        self._tell_stopped()
 
     def __repr__(self) -> str:
         return f"worker of {', '.join(queue.name for queue in self._queues)}"
 
     def check(self) -> None:
         """Raise with the reason why this worker is not at work."""
+        if (breaker := self._handling.breaker).is_open:
+            raise TooManyDead(
+                f"{self!r} takes no more, since too many messages in a row came to nothing; it tries "
+                f"one every {breaker.rest.total_seconds():g} s. `darkroom parked list --dead --queue "
+                f"{self._queues[-1].name}` names them"
+            )
         if (why := self._handling.holds) is not None:
             raise DatabaseUnavailable(f"{self!r} holds its messages: {why}")
         if not self._subscribed:
@@ -149,6 +167,9 @@ class QueueWorker:
         told = False
         while not stop.is_set():
             try:
+                if self._handling.breaker.is_open:
+                    await self._try_one(stop)
+                    continue
                 await self._consume(stop)
                 told = False
             except (BrokerUnavailable, *GONE) as error:
@@ -159,15 +180,28 @@ class QueueWorker:
             if not stop.is_set():
                 await self._pause(stop, COME_BACK_S * (0.5 + random.random() / 2))  # noqa: S311
 
-    async def _consume(self, stop: asyncio.Event) -> None:
-        """Subscribe, and stay until we are stopped or the broker ends it. Drains before leaving."""
+    async def _connected(self, stop: asyncio.Event) -> AbstractConnection | None:
+        """The link once it is there; None: we are to stop."""
         connecting = asyncio.create_task(self._link.connection())
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not connecting.done():
-                return
-            connection = connecting.result()
+            return connecting.result() if connecting.done() else None
+        finally:
+            connecting.cancel()
+            stopping.cancel()
+
+    async def _consume(self, stop: asyncio.Event) -> None:
+        """Subscribe, and stay until we are stopped, the broker ends it, or too much dies here.
+
+        Drains before leaving.
+        """
+        connection = await self._connected(stop)
+        if connection is None:
+            return
+        stopping = asyncio.create_task(stop.wait())
+        breaking = asyncio.create_task(self._handling.stopped.wait())
+        try:
             ended = asyncio.Event()
             async with deadline(CALL_TIMEOUT_S, "opening a channel"):
                 channel = await connection.channel(publisher_confirms=False)
@@ -192,18 +226,64 @@ class QueueWorker:
             log.info("consumer.subscribed", worker=repr(self), prefetch=prefetch)
             ending = asyncio.create_task(ended.wait())
             try:
-                await asyncio.wait({ending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    {ending, stopping, breaking}, return_when=asyncio.FIRST_COMPLETED
+                )
             finally:
                 ending.cancel()
                 self._subscribed = False
-            if stop.is_set() and not ended.is_set():
-                await self._drain(underlay, tags)
-            else:
+            if ended.is_set():
                 log.warning("consumer.lost", worker=repr(self))
+            elif breaking.done():
+                await self._give_back(underlay, tags)
+            else:
+                await self._drain(underlay, tags)
             await self._close(channel)
         finally:
-            connecting.cancel()
             stopping.cancel()
+            breaking.cancel()
+
+    async def _give_back(self, underlay: UnderlayChannel, tags: list[str]) -> None:
+        """Take no more, and let what is being handled end. What is prefetched goes back with the
+        channel: here it would die, and another replica may be of a better release."""
+        log.error(
+            "consumer.stopped",
+            worker=repr(self),
+            why=self._handling.breaker.reason,
+            next_try_s=self._handling.breaker.rest.total_seconds(),
+        )
+        self._tell_stopped()
+        for tag in tags:
+            async with deadline(CALL_TIMEOUT_S, "cancelling a consumer"):
+                await underlay.basic_cancel(tag)
+        await self._handling.room.empty()
+        self._tell_stopped()
+
+    async def _try_one(self, stop: asyncio.Event) -> None:
+        """Rest; then take one message, of the first queue that has any, and see how it ends."""
+        await self._pause(stop, self._handling.breaker.rest.total_seconds())
+        connection = await self._connected(stop)
+        if connection is None or stop.is_set():
+            return
+        async with deadline(CALL_TIMEOUT_S, "opening a channel"):
+            channel = await connection.channel(publisher_confirms=False)
+        try:
+            for queue in self._queues:
+                async with deadline(CALL_TIMEOUT_S, "taking one message"):
+                    source = await channel.get_queue(queue.name, ensure=False)
+                    message = await source.get(fail=False)
+                if message is not None:
+                    await self._handling.try_one(Delivery(message, queue.name, channel))
+                    break
+        finally:
+            await self._close(channel)
+        if not self._handling.breaker.is_open:
+            log.info("consumer.healed", worker=repr(self))
+            self._tell_stopped()
+
+    def _tell_stopped(self) -> None:
+        for queue in self._queues:
+            STOPPED.labels(queue.name).set(self._handling.breaker.is_open)
 
     async def _close(self, channel: AbstractChannel) -> None:
         with suppress(BrokerUnavailable, *GONE):

@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from shared.clock import utc_now
 from shared.domain.backoff import wait_before
+from shared.domain.breaker import Breaker
 from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, Permanent, Transient
 from shared.messaging.codec import delivery_count, from_message, raw_envelope
@@ -34,6 +35,9 @@ ACKNOWLEDGE_TIMEOUT_S = 5.0
 FIRST_HOLD_S = 0.1
 LONGEST_HOLD_S = 5.0
 TRACE_LINES = 30
+# Only what we and Replicate say can show that a consumer is broken: the junk of a stranger, however
+# much of it, must not keep the orders of others waiting.
+OURS = ("darkroom/", "replicate")
 
 PROCESSED = Counter(
     "darkroom_messages_processed_total", "Deliveries brought to an end", ["queue", "outcome"]
@@ -54,6 +58,11 @@ IN_PROGRESS = Gauge("darkroom_messages_in_progress", "Deliveries being handled",
 HOLDING = Gauge(
     "darkroom_consumer_holding",
     "Deliveries held because Postgres or the parking is away",
+    ["queue"],
+)
+STOPPED = Gauge(
+    "darkroom_consumer_stopped",
+    "1 while too many dead messages in a row keep a consumer from taking more",
     ["queue"],
 )
 LAST_SUCCESS = Gauge("darkroom_last_success_timestamp_seconds", "Last handled well", ["queue"])
@@ -83,7 +92,8 @@ class Handling:
     """Brings the deliveries of one worker to their end: handled or parked, then acknowledged.
 
     ``may_acknowledge`` is set but for the moment in which a drain cancels the consumers;
-    ``on_acknowledged`` is called after each acknowledgement.
+    ``on_acknowledged`` is called after each acknowledgement. ``stopped`` is set while ``breaker``
+    is open: what is in hand then is left alone, for the broker to deliver again.
     """
 
     def __init__(
@@ -103,6 +113,8 @@ class Handling:
         self._max_attempts = max_attempts
         self._name = name
         self._held: dict[int, str] = {}  # why, by a number of ours for what is held together
+        self.breaker = Breaker()
+        self.stopped = asyncio.Event()
         self.room = Room()
         self.may_acknowledge = asyncio.Event()
         self.may_acknowledge.set()
@@ -127,6 +139,12 @@ class Handling:
             async with self.room.alone():
                 await self._deal_with_one(delivery, suspect=True)
 
+    async def try_one(self, delivery: Delivery) -> None:
+        """Deal with one delivery although the breaker is open: how it ends may close it."""
+        suspect = delivery_count(delivery.message) >= SUSPECT_AT
+        async with self.room.alone():
+            await self._deal_with_one(delivery, suspect=suspect, as_a_try=True)
+
     async def _deal_with_many(self, deliveries: list[Delivery], handle_many: HandleMany) -> None:
         began = time.monotonic()
 
@@ -149,7 +167,11 @@ class Handling:
         for delivery, envelope in zip(deliveries, envelopes or (), strict=envelopes is not None):
             await self._settle(delivery, envelope, "ok", took / len(deliveries))
 
-    async def _deal_with_one(self, delivery: Delivery, *, suspect: bool = False) -> None:
+    async def _deal_with_one(
+        self, delivery: Delivery, *, suspect: bool = False, as_a_try: bool = False
+    ) -> None:
+        if self.stopped.is_set() and not as_a_try:
+            return
         began = time.monotonic()
 
         async def attempt() -> tuple[Envelope, str]:
@@ -260,6 +282,10 @@ class Handling:
             exc_info=None if isinstance(error, Permanent | Transient) else error,
         )
         await self._park(queue, envelope, error, attempts=attempts, due_in=None)
+        if envelope.source.startswith(OURS):
+            self.breaker.died(str(error) or type(error).__name__)
+            if self.breaker.is_open:
+                self.stopped.set()
 
     async def _park(
         self,
@@ -300,6 +326,8 @@ class Handling:
         age = max(0.0, (utc_now() - envelope.time).total_seconds())
         AGE.labels(queue).observe(age)
         if outcome == "ok":
+            self.breaker.went_well()
+            self.stopped.clear()
             LAST_SUCCESS.labels(queue).set_to_current_time()
         log.info(
             "message.handled",

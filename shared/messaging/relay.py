@@ -15,8 +15,10 @@ from shared.clock import utc_now
 from shared.db import journal
 from shared.db.connection import Database
 from shared.db.journal import Entry
+from shared.envelope import FROM_RECONCILER
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, Permanent, Transient, Unroutable
 from shared.messaging.publisher import Publisher
+from shared.messaging.topology import urgent_queue
 
 log = structlog.get_logger()
 
@@ -130,7 +132,12 @@ async def _published(publisher: Publisher, entries: Sequence[Entry]) -> dict[int
 
 async def _publish(publisher: Publisher, entry: Entry, timeout: float) -> Trouble:
     try:
-        await publisher.publish(entry.envelope, timeout=timeout)
+        found_late = entry.origin == FROM_RECONCILER
+        await publisher.publish(
+            entry.envelope,
+            to_queue=urgent_queue(entry.type) if found_late else None,
+            timeout=timeout,
+        )
     except (BrokerUnavailable, Unroutable, Permanent) as error:
         return error
     except LookupError:

@@ -11,8 +11,8 @@ class Queue:
     """A durable quorum queue and the facts that it hears.
 
     ``keeps`` bounds it in messages; ``drops_oldest`` says that news in it may be lost when full
-    (only for news that later news repeats). Every other queue refuses what it cannot take, so
-    that dead letters go at least once.
+    (only for news that later news repeats, or that nothing depends on). Every other queue refuses
+    what it cannot take, so that dead letters go at least once.
     """
 
     name: str
@@ -43,6 +43,10 @@ AGGREGATOR_SLOTS = Queue(
     hears=("artifacts.stored", "slot.failed", "job.cancel_requested", "job.deadline_reached"),
 )
 REPORT_JOBS = Queue(name="darkroom.report.jobs", hears=("job.completed",))
+# Kept for a look only: a flood of forgeries loses its oldest, and takes no room from anybody.
+RECONCILER_REFUSED = Queue(
+    name="darkroom.reconciler.refused", hears=("webhook.refused",), keeps=1_000, drops_oldest=True
+)
 # It has nowhere to give up to: no number of redeliveries may drop what lies here.
 DEAD_LETTERS = Queue(name=DEAD, delivery_limit=1_000_000)
 
@@ -54,10 +58,20 @@ QUEUES = (
     STORAGE_URGENT,
     AGGREGATOR_SLOTS,
     REPORT_JOBS,
+    RECONCILER_REFUSED,
     DEAD_LETTERS,
 )
 
 _HEARD = frozenset(fact for queue in QUEUES for fact in queue.hears)
+
+# Nobody but storage hears of successes: its urgent queue may stand in for its ordinary one.
+URGENT_INSTEAD = STORAGE_OUTPUTS.hears
+
+
+def urgent_queue(fact_type: str) -> str | None:
+    """Where a fact goes that was found late, by asking: its files have less time left than those
+    of whatever waits in line. None: the ordinary way."""
+    return STORAGE_URGENT.name if fact_type in URGENT_INSTEAD else None
 
 
 def must_be_heard(fact_type: str) -> bool:

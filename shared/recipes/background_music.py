@@ -111,5 +111,7 @@ BACKGROUND_MUSIC = Recipe(
     webhook_events=("start", "logs", "completed"),
     # A minute of music took 90 s.
     typical_run=timedelta(seconds=120),
+    cold_start=timedelta(minutes=5),
     report_sections=("sounds", "outcome"),
+    example={"prompt": "a calm piano at dusk, a slow waltz", "duration": 12},
 )

@@ -125,8 +125,10 @@ class Recipe:
     ``completion`` is the rule for an order with these params. ``attempts`` bounds the purchases
     that one slot may cost; ``worth_another`` says which failures are worth one. ``typical_run`` is
     the silence after which Replicate is asked, ``timeout`` the time after which a slot that heard
-    nothing is given up. ``says`` replaces the sentence for people in some states of a job; ``notes``
-    are what people should know about how an order with these params is carried out.
+    nothing is given up, ``cold_start`` how long the model may boot before a run begins. ``says``
+    replaces the sentence for people in some states of a job; ``notes`` are what people should know
+    about how an order with these params is carried out. ``example`` are the params of an order that
+    shows it, as the demonstration places it.
     """
 
     name: str
@@ -145,10 +147,12 @@ class Recipe:
     pays_again_when_expired: bool = False
     typical_run: timedelta = timedelta(seconds=30)
     timeout: timedelta = timedelta(minutes=45)
+    cold_start: timedelta = timedelta(minutes=3)
     price: Price | None = None
     says: Mapping[JobState, Words] = field(default_factory=dict)
     notes: Callable[[Mapping[str, Any]], tuple[Words, ...]] = _nothing_to_say
     report_sections: tuple[str, ...] = ("original", "results", "outcome")
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,5 +54,7 @@ RESTORATION = Recipe(
     inputs=inputs,
     webhook_events=("start", "output", "logs", "completed"),
     typical_run=timedelta(seconds=30),
+    # An official model is always warm.
+    cold_start=timedelta(seconds=30),
     report_sections=("before_after", "outcome"),
 )

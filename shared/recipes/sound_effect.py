@@ -78,8 +78,10 @@ def notes(params: Mapping[str, Any]) -> tuple[Words, ...]:
         return ()
     return (
         {
-            "en": f"The model takes whole seconds: {bought} s are made and cut to {wanted:g} s.",
-            "ko": f"모델은 초 단위로만 만들 수 있어 {bought}초를 만든 뒤 {wanted:g}초로 자릅니다.",
+            "en": f"The model takes whole seconds: {bought} s are made, freed of silence at both "
+            f"ends and cut to {wanted:g} s.",
+            "ko": f"모델은 초 단위로만 만들 수 있어 {bought}초를 만든 뒤 앞뒤의 무음을 빼고 "
+            f"{wanted:g}초로 자릅니다.",
         },
     )
 
@@ -98,5 +100,8 @@ SOUND_EFFECT = Recipe(
     webhook_events=("start", "logs", "completed"),
     # It ran for 9 s, and was cold for minutes before.
     typical_run=timedelta(seconds=60),
+    # Seen once: 256 s in all, of which the run took 9.
+    cold_start=timedelta(minutes=5),
     report_sections=("sounds", "outcome"),
+    example={"prompt": "steps on gravel, then a wooden door", "seconds": 3.5},
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from shared.domain.live import JobRow, Live, PurchaseRow, SlotRow, live
+from shared.domain.spared import Typical
 from shared.errors import Permanent
 from shared.recipes import validated
 from shared.recipes.recipe import Recipe, Words
@@ -39,3 +40,14 @@ def notes_of(recipe: Recipe, job: OrderedJob) -> tuple[Words, ...]:
         return recipe.notes(validated(recipe, job.params))
     except Permanent:
         return ()  # ordered under an older version of the recipe, which said something else
+
+
+def typical_of(recipe: Recipe | None) -> Typical | None:
+    """A run of the recipe as it usually goes; None where nothing says what that costs."""
+    if recipe is None or recipe.price is None:
+        return None
+    return Typical(
+        run=recipe.typical_run,
+        micros_per_second=recipe.price.micro_dollars_per_second,
+        micros_per_output=recipe.price.micro_dollars_per_output,
+    )

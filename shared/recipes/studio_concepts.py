@@ -122,4 +122,9 @@ STUDIO_CONCEPTS = Recipe(
         }
     },
     report_sections=("concepts", "outcome"),
+    example={
+        "prompt": "a playground: a river that winds between soft hills",
+        "surface": {"width": 12, "height": 8},
+        "colours": ["#1f6f8b", "#99c24d", "#f2e9d8", "#d1603d", "#3b3a36"],
+    },
 )

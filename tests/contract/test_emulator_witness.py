@@ -1,6 +1,7 @@
 """The log that every proof rests on, the clock, and the command."""
 
 import asyncio
+import hashlib
 import json
 import signal
 import sys
@@ -37,6 +38,25 @@ async def test_a_purchase_is_followed_from_its_create_to_its_last_file() -> None
         assert bought["webhook"] == world.buyer.webhook_url
         assert bought["sensitive"] == ["webhook"]
         assert bought["seed"] == 7
+
+
+async def test_an_end_tells_each_file_that_the_output_names_by_size_and_hash() -> None:
+    async with a_world() as world:
+        ended = await world.bought(num_outputs=2)
+        fetched = [(await world.fetch(url))[2] for url in ended["output"]]
+        [told] = world.emulator.ledger.entries("ended")
+
+    assert told["files"] == [
+        {"bytes": len(file), "sha256": hashlib.sha256(file).hexdigest()} for file in fetched
+    ]
+
+
+async def test_an_end_tells_no_file_that_the_output_does_not_name() -> None:
+    async with a_world(faults=({"fault": "output", "shape": "null"},)) as world:
+        await world.bought()
+        [told] = world.emulator.ledger.entries("ended")
+
+    assert (told["files"], told["outputs"]) == ([], 1)
 
 
 async def test_no_secret_is_in_it(tmp_path: Path) -> None:
@@ -82,6 +102,20 @@ async def test_a_second_emulator_goes_on_where_the_first_was_killed(tmp_path: Pa
     last = json.loads(path.read_text().splitlines()[-1])
     assert (last["seq"], last["kind"]) == (3, "began")
     assert [one["seq"] for one in second.entries(after=2)] == [3]
+
+
+async def test_a_long_run_keeps_only_its_last_entries_in_memory_and_all_in_the_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(Clock(), path, keeps=2)
+    for kind in ("began", "purchase", "ended", "delivery"):
+        ledger.write(kind)
+    ledger.close()
+
+    assert [entry["kind"] for entry in ledger.entries()] == ["ended", "delivery"]
+    assert [entry["seq"] for entry in ledger.entries(after=3)] == [4]
+    assert len(path.read_text().splitlines()) == 4
 
 
 async def test_it_is_read_over_http_from_where_one_left_off() -> None:

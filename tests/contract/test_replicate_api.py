@@ -11,7 +11,7 @@ import pytest
 from deploy.local.emulator import Emulator
 from deploy.local.emulator import Settings as EmulatorSettings
 from shared.clock import utc_now
-from shared.domain.prediction import TERMINAL, Prediction, Status
+from shared.domain.prediction import TERMINAL, Prediction, Status, read_prediction
 from shared.replicate_api import (
     AccountPaused,
     InDoubt,
@@ -145,6 +145,23 @@ async def test_a_list_goes_on_until_it_is_complete(
 
     assert {prediction.id for page in pages for prediction in page} == bought
     assert len(pages) == 2
+
+
+async def test_a_list_of_a_span_leaves_out_what_was_made_before_and_after(
+    emulator: Emulator, replicate: Replicate
+) -> None:
+    first, *middle, last = [await buy(replicate, seed=seed) for seed in range(5)]
+    wanted = {one.id for one in middle}
+    begin, end = middle[0].created_at, last.created_at
+    assert first.created_at
+    assert begin
+    assert end
+
+    pages = [page async for page in replicate.list_between(begin, end)]
+
+    assert {answer.prediction.id for page in pages for answer in page} == wanted
+    (entry,) = [a for page in pages for a in page if a.prediction.id == middle[0].id]
+    assert read_prediction(entry.body) == entry.prediction
 
 
 async def test_the_webhook_secret_is_the_one_that_signs(
@@ -400,6 +417,25 @@ async def test_the_token_goes_where_it_belongs_and_into_no_error() -> None:
 
         assert f"authorization: bearer {TOKEN}".encode() in server.requests[0].lower()
     assert TOKEN not in repr(paused.value)
+
+
+@pytest.mark.parametrize(("asked", "told"), [(1.0, 5), (5.2, 6), (90.0, 90), (-7.0, 5)])
+async def test_the_life_of_a_prediction_is_told_in_whole_seconds_that_the_provider_takes(
+    replicate: Replicate, asked: float, told: int
+) -> None:
+    bought = await replicate.create(
+        MODEL,
+        {"prompt": "a lighthouse"},
+        webhook=None,
+        events=(),
+        deadline=SOON,
+        cancel_after=timedelta(seconds=asked),
+    )
+
+    body = json.loads((await replicate.get(bought.id)).body)
+    ends_at, created_at = (datetime.fromisoformat(body[n]) for n in ("deadline", "created_at"))
+    # Its clock runs ten times as fast as the wall's.
+    assert (ends_at - created_at).total_seconds() * 10 == pytest.approx(told, abs=0.5)
 
 
 async def test_many_creates_at_once_do_not_mix_up_their_answers(replicate: Replicate) -> None:

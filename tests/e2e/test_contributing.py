@@ -22,6 +22,7 @@ LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".darkroom*", ".*_cache", "__
 FOR_EVERY_RECIPE = (
     "tests/unit/test_recipes.py",
     "tests/unit/test_readme.py",
+    "tests/unit/test_migrating.py",
     "tests/unit/test_cli_ordering.py",
     "tests/unit/test_report_render.py",
 )

@@ -202,11 +202,26 @@ async def test_the_last_slot_beats_a_wish_that_comes_with_it(database: Database)
     assert (await the_job(database, job_id)).state is JobState.COMPLETED
 
 
-async def test_a_wish_that_overtakes_its_order_is_tried_again(database: Database) -> None:
-    wish = state(JobCancelRequested(job_id=uuid4()), source="shop", now=NOON, event_id="w")
+async def test_a_wish_that_overtakes_its_order_is_noted_and_waits(database: Database) -> None:
+    job_id = uuid4()
+    wish = state(JobCancelRequested(job_id=job_id), source="shop", now=NOON, event_id="w")
+
+    await an_aggregator(database).many([wish, wish])
+
+    async with database.connection() as db:
+        [noted] = await journal.of_job(db, job_id)
+    assert (noted.event_id, noted.outcome) == ("w", "waits")
+
+
+async def test_other_news_of_a_job_that_is_not_there_is_tried_again(database: Database) -> None:
+    job_id = uuid4()
+    wish = state(JobCancelRequested(job_id=job_id), source="shop", now=NOON, event_id="w")
 
     with pytest.raises(Transient, match="not known here yet"):
-        await an_aggregator(database).one(wish)
+        await an_aggregator(database).many([wish, deadline(job_id)])
+
+    async with database.connection() as db:
+        assert await journal.of_job(db, job_id) == []
 
 
 async def test_what_the_aggregator_does_not_hear_is_refused_for_good(database: Database) -> None:
@@ -363,7 +378,9 @@ async def test_the_end_repeats_what_the_recipe_says_about_the_order(database: Da
     await an_aggregator(database).one(await close(database, job_id, 1))
 
     told = read(JobCompleted, (await ends(database, job_id))[0])
-    assert told.notes == ("The model takes whole seconds: 3 s are made and cut to 2.5 s.",)
+    assert told.notes == (
+        "The model takes whole seconds: 3 s are made, freed of silence at both ends and cut to 2.5 s.",
+    )
 
 
 async def test_a_completed_job_without_its_report_is_said_again(database: Database) -> None:

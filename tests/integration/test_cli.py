@@ -13,9 +13,11 @@ from shared.db.connection import Database
 from shared.domain.slot import SlotState
 from shared.messaging import topology
 from shared.objects import open_bucket
+from shared.recipes.standing import typical_of
+from shared.recipes.variations import VARIATIONS
 from shared.settings import BucketSettings
 from tests.support import photos
-from tests.support.purchases import a_slot
+from tests.support.purchases import a_slot, end_job, hear, news
 
 
 async def darkroom(env: dict[str, str], *words: str) -> tuple[int, str, str]:
@@ -35,12 +37,14 @@ async def darkroom(env: dict[str, str], *words: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-async def published(amqp_url: str) -> dict[str, object]:
-    """The order that waits in the generator's queue."""
+async def published(
+    amqp_url: str, where: topology.Queue = topology.GENERATOR_JOBS
+) -> dict[str, object]:
+    """The first message that waits there: an order, if nothing else is asked for."""
     connection = await aio_pika.connect(amqp_url, timeout=5)
     async with connection:
         channel = await connection.channel()
-        queue = await channel.get_queue(topology.GENERATOR_JOBS.name, ensure=False)
+        queue = await channel.get_queue(where.name, ensure=False)
         message = await queue.get(timeout=5)
         assert message is not None
         await message.ack()
@@ -159,6 +163,58 @@ async def test_jobs_are_listed_with_their_sentences(
     assert set(listed) == {str(running.job_id), str(failed.job_id)}, err
     assert listed[str(running.job_id)]["sentence"]["ko"] == "만들고 있습니다."
     assert "만들고 있습니다." in text
+
+
+async def test_a_wish_to_cancel_is_published_for_jobs_that_are_open_or_not_known_yet(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    running, ended = (
+        await a_slot(database, SlotState.RUNNING),
+        await a_slot(database, SlotState.CREATING),
+    )
+    await end_job(database, ended.job_id)
+    unknown = uuid4()
+
+    code, out, err = await darkroom(
+        service_environment,
+        *("jobs", "cancel", str(running.job_id), str(ended.job_id), str(unknown)),
+        *("--reason", "ordered by mistake"),
+    )
+
+    amqp = service_environment["AMQP_URL"]
+    wishes = [await published(amqp, topology.AGGREGATOR_SLOTS) for _ in range(2)]
+    assert wishes == [
+        {"job_id": str(job_id), "reason": "ordered by mistake"}
+        for job_id in (running.job_id, unknown)
+    ]
+    assert code == 1
+    assert f"{running.job_id} is told to end" in out
+    assert f"{unknown} is not known here yet: it is canceled when its order comes" in out
+    assert f"{ended.job_id} has ended before: it is canceled" in err
+
+
+async def test_what_the_end_of_a_job_spared_is_shown_with_it(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    running = await a_slot(database, SlotState.RUNNING)
+    await end_job(database, running.job_id)
+    canceled = news("p1", "canceled", metrics={"predict_time": 1.5})
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE prediction SET micros_per_second = 975, micros_per_output = 0")
+    await hear(database, canceled)
+
+    show = ("jobs", "show", str(running.job_id))
+    code, out, err = await darkroom(service_environment, *show, "--json")
+    _, text, _ = await darkroom(service_environment, *show)
+
+    assert code == 0, err
+    spared = json.loads(out)["spared"]
+    typical = typical_of(VARIATIONS)
+    assert typical is not None
+    saved = typical.micros() - round(1.5 * 975)
+    assert spared == {"not_bought": 0, "stopped": 1, "micros": saved, "saved": saved / 1e6}
+    line = f"spared     0 never bought, 1 stopped at Replicate, about ${saved / 1e6:.4f} saved"
+    assert line in text
 
 
 async def test_watching_a_job_that_nobody_ordered_ends_with_a_sentence(

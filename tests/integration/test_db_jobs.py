@@ -1,6 +1,7 @@
 """Jobs in Postgres: entered once, never back, ended once; and the laws that the tables hold."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -134,6 +135,7 @@ async def test_a_file_is_entered_once_under_its_key(database: Database) -> None:
     async with database.transaction() as tx:
         assert await artifacts.insert(tx, job_id, file)
         assert not await artifacts.insert(tx, job_id, file)
+        assert not await artifacts.insert(tx, job_id, replace(file, id=uuid4()))
         assert await artifacts.of_job(tx, job_id) == [file]
 
 

@@ -1,7 +1,9 @@
 """Parked messages: kept until they are due, brought back once, or dead with their reason."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 from shared.db import parked
 from shared.db.connection import Database
@@ -193,6 +195,65 @@ async def test_every_start_of_a_suspicious_message_is_counted(database: Database
         assert await parked.forget_suspects(tx, older_than=MINUTE) == 0
         await tx.execute("UPDATE suspect_start SET last_at = now() - interval '1 hour'")
         assert await parked.forget_suspects(tx, older_than=MINUTE) == 2
+
+
+async def test_messages_are_chosen_by_their_job_and_by_when_they_were_parked(
+    database: Database,
+) -> None:
+    mine, other = uuid4(), uuid4()
+    for job in (mine, other):
+        await Parked(database).park(
+            "q",
+            replace(news("p1", "failed"), id=str(job), subject=str(job)),
+            reason="busy",
+            trace=None,
+            attempts=1,
+            due_in=None,
+        )
+    async with database.connection() as tx:
+        now = await tx.fetchval("SELECT now()")
+        minute = timedelta(minutes=1)
+        of_mine = await parked.listing(tx, Which(job=mine), limit=9)
+        recent = await parked.how_many(tx, Which(since=now - minute))
+        later = await parked.how_many(tx, Which(since=now + minute))
+
+    assert [message.subject for message in of_mine] == [str(mine)]
+    assert (recent, later) == (2, 0)
+
+
+async def test_what_is_meant_is_counted_by_queue_and_type_with_the_latest_reason(
+    database: Database,
+) -> None:
+    for number, (queue, reason) in enumerate([("a", "old"), ("a", "new"), ("b", "other")]):
+        await Parked(database).park(
+            queue,
+            news("p1", "failed", event_id=f"e{number}"),
+            reason=reason,
+            trace=None,
+            attempts=1,
+            due_in=None,
+        )
+    async with database.connection() as tx:
+        kinds = await parked.kinds(tx, Which(dead=True))
+
+    assert [(kind.queue, kind.count, kind.reason) for kind in kinds] == [
+        ("a", 2, "new"),
+        ("b", 1, "other"),
+    ]
+
+
+async def test_bringing_a_message_back_forgets_the_starts_that_it_ended(
+    database: Database,
+) -> None:
+    event = news("p1", "failed")
+    for _ in range(3):
+        await Parked(database).note_start("q", event)
+    await Parked(database).park("q", event, reason="r", trace=None, attempts=1, due_in=None)
+
+    async with database.transaction() as tx:
+        assert await parked.bring_back(tx, Which(named=[event.id])) == 1
+
+    assert await Parked(database).note_start("q", event) == 1
 
 
 async def test_messages_are_chosen_by_queue_type_state_and_a_part_of_their_reason(

@@ -19,6 +19,13 @@ HOT: dict[str, tuple[Ask, str]] = {
         lambda tx: predictions.to_ask(tx, limit=20, lease=MINUTE),
         "prediction_to_ask",
     ),
+    "the silence": (lambda tx: predictions.silence(tx, most=20), "prediction_to_ask"),
+    "the oldest silence": (predictions.oldest_silent, "prediction_to_ask"),
+    "purchases that nobody can explain": (
+        lambda tx: predictions.unexplained(tx, younger_than=MINUTE, limit=20),
+        "prediction_unexplained",
+    ),
+    "when the next files are deleted": (slots.first_expiry, "slot_expiring"),
     "predictions to cancel": (
         lambda tx: predictions.to_cancel(tx, limit=20, lease=MINUTE),
         "prediction_to_cancel",

@@ -378,6 +378,17 @@ async def test_a_body_whose_data_was_removed_says_its_verdict_and_erases_nothing
     assert purchase.started_at is not None
 
 
+async def test_what_was_measured_stays_when_the_data_is_removed(database: Database) -> None:
+    slot = await a_slot(database, S.SUBMITTED)
+    await hear(database, news(PREDICTION, "processing", metrics={"image_count": 4}))
+
+    await hear(
+        database, news(PREDICTION, "succeeded", data_removed=True, metrics={"image_count": 0})
+    )
+
+    assert (await the_purchase(database, slot)).metrics == {"image_count": 4}
+
+
 async def test_a_status_that_nobody_knows_is_kept_and_moves_nothing(database: Database) -> None:
     slot = await a_slot(database, S.SUBMITTED)
 

@@ -234,6 +234,18 @@ def test_no_news_moves_a_closed_slot(state: SlotState) -> None:
 # ---- compare-and-set
 
 
+async def test_a_lease_holds_until_it_is_over(database: Database) -> None:
+    job_id = await a_job(database, n=2)
+    async with database.transaction() as tx:
+        (held,) = await claim(tx, limit=1)
+        (over,) = await claim(tx, limit=1, lease=timedelta(seconds=-1))
+
+    async with database.connection() as connection:
+        assert await slots.lease_holds(connection, held)
+        assert not await slots.lease_holds(connection, over)
+    assert held.job_id == over.job_id == job_id
+
+
 async def test_a_buyer_that_slept_past_its_lease_writes_nothing(database: Database) -> None:
     asleep = await a_slot(database, S.CREATING)
     await doubted(database, asleep)

@@ -199,7 +199,7 @@ async def test_what_is_rounded_is_said_with_the_acceptance(shop: Shop) -> None:
     assert (await shop.slot(UUID(order["job_id"])))["input"]["seconds_total"] == 4  # type: ignore[arg-type]
     (accepted,) = await shop.rows("SELECT body FROM journal WHERE type = 'job.accepted'")
     assert json.loads(accepted["body"])["notes"] == [
-        "The model takes whole seconds: 4 s are made and cut to 3.4 s."
+        "The model takes whole seconds: 4 s are made, freed of silence at both ends and cut to 3.4 s."
     ]
 
 

@@ -119,8 +119,7 @@ async def an_ingress(amqp_url: str, **options: Any) -> AsyncIterator[Ingress]:
         Connections(Health("ingress")) as connections,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
     ):
-        [worker] = await workers(settings, connections)
-        running = asyncio.ensure_future(worker(stop))
+        running = asyncio.gather(*(w(stop) for w in await workers(settings, connections)))
         ingress = Ingress(amqp_url, port, stop, session)
         try:
             await eventually("the ingress listens", lambda: _listens(ingress))

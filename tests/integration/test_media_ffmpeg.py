@@ -119,6 +119,17 @@ def test_the_real_one_is_killed_at_its_deadline(noted: Fake) -> None:
     assert set(psutil.Process().children()) - before == set()
 
 
+def test_an_ffmpeg_that_cuts_no_sounds_is_told_as_what_it_is(noted: Fake) -> None:
+    noted.does("echo \"Unrecognized option 'fd'\" >&2; exit 1")
+
+    with pytest.raises(Misconfigured, match="or later"):
+        audio.works()
+
+
+def test_the_ffmpeg_that_we_run_cuts_sounds() -> None:
+    audio.works()
+
+
 def test_one_that_never_stops_talking_is_killed_and_not_kept(noted: Fake) -> None:
     noted.does("exec yes 'a line of complaint' >&2")
     noted.within(0.5)

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -14,8 +15,9 @@ from structlog.testing import capture_logs
 
 from shared.db import journal
 from shared.db.connection import Database, open_database
-from shared.envelope import Envelope
+from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, ORIGIN, Envelope
 from shared.messaging import relay as relaying
+from shared.messaging import topology
 from shared.messaging.apply import apply
 from shared.messaging.publisher import Publisher, open_publisher
 from shared.messaging.relay import BATCH, relay, relay_once
@@ -244,3 +246,23 @@ async def unbound(amqp_url: str, routing_key: str) -> None:
         channel = await connection.channel()
         queue = await channel.get_queue(SLOTS.name, ensure=False)
         await queue.unbind("darkroom", routing_key=routing_key)
+
+
+async def test_a_success_that_was_found_by_asking_goes_out_by_the_urgent_queue(
+    database: Database, amqp_url: str
+) -> None:
+    success = "prediction.succeeded"
+    by_webhook = told(an_event("heard", kind=success), FROM_WEBHOOK)
+    by_asking = told(an_event("asked", kind=success), FROM_RECONCILER)
+    failure = told(an_event("failed", kind="prediction.failed"), FROM_RECONCILER)
+    async with open_publisher(amqp_url, name="t") as publisher:
+        await say(database, by_webhook, by_asking, failure)
+        await relay_once(database, publisher)
+
+    assert ids(await taken_out(amqp_url, topology.STORAGE_URGENT.name)) == ["asked"]
+    assert ids(await taken_out(amqp_url, topology.STORAGE_OUTPUTS.name)) == ["heard"]
+    assert ids(await taken_out(amqp_url, topology.GENERATOR_VERDICTS.name)) == ["failed"]
+
+
+def told(fact: Envelope, origin: str) -> Envelope:
+    return replace(fact, extensions={ORIGIN: origin})

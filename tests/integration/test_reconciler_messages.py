@@ -8,7 +8,7 @@ import aio_pika
 import pytest
 import pytest_asyncio
 
-from services.reconciler.bring_back import BringBack
+from services.reconciler.bring_back import BATCH, LEASE, NEXT_TRY, BringBack
 from services.reconciler.dead_letters import DrainDeadLetters
 from shared.clock import utc_now
 from shared.db import parked
@@ -17,7 +17,7 @@ from shared.db.parked import Parked
 from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable
 from shared.messaging import topology
-from shared.messaging.codec import from_message
+from shared.messaging.codec import DIED_IN, DIED_OF, from_message
 from shared.messaging.consumer import open_subscriptions
 from shared.messaging.publisher import Publisher, open_publisher
 from tests.support.waiting import eventually
@@ -146,6 +146,101 @@ async def test_a_message_that_the_broker_did_not_confirm_stays_parked(
 
     assert counts == {"brought_back": 0}
     assert len(await parked_messages(database)) == 1
+
+
+async def test_a_message_whose_queue_is_gone_holds_nobody_else(
+    database: Database, publisher: Publisher, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    soon = datetime(2026, 6, 1, 12, tzinfo=UTC)  # so it is claimed first
+    await park(database, an_event("lost"), queue="darkroom.no.such", expires_at=soon)
+    await park(database, an_event("other"))
+
+    counts = await BringBack(database=database, publish=publisher.publish).run_once()
+
+    assert counts == {"brought_back": 1}
+    assert [event.id for event in await lies_in(channel, QUEUE)] == ["other"]
+    (still,) = await parked_messages(database)
+    assert (still.event_id, still.is_dead) == ("lost", False)
+
+
+async def test_a_message_that_cannot_travel_waits_for_an_operator_and_holds_nobody(
+    database: Database, publisher: Publisher, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    soon = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    await park(database, an_event("unfit"), queue="q" * 300, expires_at=soon)
+    await park(database, an_event("other"))
+
+    counts = await BringBack(database=database, publish=publisher.publish).run_once()
+
+    assert counts == {"brought_back": 1}
+    (dead,) = await parked_messages(database)
+    assert dead.is_dead
+    assert "cannot be published" in dead.reason
+
+
+async def test_a_queue_that_takes_nothing_holds_only_its_own_messages(
+    database: Database, publisher: Publisher, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    full, tried = topology.AGGREGATOR_SLOTS.name, list[str]()
+    soon = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    for number in range(150):  # more than are claimed at once
+        await park(database, an_event(f"f{number}"), queue=full, expires_at=soon)
+    await park(database, an_event("other"))
+
+    async def publish(envelope: Envelope, *, to_queue: str | None = None) -> None:
+        tried.append(to_queue or "")
+        if to_queue == full:
+            raise BrokerUnavailable("the broker refused the message (its queue is full)")
+        await publisher.publish(envelope, to_queue=to_queue)
+
+    counts = await BringBack(database=database, publish=publish).run_once()
+
+    assert counts == {"brought_back": 1}
+    assert tried.count(full) == 1
+    assert [event.id for event in await lies_in(channel, QUEUE)] == ["other"]
+
+
+async def test_what_was_claimed_and_not_tried_is_due_again_before_its_lease_is_over(
+    database: Database,
+) -> None:
+    for number in range(5):
+        await park(database, an_event(f"e{number}"), queue=f"q{number % 2}")
+
+    async def refuse(_envelope: Envelope, *, to_queue: str | None = None) -> None:
+        raise BrokerUnavailable("no confirm")
+
+    await BringBack(database=database, publish=refuse).run_once()
+
+    async with database.connection() as tx:
+        soon = await tx.fetchval(
+            "SELECT count(*) FROM parked_message WHERE due_at < now() + $1::interval",
+            NEXT_TRY + timedelta(seconds=2),
+        )
+    assert soon == 3  # two were tried, one for each queue: whether they arrived is unknown
+    assert timedelta(seconds=30) > LEASE
+
+
+async def test_more_than_one_batch_is_brought_back_in_one_round(
+    database: Database, publisher: Publisher, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    for number in range(BATCH + 20):
+        await park(database, an_event(f"e{number}"))
+
+    counts = await BringBack(database=database, publish=publisher.publish).run_once()
+
+    assert counts == {"brought_back": BATCH + 20}
+
+
+async def test_a_dead_letter_does_not_kill_the_copy_that_waits_for_its_time(
+    database: Database,
+) -> None:
+    await park(database, an_event())
+    died = an_event(extensions={DIED_IN: QUEUE, DIED_OF: "delivery_limit"})
+
+    await DrainDeadLetters(database=database).hear(died)
+
+    (still,) = await parked_messages(database)
+    assert (still.is_dead, still.reason) == (False, "busy")
 
 
 async def test_a_dead_message_is_left_to_its_operator(

@@ -1,8 +1,12 @@
 """The reconciler looks after successes that nobody stores: said again while they last, then closed."""
 
+import math
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from prometheus_client import REGISTRY
+
+from services.reconciler.losses import SILENT, SUCCEEDED, WatchLosses
 from services.reconciler.unsaved import RescueOutputs
 from shared.clock import utc_now
 from shared.db import journal
@@ -76,6 +80,24 @@ async def test_a_success_that_fell_out_of_every_queue_is_said_again_to_the_urgen
     assert counts == {"outputs_rescued": 1, "outputs_lost": 0}
 
 
+async def test_what_is_deleted_first_is_said_again_first(database: Database) -> None:
+    said = {}
+    for minutes in (20, 40, 5):
+        envelope, slot = await a_success(database)
+        said[minutes] = envelope.id
+        async with database.transaction() as tx:
+            await tx.execute(
+                "UPDATE slot SET expires_at = $2 WHERE job_id = $1",
+                slot.job_id,
+                utc_now() + timedelta(minutes=minutes),
+            )
+    told = Told()
+
+    await a_rescue(database, told).run_once()
+
+    assert [envelope.id for _, envelope in told.messages] == [said[5], said[20], said[40]]
+
+
 async def test_a_success_that_waits_parked_is_left_to_its_time(database: Database) -> None:
     said, _ = await a_success(database)
     await Parked(database).park(
@@ -107,6 +129,7 @@ async def test_files_that_are_gone_fail_their_slot_as_expired_and_say_so(
         entries = await journal.of_job(db, after.job_id)
     assert counts == {"outputs_rescued": 0, "outputs_lost": 1}
     assert (after.state, after.failure_code) == (SlotState.FAILED, "expired")
+    assert (await the_purchase(database, slot)).lost_at is not None
     assert [entry.type for entry in entries].count("slot.failed") == 1
 
 
@@ -119,3 +142,29 @@ async def test_files_that_are_gone_are_bought_again_where_the_recipe_pays(
 
     after = await the_slot(database, slot.job_id)
     assert (after.state, after.attempt) == (SlotState.PENDING, 2)
+    assert (await the_purchase(database, slot, attempt=1)).lost_at is not None
+
+
+async def test_the_time_to_the_next_loss_is_measured(database: Database) -> None:
+    watch = WatchLosses(database=database, now=utc_now)
+    await watch.run_once()
+    nothing = (seconds_to_loss(SUCCEEDED), seconds_to_loss(SILENT))
+
+    await a_success(database)
+    await a_slot(database, SlotState.RUNNING, prediction_id="p-silent")
+    async with database.connection() as db:
+        await db.execute(
+            "UPDATE prediction SET ask_at = now(), created_at = now() - interval '50 minutes'"
+            " WHERE prediction_id = 'p-silent'"
+        )
+    await watch.run_once()
+
+    assert nothing == (math.inf, math.inf)
+    assert 3500 < seconds_to_loss(SUCCEEDED) <= 3600
+    assert 500 < seconds_to_loss(SILENT) <= 600
+
+
+def seconds_to_loss(of: str) -> float:
+    value = REGISTRY.get_sample_value("darkroom_seconds_to_loss", {"of": of})
+    assert value is not None
+    return value

@@ -569,7 +569,7 @@ async def test_a_sound_effect_is_played_as_it_was_trimmed(room: Room) -> None:
     assert heard.seconds == pytest.approx(2.5, abs=0.1)
     assert "media-src data:" in page
     assert 'class="waveform"' in page
-    assert "3 s are made and cut to 2.5 s" in page
+    assert "3 s are made, freed of silence at both ends and cut to 2.5 s" in page
     assert "steps on gravel" in page
 
 

@@ -5,28 +5,18 @@ and an end of the job act in whatever order hypothesis likes. After each step th
 compared with what they said before, and with what the provider really sold.
 """
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from shared import events
 from shared.db import jobs, journal, predictions, slots
-from shared.db.connection import Connection, Database, open_database
+from shared.db.connection import Connection
 from shared.db.jobs import Job
 from shared.db.predictions import PredictionRow, Purchase
 from shared.db.record import AgainRule, Outcome, Recorded, fail
@@ -36,9 +26,9 @@ from shared.domain.job import ALL, Call, JobState, Tally, decide_end
 from shared.domain.prediction import TERMINAL, Status, read_prediction
 from shared.domain.slot import CLOSED, FailureCode, Move, News, SlotState, Stale, decide
 from shared.envelope import SLOT, Envelope
+from tests.support.machines import OnDatabase, run_machine
 from tests.support.purchases import NOON, a_job, always, claim, hear, never, news
 
-T = TypeVar("T")
 S = SlotState
 ATTEMPTS = 3
 N = 2  # slots; enough for news to be crossed, few enough for steps to meet
@@ -84,14 +74,9 @@ NEXT = st.sampled_from(
 VAIN = st.sampled_from([News.NOT_BOUGHT] * 4 + [News.ACCOUNT_PAUSED] * 4 + [News.REFUSED])
 
 
-class Slots(RuleBasedStateMachine):
-    database_url = ""
-
+class Slots(OnDatabase):
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.opening = open_database(self.database_url, name="machine", max_size=2)
-        self.database: Database = self.run(self.opening.__aenter__)
         self.sold: list[Sold] = []
         self.unanswered: list[tuple[Slot, Sold]] = []  # creates whose answer is under way
         self.said: list[Envelope] = []  # every body the provider sent, to be sent again
@@ -101,26 +86,9 @@ class Slots(RuleBasedStateMachine):
         self.seen_job: Job | None = None
         self.job_id: UUID = UUID(int=0)
 
-    def run(self, act: Callable[[], Any]) -> Any:
-        async def in_time() -> Any:
-            async with asyncio.timeout(20):
-                return await act()
-
-        return self.runner.run(in_time())
-
-    def in_transaction(self, act: Callable[[Connection], Any]) -> Any:
-        async def whole() -> Any:
-            async with self.database.transaction() as tx:
-                return await act(tx)
-
-        return self.run(whole)
-
-    def teardown(self) -> None:
-        try:
-            self.settle()
-        finally:
-            self.run(lambda: self.opening.__aexit__(None, None, None))
-            self.runner.close()
+    async def forget(self, tx: Connection) -> None:
+        await tx.execute("DELETE FROM job")
+        await tx.execute("DELETE FROM journal")
 
     @initialize(ending=ENDINGS)
     def order(self, ending: str) -> None:
@@ -499,12 +467,6 @@ class Slots(RuleBasedStateMachine):
         ledger = {row.prediction_id for row in self.seen_rows.values()}
         assert {sold.id for sold in self.sold} <= ledger
 
-        # Whatever else this job would buy does not concern the next one in this database.
-        async def forget(tx: Connection) -> None:
-            await tx.execute("DELETE FROM job WHERE id = $1", self.job_id)
-
-        self.in_transaction(forget)
-
     # ---- looking
 
     def look(self) -> tuple[Job, list[Slot], list[PredictionRow], list[journal.Entry]]:
@@ -544,17 +506,4 @@ async def close_or_move(tx: Connection, slot: Slot, to: Move, *, code: FailureCo
 
 
 def test_no_order_of_news_moves_a_slot_back_or_loses_a_purchase(database_url: str) -> None:
-    class OnThisDatabase(Slots):
-        pass
-
-    OnThisDatabase.database_url = database_url
-
-    run_state_machine_as_test(
-        OnThisDatabase,
-        settings=settings(
-            max_examples=35,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(Slots, database_url, examples=60, steps=40)

@@ -17,8 +17,10 @@ from PIL import Image
 
 from services.storage.files import Files
 from services.storage.outputs import Output
-from shared.db import artifacts, journal
+from shared.db import artifacts, jobs, journal
 from shared.db.connection import Database
+from shared.db.slots import Slot
+from shared.domain.job import JobState
 from shared.domain.slot import FailureCode, SlotState
 from shared.errors import DatabaseUnavailable, Permanent, Transient
 from shared.events import Artifact, ArtifactsStored, read
@@ -38,6 +40,7 @@ from tests.support.purchases import (
     the_slot,
 )
 from tests.support.storing import ATTEMPTS, Storage, a_picture, a_sound, a_storage, succeeded
+from tests.support.waiting import eventually
 
 S = SlotState
 HOUR = timedelta(hours=1)
@@ -232,6 +235,64 @@ async def test_a_job_that_ends_meanwhile_takes_no_files(
     await storage.hear(succeeded(host.serve("/a", a_picture())))
 
     assert (await the_slot(storage.database, slot.job_id)).state is S.CANCELED
+    assert await storage.artifacts(slot.job_id) == []
+    assert await storage.closing(slot.job_id) is None
+
+
+async def end_alone(storage: Storage, slot: Slot) -> None:
+    """The job ends, and nobody has closed its slots yet."""
+    async with storage.database.transaction() as tx:
+        await jobs.end(tx, slot.job_id, state=JobState.CANCELED, canceled=1, reason="a wish")
+
+
+async def test_a_download_that_is_under_way_stops_when_its_job_ends(
+    storage: Storage, host: FileHost
+) -> None:
+    slot = await a_slot(storage.database, S.RUNNING)
+    url = host.hang("/slow", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"begun")
+    often = timedelta(milliseconds=20)
+    storing = asyncio.create_task(storage.hear(succeeded(url), look_every=often))
+
+    async def begun() -> int:
+        return len(host.requests)
+
+    await eventually("the download is under way", begun)
+    await end_alone(storage, slot)
+
+    # Its host would have been waited for much longer; the message is done with, and not parked.
+    async with asyncio.timeout(10):
+        await storing
+    assert await storage.artifacts(slot.job_id) == []
+    assert await storage.keys(slot.job_id) == []
+    assert await storage.closing(slot.job_id) is None
+
+
+async def test_a_success_whose_job_has_just_ended_fetches_nothing(
+    storage: Storage, host: FileHost
+) -> None:
+    slot = await a_slot(storage.database, S.RUNNING)
+    await end_alone(storage, slot)
+
+    await storage.hear(succeeded(host.serve("/a", a_picture())))
+
+    assert host.connections == 0
+
+
+async def test_what_was_fetched_when_the_job_ended_is_neither_recorded_nor_counted_as_lost(
+    storage: Storage, host: FileHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Files.copy
+
+    async def ends_during(files: Files, output: Output) -> tuple[Artifact, ...]:
+        stored = await copy(files, output)
+        await end_alone(storage, slot)
+        return stored
+
+    monkeypatch.setattr(Files, "copy", ends_during)
+    slot = await a_slot(storage.database, S.RUNNING)
+    await storage.hear(succeeded(host.serve("/a", a_picture())))
+
+    assert (await the_slot(storage.database, slot.job_id)).state is S.SUCCEEDED
     assert await storage.artifacts(slot.job_id) == []
     assert await storage.closing(slot.job_id) is None
 

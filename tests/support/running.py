@@ -2,7 +2,7 @@
 
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -30,6 +30,7 @@ BRISK = {
     "CREATE_WITHIN_SECONDS": "5",
     "CREATE_LEASE_SECONDS": "10",
     "DOUBT_GRACE_SECONDS": "1",
+    "DOUBT_COLD_START_SECONDS": "0",
     "DOUBT_EVERY_SECONDS": "0.5",
     "LOG_LEVEL": "INFO",
 }
@@ -37,10 +38,14 @@ BRISK = {
 
 @contextmanager
 def a_system(
-    stack: Isolation, template_database: str, *, project: Path = PROJECT
+    stack: Isolation,
+    template_database: str,
+    *,
+    project: Path = PROJECT,
+    options: Mapping[str, str] | None = None,
 ) -> Iterator[System]:
     """Emulator and services on a database, a virtual host and a bucket of their own; they run the
-    code that lies at ``project``."""
+    code that lies at ``project``, with ``options`` beside those that all tests share."""
     import asyncio
 
     from shared.messaging.apply import apply
@@ -57,7 +62,9 @@ def a_system(
         until.callback(stack.drop_vhost, name)
         until.callback(stack.drop_database, name)
         asyncio.run(apply(parts["AMQP_URL"]))
-        system = System(root, parts, options=BRISK, emulator=QUICK, project=project)
+        system = System(
+            root, parts, options=BRISK | dict(options or {}), emulator=QUICK, project=project
+        )
         until.callback(system.down)
         system.up()
         yield system

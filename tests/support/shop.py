@@ -142,12 +142,16 @@ class Shop:
     def reads(self) -> Reads:
         return Reads(database=self.database, per_minute=60_000, share=1.0)
 
-    def settler(self, *, grace: timedelta = timedelta(0)) -> SettleDoubt:
+    def settler(
+        self, *, grace: timedelta = timedelta(0), cold_start: timedelta | None = timedelta(0)
+    ) -> SettleDoubt:
         return SettleDoubt(
             database=self.database,
             replicate=self.replicate,
             reads=self.reads,
+            recipes={name: known.recipe for name, known in self.known.items()},
             grace=grace,
+            cold_start=cold_start,
             now=utc_now,
         )
 

@@ -6,7 +6,7 @@ import signal
 import wave
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -86,7 +86,13 @@ class Storage:
             decodes_at_once=2,
         )
 
-    def handler(self, *, again: AgainRule = never, now: datetime = NOON) -> StoreOutputs:
+    def handler(
+        self,
+        *,
+        again: AgainRule = never,
+        now: datetime = NOON,
+        look_every: timedelta = timedelta(seconds=1),
+    ) -> StoreOutputs:
         return StoreOutputs(
             database=self.database,
             files=self.files,
@@ -95,6 +101,7 @@ class Storage:
             now=lambda: now,
             attempts=ATTEMPTS,
             most_files=6,
+            look_every=look_every,
         )
 
     async def hear(self, envelope: Envelope, **more: Any) -> None:

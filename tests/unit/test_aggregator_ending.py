@@ -12,6 +12,7 @@ from shared.db.predictions import PredictionRow, Purchase
 from shared.db.slots import Slot
 from shared.domain.job import JobState, Tally
 from shared.domain.slot import FailureCode, SlotState
+from shared.domain.spared import Spared
 from shared.events import MISSING_TOLD, JobCompleted, Missing
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -180,13 +181,15 @@ def test_every_purchase_whose_cost_is_known_is_counted() -> None:
         a_purchase(3, cost=2_000, seconds=2.0),
     ]
 
-    told = how_it_ended(an_ended_job(), [], bought, (), ())
+    told = how_it_ended(an_ended_job(), [], bought, (), (), Spared())
 
     assert (told.cost, told.predict_seconds) == (0.0035, 3.5)
 
 
 def test_where_no_price_is_known_no_cost_is_told() -> None:
-    told = how_it_ended(an_ended_job(), [], [a_purchase(1, cost=None, seconds=4.0)], (), ())
+    told = how_it_ended(
+        an_ended_job(), [], [a_purchase(1, cost=None, seconds=4.0)], (), (), Spared()
+    )
 
     assert (told.cost, told.predict_seconds) == (None, 4.0)
 
@@ -194,7 +197,7 @@ def test_where_no_price_is_known_no_cost_is_told() -> None:
 def test_an_end_carries_so_much_of_what_is_missing_and_no_more() -> None:
     missing = [Missing(ordinal=1, code="skipped", detail="404", index=n) for n in range(500)]
 
-    told = how_it_ended(an_ended_job(), [], [], missing, ("Rounded to 4 s.",))
+    told = how_it_ended(an_ended_job(), [], [], missing, ("Rounded to 4 s.",), Spared())
 
     assert isinstance(told, JobCompleted)
     assert told.missing == tuple(missing[:MISSING_TOLD])

@@ -1,7 +1,6 @@
 """The score finds out what is wrong with a picture, and the ranking is by the score alone."""
 
 import io
-import random
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -16,7 +15,7 @@ from deploy.local.emulator.making import Order
 from shared.media import stencil
 from shared.media.colour import Bytes, palette_of, to_oklab, to_srgb
 from shared.media.palette import clamp
-from shared.media.ranking import LOOKED_AT, Score, looked_at, rank, score
+from shared.media.ranking import LOOKED_AT, Score, looked_at, score
 
 # A picture and its palette to a worse picture.
 Spoil = Callable[[Bytes, Bytes, np.random.Generator], Bytes]
@@ -172,29 +171,6 @@ def test_a_large_picture_is_looked_at_from_afar() -> None:
     seen = looked_at(large)
 
     assert seen.shape == (-(-40 // 3), LOOKED_AT, 3)
-
-
-scored = st.dictionaries(st.text(max_size=6), st.sampled_from([0.0, 0.25, 0.5, 1.0]), max_size=9)
-
-
-@given(scored, st.randoms(use_true_random=False))
-@settings(deadline=None)
-def test_the_ranking_does_not_depend_on_the_order(
-    scores: dict[str, float], dice: random.Random
-) -> None:
-    names = list(scores)
-    dice.shuffle(names)
-
-    assert rank({name: scores[name] for name in names}) == rank(scores)
-
-
-@given(scored)
-@settings(deadline=None)
-def test_the_best_comes_first_and_nobody_is_left_out(scores: dict[str, float]) -> None:
-    ranked = rank(scores)
-
-    assert sorted(ranked) == sorted(scores)
-    assert [scores[name] for name in ranked] == sorted(scores.values(), reverse=True)
 
 
 @given(st.permutations(range(4)))

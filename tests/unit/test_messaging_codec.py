@@ -165,11 +165,23 @@ def test_a_subject_that_is_none_gives_way_to_the_job_in_the_body() -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"{}", b"[1]", b"null", b'{"job_id": 5}', b'{"job_id": "x"}', b"\xff", b"[" * 9999],
+    ("body", "why"),
+    [
+        (b"", "its body is not JSON"),
+        (b"\xff", "its body is not JSON"),
+        (b"[" * 9999, "its body is not JSON"),
+        (b"{}", "no job_id in its body"),
+        (b"[1]", "no job_id in its body"),
+        (b"null", "no job_id in its body"),
+        (b'{"job_id": 5}', "the job_id in its body is no uuid"),
+        (b'{"job_id": "x"}', "the job_id in its body is no uuid"),
+        (b" " * 300_000, "too large to be looked into"),
+    ],
 )
-def test_what_nothing_names_is_refused_with_a_sentence_that_says_so(body: bytes) -> None:
-    with pytest.raises(Permanent, match=r"no cloudEvents:id header, no message_id, and no job_id"):
+def test_what_nothing_names_is_refused_with_a_sentence_that_says_so(body: bytes, why: str) -> None:
+    with pytest.raises(
+        Permanent, match=rf"no cloudEvents:id header and no message_id, and .*{why}"
+    ):
         from_message(delivered(body))
 
 

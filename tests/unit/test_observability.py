@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import structlog
 
-from shared.observability import configure_logging, redact, redacted
+from shared.observability import configure_logging, redact, redacted, redacted_header
 
 JOB = "11111111-2222-4333-8444-555555555555"
 
@@ -81,3 +81,17 @@ def test_a_traceback_carries_no_local_values(capsys: pytest.CaptureFixture[str])
 
     assert "of length 7" in told
     assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("webhook-signature", "v1,AAAA", "***"),
+        ("Authorization", "Bearer x", "***"),
+        ("darkroom-slot", f"{JOB}.2.1.abcdefghijklmnopqrst", f"{JOB}.2.1.***"),
+        ("webhook-id", "msg_1", "msg_1"),
+        ("user-agent", "r8_abcdefghij", "***"),
+    ],
+)
+def test_a_header_is_shown_without_what_opens_something(name: str, value: str, shown: str) -> None:
+    assert redacted_header(name, value) == shown

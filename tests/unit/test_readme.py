@@ -4,6 +4,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 from deploy.local.system import SERVICES
 from shared.recipes import RECIPES
 from shared.settings import CommonSettings
@@ -34,6 +36,13 @@ def test_every_setting_that_a_service_reads_is_in_the_readme() -> None:
 
 def test_every_setting_in_the_readme_is_read_by_a_service() -> None:
     assert told() - read() == set()
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", ".env.example"])
+def test_what_a_recipe_reads_can_be_set_where_docker_runs_it(file: str) -> None:
+    text = (README.parent / file).read_text()
+
+    assert [name for recipe in RECIPES for name in recipe.settings if name not in text] == []
 
 
 def test_every_recipe_is_in_the_readme_with_each_of_its_parameters() -> None:

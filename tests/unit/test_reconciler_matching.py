@@ -132,6 +132,17 @@ def test_two_predictions_with_one_input_are_not_told_apart() -> None:
     assert isinstance(evidence(doubted(), listed("p1"), listed("p2")), Unclear)
 
 
+def test_a_prediction_that_an_earlier_purchase_of_the_slot_may_be_is_not_given_to_the_later() -> (
+    None
+):
+    later = doubted()
+    earlier = replace(later, row=replace(later.row, attempt=2))
+
+    ((_, found),) = weigh([later], [listed()], rivals=[earlier])
+
+    assert isinstance(found, Unclear)
+
+
 def test_one_prediction_that_fits_two_slots_is_given_to_neither() -> None:
     both = weigh([doubted(1), doubted(2)], [listed()])
 

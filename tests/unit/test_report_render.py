@@ -574,7 +574,7 @@ def test_a_picture_where_a_sound_is_played_is_named_and_not_played() -> None:
 
 
 def test_what_the_recipe_notes_is_said_under_the_title() -> None:
-    note = "The model takes whole seconds: 8 s are made and cut to 7.5 s."
+    note = "The model takes whole seconds: 8 s are made, freed of silence at both ends and cut to 7.5 s."
 
     page = Page(render(replace(a_view(), notes=(note,))))
 

@@ -18,6 +18,7 @@ class Clock:
         self._speed = speed
         self._since = time.monotonic()
         self._passed = 0.0
+        self._ago = timedelta(0)
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._alarm: asyncio.TimerHandle | None = None
@@ -31,7 +32,7 @@ class Clock:
         return self._passed + (time.monotonic() - self._since) * self._speed
 
     def wall(self) -> datetime:
-        return datetime.now(UTC)  # noqa: TID251 - this is the clock that others are given
+        return datetime.now(UTC) - self._ago  # noqa: TID251 - the clock that others are given
 
     def unix(self) -> int:
         """What a receiver compares a signature's timestamp with."""
@@ -56,6 +57,11 @@ class Clock:
         """Let provider time jump ahead: an hour of retention passes in a test's one line."""
         self._passed += seconds
         self._set_alarm()
+
+    def set_wall_back(self, seconds: float) -> None:
+        """The wall reads so much earlier from now on (0: as it is), so that a past can be made up
+        whose timestamps are those of a past."""
+        self._ago = timedelta(seconds=seconds)
 
     def run_at(self, speed: float) -> None:
         """Change the speed from now on."""

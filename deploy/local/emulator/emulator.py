@@ -39,9 +39,12 @@ class Emulator:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings(port=0, files_port=0)
         self.clock = Clock(self.settings.speed)
-        self.ledger = Ledger(self.clock, self.settings.ledger_path)
+        self.ledger = Ledger(
+            self.clock, self.settings.ledger_path, keeps=self.settings.ledger_keeps
+        )
         self.faults = Faults(self.settings.seed, self.settings.faults)
         self.predictions = Register()
+        self.lives: Lives  # once it serves
         self.url = ""
         self.files_url = ""
         self._stack = AsyncExitStack()
@@ -99,7 +102,7 @@ class Emulator:
         await deliveries.open()
         stack.push_async_callback(deliveries.close)
         outputs, sources = Outputs(directory, self.ledger), Sources(self.ledger)
-        lives = Lives(
+        lives = self.lives = Lives(
             settings=settings,
             clock=self.clock,
             ledger=self.ledger,

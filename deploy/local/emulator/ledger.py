@@ -7,6 +7,7 @@ that hold one name it in `sensitive`.
 """
 
 import json
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,19 @@ LONGEST_TEXT = 400  # of an input's value, in characters; a data URL can be mega
 
 
 class Ledger:
-    """Kept in memory for whoever embeds the emulator, and in a file (JSONL) where one is named."""
+    """Kept in memory for whoever embeds the emulator, and in a file (JSONL) where one is named.
 
-    def __init__(self, clock: Clock, path: Path | None = None) -> None:
+    In memory are the last ``keeps`` entries (None: all of them); the file has every one.
+    """
+
+    def __init__(self, clock: Clock, path: Path | None = None, *, keeps: int | None = None) -> None:
         self._clock = clock
-        self._entries: list[Entry] = []
-        self._first = 1
+        self._entries: deque[Entry] = deque(maxlen=keeps)
+        self._next = 1
         self._file = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._first = _last_number(path) + 1
+            self._next = _last_number(path) + 1
             # Unbuffered: what is written stays written when the process is killed.
             self._file = path.open("ab", buffering=0)
             if _torn(path):
@@ -37,22 +41,25 @@ class Ledger:
     def write(self, kind: str, **facts: Any) -> None:
         """`kind` says what happened; `seq` only grows, also over restarts on the same file."""
         entry = {
-            "seq": self._first + len(self._entries),
+            "seq": self._next,
             "t": round(self._clock.now(), 3),
             "at": self._clock.wall().isoformat(timespec="microseconds"),
             "kind": kind,
             **facts,
         }
+        self._next += 1
         self._entries.append(entry)
         if self._file is not None:
             self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
 
     def entries(self, kind: str | None = None, *, after: int = 0, **facts: Any) -> list[Entry]:
-        """What was written since `after`, oldest first; by kind, and by the facts given."""
+        """What was written since `after` and is kept, oldest first; by kind, and by the facts
+        given."""
         return [
             entry
-            for entry in self._entries[max(0, after + 1 - self._first) :]
-            if (kind is None or entry["kind"] == kind)
+            for entry in self._entries
+            if entry["seq"] > after
+            and (kind is None or entry["kind"] == kind)
             and all(entry.get(name) == value for name, value in facts.items())
         ]
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import hashlib
+import json
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -176,10 +178,22 @@ class Lives:
         prediction.script = _with_figures(prediction, made)
         self._tell(prediction, "output")
         unknown = faults.get("unknown_status")
-        self._end(prediction, str(unknown["status"]) if unknown else "succeeded")
+        named = json.dumps(output)
+        files = await asyncio.to_thread(
+            _described, [file for file, url in zip(made, urls, strict=True) if url in named]
+        )
+        self._end(prediction, str(unknown["status"]) if unknown else "succeeded", files=files)
 
-    def _end(self, prediction: Prediction, status: str, *, error: str | None = None) -> None:
-        """The one way to an end; the first to come here decides it."""
+    def _end(
+        self,
+        prediction: Prediction,
+        status: str,
+        *,
+        error: str | None = None,
+        files: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """The one way to an end; the first to come here decides it. ``files`` are those that the
+        output names, in its order."""
         if prediction.completed is not None:
             return
         prediction.status = status
@@ -194,6 +208,7 @@ class Lives:
             predict_s=round(ran_s, 3),
             billed=prediction.started is not None,
             outputs=len(prediction.file_tokens),
+            files=list(files),
         )
         if status != "aborted" or self._settings.webhook_for_aborted:
             self._tell(prediction, "completed")
@@ -292,6 +307,13 @@ def _with_figures(prediction: Prediction, made: Sequence[MadeFile]) -> Script:
     script = prediction.script
     tail = script.tail.format(run=prediction.run_s, bytes=size, mib=size / 2**20)
     return Script(head=script.head, steps=script.steps, tail=tail)
+
+
+def _described(made: Sequence[MadeFile]) -> list[dict[str, Any]]:
+    """What the witness needs to know a file again, wherever it has come to lie."""
+    return [
+        {"bytes": len(file.data), "sha256": hashlib.sha256(file.data).hexdigest()} for file in made
+    ]
 
 
 def _in_shape(shape: str, urls: Sequence[str], made: Sequence[MadeFile]) -> Any:

@@ -40,6 +40,8 @@ class Settings(BaseModel):
         default_factory=lambda: SecretStr(new_secret())
     )
     ledger_path: Path | None = None
+    # Of the log, in memory; the file has all of it. None: all, for as long as the emulator runs.
+    ledger_keeps: Annotated[int, Field(gt=0)] | None = None
     files_dir: Path | None = None  # none: a temporary directory that goes with the emulator
     seed: int = 0  # decides which predictions the faults with a rate below 1 meet
     speed: Annotated[float, Field(gt=0, le=10_000)] = 1.0

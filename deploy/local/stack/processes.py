@@ -55,6 +55,7 @@ def account() -> Account | None:
 
 # Only a parent can reap. Until it does, a dead child keeps its pid and looks alive.
 _children: dict[int, subprocess.Popen[bytes]] = {}
+_exit_codes: dict[Mark, int] = {}  # of children that were found dead
 
 
 @atexit.register
@@ -163,7 +164,9 @@ def alive(mark: Mark | None) -> bool:
         return False
     child = _children.get(mark.pid)
     if child is not None and child.poll() is not None:
-        del _children[mark.pid]
+        # Somebody in another thread may have looked at the same moment.
+        _children.pop(mark.pid, None)
+        _exit_codes[mark] = child.returncode
         return False
     return began(mark.pid) == mark.began
 
@@ -191,6 +194,12 @@ def gone_within(mark: Mark | None, seconds: float) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def exit_code(mark: Mark | None) -> int | None:
+    """How a process of this very process ended, a signal as a negative number. None: it runs, or
+    somebody else started it."""
+    return None if mark is None or alive(mark) else _exit_codes.get(mark)
 
 
 def without_tag(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""What proves that nothing is lost and nothing is done twice: a witness, crash points, plugs."""

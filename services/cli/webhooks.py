@@ -1,0 +1,213 @@
+"""The webhook archive: what came, what it did here, and what was not believed."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.environment import settings
+from services.cli.jobs import run
+from services.cli.since import moment
+from shared.clock import utc_now
+from shared.db import journal, refused
+from shared.db.connection import open_database
+from shared.db.journal import Entry, NewsWanted
+from shared.domain.prediction import Unreadable, read_prediction
+from shared.domain.refusal import RefusedWebhook
+from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, RECEIVED_AT, WEBHOOK_ID
+from shared.observability import redacted, redacted_header
+from shared.settings import DatabaseSettings
+
+app = typer.Typer(
+    help="Webhooks as they came: bodies, headers, and what became of each.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+
+Row = dict[str, Any]
+
+
+@app.command("list")
+def list_webhooks(
+    job: Annotated[UUID | None, typer.Option(help="Only of this job.")] = None,
+    prediction: Annotated[str | None, typer.Option(help="Only of this prediction.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="90s, 30m, 12h, 7d ago, or a time like 2026-11-21T04:00Z.")
+    ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(help="Only what did this: moved, nothing_new, unknown, bad_signature…"),
+    ] = None,
+    only: Annotated[
+        bool | None,
+        typer.Option("--refused/--taken", help="Only what was not believed, or only what was."),
+    ] = None,
+    asked: Annotated[
+        bool, typer.Option("--asked", help="Also what the reconciler read at the provider.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    as_json: Json = False,
+) -> None:
+    """What came, the latest first."""
+    after = None if since is None else moment(since, "--since", now=utc_now())
+    wanted = NewsWanted(job_id=job, since=after, outcome=outcome, prediction_id=prediction)
+    taken_too = only is not True
+    # What was not believed is nobody's: it belongs to no job.
+    refused_too = only is not False and job is None and prediction is None
+    origins = (FROM_WEBHOOK, FROM_RECONCILER) if asked else (FROM_WEBHOOK,)
+    rows = run(_rows(wanted, origins, limit, taken=taken_too, refused_too=refused_too))
+    if as_json:
+        typer.echo(json.dumps(rows, default=str, ensure_ascii=False))
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("received", "id", "what", "verdict", "job", "prediction", "bytes"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(
+            f"{row['received_at']:%Y-%m-%d %H:%M:%S}Z",
+            row["id"],
+            row["type"],
+            Text(row["verdict"], style="" if row["taken"] else "red"),
+            "" if row["job_id"] is None else f"{row['job_id']}.{row['ordinal'] or '?'}",
+            row["prediction_id"] or "",
+            "" if row["bytes"] is None else str(row["bytes"]),
+        )
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=260)
+    console.print(table)
+
+
+@app.command("show")
+def show(
+    webhook_id: Annotated[
+        str, typer.Argument(help="An id of `webhooks list`, or the sender's own (webhook-id).")
+    ],
+    body: Annotated[
+        bool, typer.Option("--body", help="Its body too, without what opens something.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """One webhook: its headers, what became of it, and its body if you ask for it."""
+    found = run(_found(webhook_id))
+    if not found:
+        typer.secho(f"no webhook {webhook_id} is kept here", err=True, fg="red")
+        raise typer.Exit(1)
+    if as_json:
+        told = [{**row, "body": row["body"] if body else None} for row in found]
+        typer.echo(json.dumps(told, default=str, ensure_ascii=False))
+        return
+    for row in found:
+        typer.echo(f"id          {row['id']}")
+        typer.echo(f"received    {row['received_at']:%Y-%m-%d %H:%M:%S.%f}Z")
+        typer.echo(f"what        {row['type']}")
+        typer.echo(f"verdict     {row['verdict']}")
+        if row["job_id"] is not None:
+            typer.echo(f"job         {row['job_id']}, slot {row['ordinal'] or 'unknown'}")
+        if row["prediction_id"]:
+            typer.echo(f"prediction  {row['prediction_id']}")
+        for name, value in row["about"].items():
+            typer.echo(f"{name:<11} {value}")
+        for name, value in row["headers"]:
+            typer.echo(f"header      {name}: {value}")
+        typer.echo(f"bytes       {'unknown' if row['bytes'] is None else row['bytes']}")
+        if body:
+            typer.echo(f"\n{row['body'] or 'nothing of it is kept'}")
+
+
+async def _rows(
+    wanted: NewsWanted, origins: tuple[str, ...], limit: int, *, taken: bool, refused_too: bool
+) -> list[Row]:
+    url = settings(DatabaseSettings).database_url.get_secret_value()
+    rows: list[Row] = []
+    async with open_database(url, name="cli") as database, database.connection() as db:
+        if taken:
+            entries = await journal.news(db, wanted, origins=origins, limit=limit)
+            rows += [_taken(entry) for entry in entries]
+        if refused_too:
+            outcomes = None if wanted.outcome is None else [wanted.outcome]
+            kept = await refused.listing(db, since=wanted.since, outcomes=outcomes, limit=limit)
+            rows += [_refused(one) for one in kept]
+    rows.sort(key=lambda row: row["received_at"], reverse=True)
+    # A list is read by people and scripts alike: what was sent is shown when one asks for it.
+    return [_without(row, "headers", "body", "about") for row in rows[:limit]]
+
+
+async def _found(webhook_id: str) -> list[Row]:
+    url = settings(DatabaseSettings).database_url.get_secret_value()
+    async with open_database(url, name="cli") as database, database.connection() as db:
+        rows = [_taken(entry) for entry in await journal.by_webhook_id(db, webhook_id)]
+        try:
+            one = await refused.get(db, UUID(webhook_id))
+        except ValueError:
+            one = None  # a sender's own id
+    return rows if one is None else [*rows, _refused(one)]
+
+
+def _taken(entry: Entry) -> Row:
+    """A row of the journal, with nothing in it that opens something."""
+    return {
+        "id": entry.event_id,
+        "received_at": _received_at(entry),
+        "type": entry.type,
+        "taken": True,
+        "verdict": entry.outcome or "not heard yet",
+        "job_id": entry.job_id,
+        "ordinal": entry.ordinal,
+        "prediction_id": _prediction_id(entry.body),
+        "webhook_id": entry.headers.get(WEBHOOK_ID),
+        "bytes": None if entry.body is None else len(entry.body),
+        "about": {"told by": entry.origin},
+        "headers": [(n, redacted_header(n, value)) for n, value in sorted(entry.headers.items())],
+        "body": None if entry.body is None else _text(entry.body),
+    }
+
+
+def _refused(one: RefusedWebhook) -> Row:
+    return {
+        "id": str(one.id),
+        "received_at": one.received_at,
+        "type": f"refused: {one.status}",
+        "taken": False,
+        "verdict": one.outcome,
+        "job_id": None,
+        "ordinal": None,
+        "prediction_id": None,
+        "webhook_id": next((v for n, v in one.headers if n.lower() == WEBHOOK_ID), None),
+        "bytes": one.body_bytes,
+        "about": {
+            "reason": redacted(one.reason),
+            "sender": one.sender or "unknown",
+            "query": redacted(f"?{one.query}") if one.query else "none",
+        },
+        "headers": [(name, redacted_header(name, value)) for name, value in one.headers],
+        "body": None if one.body is None else _text(one.body),
+    }
+
+
+def _received_at(entry: Entry) -> datetime:
+    try:
+        at = datetime.fromisoformat(entry.headers.get(RECEIVED_AT, ""))
+    except ValueError:
+        return entry.recorded_at
+    return at if at.tzinfo else entry.recorded_at
+
+
+def _prediction_id(body: bytes | None) -> str | None:
+    try:
+        return None if body is None else read_prediction(body).id
+    except Unreadable:
+        return None
+
+
+def _text(body: bytes) -> str:
+    return redacted(body.decode(errors="backslashreplace"))
+
+
+def _without(row: Row, *names: str) -> Row:
+    return {name: value for name, value in row.items() if name not in names}

@@ -1,0 +1,167 @@
+"""One job past a crash point: the service dies there, comes back, and the job goes on."""
+
+import asyncio
+import json
+from uuid import UUID, uuid4
+
+import aiohttp
+import pika
+
+from deploy.local.prove.crash_points import KINDS, CrashPoint, Kind, Source, command, point
+from deploy.local.prove.verdict import Verdict
+from deploy.local.prove.witness import Evidence, judge
+from deploy.local.system import NotReady
+from shared.clock import utc_now
+from shared.messaging.topology import DEAD
+from tests.support.photos import a_tiny_photo
+from tests.support.waiting import eventually
+from tests.support.world import Row, World
+
+# The reconciler's habits, short enough to be waited for.
+IMPATIENT = {
+    "ASK_AFTER_SECONDS": "1",
+    "DEADLINES_EVERY_SECONDS": "1",
+    "REPORT_PATIENCE_SECONDS": "2",
+    "STORAGE_PATIENCE_SECONDS": "2",
+}
+A_PHOTO = a_tiny_photo()
+
+# Far above what is needed: a busy machine is no reason to give up.
+READY_WITHIN_S = 180.0
+REACHED_WITHIN_S = 120.0
+
+
+async def crash(world: World, where: CrashPoint, *, hit: int = 1) -> tuple[Row, Verdict]:
+    """Send a job of the fitting kind to ``where``, and let its service die and come back.
+
+    The job as it ended, and the witness's verdict on all that happened since we began. Fails if the
+    point is not reached.
+    """
+    kind, began, job_id = KINDS[where.kind], utc_now(), uuid4()
+    mortals = [where] if kind.orphaned_by is None else [where, point(kind.orphaned_by)]
+    try:
+        for mortal in mortals:
+            _run_mortal(world, mortal, hit)
+        if kind.without is not None:
+            world.system.child(kind.without).stop(within=35)
+        await _order(world, kind, job_id)
+        for mortal in reversed(mortals):
+            await _died(world, mortal)
+    finally:
+        for mortal in mortals:
+            world.system.child(mortal.service).kill()
+    all_at_work(world)
+    await leases_run_out(world)
+    job = await world.reported(job_id, within=150)
+    await world.settled(within=120)
+    await _all_ends_are_heard(world)
+    parts = world.system.layout.parts
+    evidence = Evidence.of(world.system.ledger, parts, since=began)
+    return job, await asyncio.to_thread(judge, evidence)
+
+
+def all_at_work(world: World) -> None:
+    """Start what does not run; return when all services are ready."""
+    for name in world.system.services:
+        if not world.system.child(name).running:
+            world.system.start(name)
+    for name in world.system.services:
+        world.system.wait_ready(name, within=READY_WITHIN_S)
+
+
+def _run_mortal(world: World, mortal: CrashPoint, hit: int) -> None:
+    """The service as a mortal one, ready; what it relays as it starts may kill it already."""
+    child = world.system.child(mortal.service)
+    child.stop(within=35)
+    world.system.start(mortal.service, command=command(mortal, hit))
+    try:
+        world.system.wait_ready(mortal.service, within=READY_WITHIN_S)
+    except NotReady:
+        if not _reached(world, mortal):
+            raise
+
+
+async def _died(world: World, mortal: CrashPoint) -> None:
+    child = world.system.child(mortal.service)
+
+    async def dead() -> bool:
+        return not child.running
+
+    await eventually(f"{mortal.name!r} is reached", dead, within=REACHED_WITHIN_S)
+    assert _reached(world, mortal), child.tail(30)
+
+
+def _reached(world: World, mortal: CrashPoint) -> bool:
+    """Whether the last thing that the service said is that it dies there."""
+    said = world.system.child(mortal.service).tail(1)
+    return json.dumps({"event": "crash_point.reached", "point": mortal.name}) == said
+
+
+async def _order(world: World, kind: Kind, job_id: UUID) -> None:
+    if kind.beside:
+        await asyncio.to_thread(_publish_dead_letter, world.system.layout.parts["AMQP_URL"])
+    await world.misbehave(job_id, *kind.faults)
+    order = dict(kind.order)
+    match kind.source:
+        case Source.BUCKET:
+            await world.order(A_PHOTO, job_id=job_id, **order)
+        case Source.ELSEWHERE:
+            url = await _lies_elsewhere(world)
+            await world.publish(
+                "upload.received", {"job_id": str(job_id), "source": {"url": url}, **order}
+            )
+        case Source.NONE:
+            await world.order_words(job_id=job_id, **order)
+    if kind.then is not None:
+        await _runs(world, job_id)
+        await world.publish(kind.then, {"job_id": str(job_id), "reason": "nobody wants it"})
+
+
+async def _runs(world: World, job_id: UUID) -> None:
+    async def running() -> bool:
+        return any(row["status"] == "processing" for row in await world.purchases(job_id))
+
+    await eventually("its prediction runs", running, within=REACHED_WITHIN_S)
+
+
+async def _lies_elsewhere(world: World) -> str:
+    url = f"{world.system.layout.emulator_url}/_emulator/sources/photo.png"
+    headers = {"Content-Type": "image/png"}
+    async with aiohttp.ClientSession() as session:
+        async with session.put(url, data=A_PHOTO, headers=headers) as answer:
+            return str((await answer.json())["url"])
+
+
+def _publish_dead_letter(amqp_url: str) -> None:
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish(
+            "",
+            DEAD,
+            b"{}",
+            mandatory=True,
+            properties=pika.BasicProperties(delivery_mode=2, message_id=str(uuid4())),
+        )
+
+
+async def leases_run_out(world: World) -> None:
+    """Let the time pass that a dead one's leases hold others back: half a minute, or a whole."""
+    await world.execute("UPDATE prediction SET ask_at = now() WHERE ask_at > now()")
+    await world.execute(
+        "UPDATE prediction SET cancel_sent_at = cancel_sent_at - interval '1 minute'"
+    )
+    await world.execute("UPDATE parked_message SET due_at = now() WHERE due_at > now()")
+
+
+async def _all_ends_are_heard(world: World) -> None:
+    """The rows know of every end that the provider's log has."""
+
+    async def unheard() -> list[Row]:
+        return await world.rows(
+            """SELECT prediction_id FROM prediction
+                WHERE prediction_id IS NOT NULL
+                  AND (status IS NULL OR status IN ('starting', 'processing'))"""
+        )
+
+    await eventually("every end is heard", unheard, holds=lambda rows: not rows, within=60)
