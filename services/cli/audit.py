@@ -124,8 +124,8 @@ async def _audit(chosen: AuditSettings, asked: Asked) -> Answer:
     seen = Seen()
     async with open_database(chosen.database_url.get_secret_value(), name="audit") as database:
         for law in LAWS:
-            async with database.connection() as db:
-                findings += await rows.breaches(db, law, since=asked.since, settled=asked.settled)
+            async with database.transaction() as tx:
+                findings += await rows.breaches(tx, law, since=asked.since, settled=asked.settled)
         if asked.files:
             clock = asyncio.get_running_loop().time
             async with open_bucket(chosen) as bucket:

@@ -90,9 +90,9 @@ class AuditRows:
         with SECONDS.labels("rows").time():
             for law in LAWS:
                 try:
-                    async with self.database.connection() as db:
+                    async with self.database.transaction() as tx:
                         found = await audit.breaches(
-                            db, law, since=self.now() - self.span, settled=self.settled
+                            tx, law, since=self.now() - self.span, settled=self.settled
                         )
                 except Transient as error:
                     self.told.not_asked(law, error)

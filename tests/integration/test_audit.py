@@ -36,7 +36,7 @@ async def findings(
     database: Database, *, settled: timedelta = timedelta(0), since: timedelta = DAY
 ) -> list[Finding]:
     found: list[Finding] = []
-    async with database.connection() as tx:
+    async with database.transaction() as tx:
         for law in LAWS:
             found += await breaches(tx, law, since=utc_now() - since, settled=settled)
     return found
