@@ -42,6 +42,8 @@ class Link:
         self._name = name
         self._connection: AbstractConnection | None = None
         self._open = asyncio.Event()
+        self._left_behind: set[asyncio.Task[AbstractConnection]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def is_open(self) -> bool:
@@ -60,12 +62,7 @@ class Link:
         told = False
         while True:
             try:
-                async with deadline(CONNECT_TIMEOUT_S, "connecting"):
-                    connection = await aio_pika.connect(
-                        self._url,
-                        heartbeat=HEARTBEAT_S,
-                        client_properties={"connection_name": self._name},
-                    )
+                connection = await self._connect()
             except (BrokerUnavailable, *GONE) as error:
                 if not told:
                     log.warning("broker.unreachable", link=self._name, error=_words(error))
@@ -85,6 +82,40 @@ class Link:
                 self._connection = None
                 await self._close(connection)
             log.warning("broker.lost", link=self._name)
+
+    async def _connect(self) -> AbstractConnection:
+        """A new connection. Raises BrokerUnavailable after a while, whatever the client does.
+
+        The client may take the end of its deadline for its own affair and wait on, for a socket
+        that never tells that it is closed: then its attempt is left behind, and nobody waits for it.
+        """
+        attempt = asyncio.create_task(self._attempt())
+        try:
+            await asyncio.wait({attempt}, timeout=CONNECT_TIMEOUT_S)
+        finally:
+            if not attempt.done():
+                attempt.cancel()
+                self._left_behind.add(attempt)
+                attempt.add_done_callback(self._forget)
+        if not attempt.done():
+            raise BrokerUnavailable(f"no connection within {CONNECT_TIMEOUT_S:g} s")
+        async with deadline(CONNECT_TIMEOUT_S, "connecting"):
+            return attempt.result()
+
+    async def _attempt(self) -> AbstractConnection:
+        return await aio_pika.connect(
+            self._url,
+            heartbeat=HEARTBEAT_S,
+            client_properties={"connection_name": self._name},
+        )
+
+    def _forget(self, attempt: "asyncio.Task[AbstractConnection]") -> None:
+        """See off an attempt that was left behind; what it opened after all is closed."""
+        self._left_behind.discard(attempt)
+        if not attempt.cancelled() and attempt.exception() is None:
+            closing = asyncio.create_task(self._close(attempt.result()))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def _close(self, connection: AbstractConnection) -> None:
         with suppress(BrokerUnavailable, *GONE):

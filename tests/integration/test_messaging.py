@@ -1,7 +1,8 @@
 """The delivery rules on a real broker: what counts as published, who acknowledges, what comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from shared.errors import (
 from shared.messaging import topology
 from shared.messaging.apply import apply, arguments, check
 from shared.messaging.consumer import open_subscriptions
+from shared.messaging.link import Link, opened
 from shared.messaging.publisher import open_publisher
 from tests.support.consuming import (
     SLOTS,
@@ -619,3 +621,41 @@ async def _all_of(
 ) -> AsyncIterator[aio_pika.abc.AbstractIncomingMessage]:
     while message := await queue.get(fail=False):
         yield message
+
+
+async def test_an_attempt_to_connect_that_never_ends_is_left_behind_and_another_one_is_made(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[str] = []
+    released = asyncio.Event()
+    connect = aio_pika.connect
+
+    async def deaf(*args: Any, **more: Any) -> Any:
+        """The first attempt hears no cancel, as the client's own does in the middle of a close."""
+        attempts.append("begun")
+        if len(attempts) > 1:
+            return await connect(*args, **more)
+        while not released.is_set():
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+        return await connect(*args, **more)
+
+    monkeypatch.setattr("shared.messaging.link.aio_pika.connect", deaf)
+    monkeypatch.setattr("shared.messaging.link.CONNECT_TIMEOUT_S", 2.0)
+    async with opened(amqp_url, name="t") as link:
+        try:
+            async with asyncio.timeout(20):
+                await link.connection()
+            assert len(attempts) >= 2
+        finally:
+            # It comes to its end after all, and the connection that nobody waits for is closed.
+            released.set()
+        await eventually("what was left behind is gone", left_behind(link), holds=lambda n: n == 0)
+        assert link.is_open
+
+
+def left_behind(link: Link) -> Callable[[], Awaitable[int]]:
+    async def count() -> int:
+        return len(link._left_behind) + len(link._closing)
+
+    return count
