@@ -794,4 +794,62 @@ CHECKS = (
     ),
 )
 
-GUARDS = (*MONEY, *NEWS, *ENDS, *MESSAGES, *FILES, *CHECKS)
+WISHES = (
+    Guard(
+        "an order is planned under the lock that its wish takes",
+        "services/generator/plan.py",
+        "            await jobs.hold_order(tx, job.id)\n",
+        "",
+        _of(
+            "integration",
+            "test_cancel",
+            "test_a_wish_and_its_order_that_commit_at_one_moment_do_not_miss_each_other",
+        ),
+    ),
+    Guard(
+        "a wish that finds no job looks again under the lock of its order",
+        "services/aggregator/handlers.py",
+        "        await jobs.hold_order(tx, job_id)\n",
+        "",
+        _of(
+            "integration",
+            "test_cancel",
+            "test_an_order_that_is_just_committed_is_seen_by_the_wish_that_looks_for_it",
+        ),
+    ),
+    Guard(
+        "no job ends while one of its slots is being stored",
+        JOBS,
+        "WHERE id = $1 FOR SHARE",
+        "WHERE id = $1",
+        _of(
+            "integration",
+            "test_cancel",
+            "test_a_wish_waits_for_what_is_being_stored_and_counts_it",
+        ),
+    ),
+    Guard(
+        "nothing is bought past a job's deadline",
+        SLOTS,
+        "               AND (j.deadline IS NULL OR j.deadline > now())\n",
+        "",
+        _of(
+            "integration",
+            "test_cancel",
+            "test_nothing_is_bought_past_a_deadline_that_nobody_has_said_yet",
+        ),
+    ),
+    Guard(
+        "the provider is told when a run must end",
+        "shared/replicate_api.py",
+        "        request.headers.update(self._headers)\n",
+        "",
+        _of(
+            "integration",
+            "test_cancel",
+            "test_a_run_past_its_deadline_ends_though_nobody_of_us_is_there_to_cancel_it",
+        ),
+    ),
+)
+
+GUARDS = (*MONEY, *NEWS, *ENDS, *MESSAGES, *FILES, *CHECKS, *WISHES)
