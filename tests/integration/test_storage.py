@@ -20,6 +20,7 @@ from services.storage.outputs import Output
 from shared.db import artifacts, jobs, journal
 from shared.db.connection import Database
 from shared.db.slots import Slot
+from shared.domain import keys
 from shared.domain.job import JobState
 from shared.domain.slot import FailureCode, SlotState
 from shared.errors import DatabaseUnavailable, Permanent, Transient
@@ -218,6 +219,20 @@ async def test_a_death_between_upload_and_commit_leaves_one_artifact(
     (artifact,) = await storage.artifacts(slot.job_id)
     assert await storage.keys(slot.job_id) == [artifact.key]
     assert (await the_slot(storage.database, slot.job_id)).state is S.STORED
+
+
+async def test_what_lies_under_its_key_already_is_never_overwritten(
+    storage: Storage, host: FileHost
+) -> None:
+    slot = await a_slot(storage.database, S.RUNNING)
+    key = keys.generated(slot.job_id, 1, 1, 0, "image/png")
+    await storage.bucket.put(key, b"somebody's", content_type="image/png")
+
+    with pytest.raises(Permanent, match="other bytes lie under"):
+        await storage.hear(succeeded(host.serve("/a", a_picture())))
+
+    assert await storage.bucket.get_bytes(key, 100) == b"somebody's"
+    assert (await the_slot(storage.database, slot.job_id)).state is S.FAILED
 
 
 async def test_a_job_that_ends_meanwhile_takes_no_files(

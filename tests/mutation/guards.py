@@ -690,7 +690,7 @@ FILES = (
         _of(
             "integration",
             "test_storage",
-            "test_a_death_between_upload_and_commit_leaves_one_artifact",
+            "test_what_lies_under_its_key_already_is_never_overwritten",
         ),
     ),
     Guard(
