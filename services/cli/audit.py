@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from services.cli.environment import settings
+from services.cli.spans import span
 from services.cli.sweep import Pace, Seen, Sweep
 from shared.clock import utc_now
 from shared.db import audit as rows
@@ -23,9 +23,6 @@ from shared.replicate_api import open_replicate
 from shared.settings import BucketSettings, DatabaseSettings, ReplicateSettings
 
 ALL = (*LAWS, *FILE_LAWS, *PROVIDER_LAWS)
-
-_SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class AuditSettings(DatabaseSettings, BucketSettings, ReplicateSettings):
@@ -99,9 +96,9 @@ def audit(
     chosen = settings(AuditSettings)
     now = utc_now()
     asked = Asked(
-        since=now - _span(since, "--since"),
+        since=now - span(since, "--since"),
         now=now,
-        settled=_span(settled, "--settled"),
+        settled=span(settled, "--settled"),
         files=files,
         budget=budget * 1e6 if prove else None,
         provider=provider,
@@ -201,12 +198,3 @@ def _print(answer: Answer, asked: Asked) -> None:
 def _plain(text: str) -> str:
     """On one line, whatever a terminal would make of what is in it."""
     return "".join(letter if letter.isprintable() else "�" for letter in text)
-
-
-def _span(text: str, option: str) -> timedelta:
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise typer.BadParameter(
-            f"{text!r} is no time such as 90s, 30m, 12h, 7d", param_hint=option
-        )
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})

@@ -4,11 +4,10 @@ It reads and tells, and changes nothing. Every replica does it: a gauge that nob
 than one that is set twice.
 """
 
-import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from prometheus_client import Gauge
@@ -19,7 +18,6 @@ from shared.db import audit
 from shared.db.connection import Database
 from shared.db.laws import LAWS
 from shared.domain.audit import PROVIDER_LAWS, Finding, Law
-from shared.domain.prediction import Prediction
 from shared.errors import Permanent, Transient
 from shared.replicate_api import Replicate
 
@@ -33,9 +31,6 @@ RESIDUAL = Gauge(
 SECONDS = Gauge("darkroom_audit_seconds", "How long the last round of the audit took.", ["part"])
 
 TOLD_EACH = 20  # new offenders of one law that one round logs; the gauge has them all
-# Where reads are short, the list is given up until the next time after so long.
-READS_WITHIN_S = 300.0
-SHORTEST_WAIT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +119,7 @@ class AuditPurchases:
             try:
                 async for finding in audit.purchases(
                     self.database,
-                    self._pages(since),
+                    self.reads.paced(self.replicate.list_since(since)),
                     since=since,
                     now=now,
                     settled=self.settled,
@@ -137,23 +132,3 @@ class AuditPurchases:
         for law in PROVIDER_LAWS:
             self.told.tell(law, by_law[law.name])
         return {}
-
-    async def _pages(self, since: datetime) -> AsyncIterator[tuple[Prediction, ...]]:
-        """The list, each page of it one of our reads; waits for those that are used up just now."""
-        clock = asyncio.get_running_loop().time
-        give_up_at = clock() + READS_WITHIN_S
-        pages = self.replicate.list_since(since)
-        while True:
-            asking = False
-            try:
-                async with self.reads.one():
-                    asking = True
-                    page = await anext(pages, None)
-            except Transient as error:
-                if asking or error.retry_after is None or clock() >= give_up_at:
-                    raise
-                await asyncio.sleep(max(error.retry_after.total_seconds(), SHORTEST_WAIT_S))
-                continue
-            if page is None:
-                return
-            yield page
