@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("darkroom", deadline=None)
+settings.load_profile("darkroom")
 
 pytest_plugins = ("tests.support.stack", "tests.support.running")
 

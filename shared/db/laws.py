@@ -689,7 +689,7 @@ LAWS = (
                format('%s for %s: %s', type, queue, left(reason, 200)) AS about
           FROM parked_message
          WHERE due_at IS NULL
-           AND parked_at < now() - $1::interval
+           AND $1::interval IS NOT NULL -- at once: it does not settle by itself
       ORDER BY parked_at
          LIMIT $2
         """,
