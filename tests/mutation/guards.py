@@ -608,10 +608,23 @@ MESSAGES = (
         ),
     ),
     Guard(
+        "a consumer in which everything dies stops",
+        HANDLING,
+        "        if self.stopped.is_set() and not as_a_try:\n            return\n",
+        "",
+        _of(
+            "integration",
+            "test_messaging_breaker",
+            "test_a_consumer_that_only_kills_stops_and_leaves_the_river_where_it_is",
+        ),
+    ),
+    Guard(
         "a message is forgotten after the confirm, and not before",
         "services/reconciler/bring_back.py",
-        "                break\n",
-        "                pass\n",
+        "                silent.add(queue)\n"
+        "                _still_parked(message, str(error))\n"
+        "                continue\n",
+        "                silent.add(queue)\n",
         _of(
             "integration",
             "test_reconciler_messages",
