@@ -70,7 +70,7 @@ mutants: setup ## each guard taken away in turn: which test misses it (GUARDS="f
 	@$(BIN)/python -m tests.mutation $(GUARDS)
 
 bench: setup ## benchmarks, each with its named reference
-	@for bench in ingress latency orders fan_in weight finishing sound; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
+	@for bench in ingress latency orders fan_in weight finishing sound witness; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 
 ##@ Keep
 
