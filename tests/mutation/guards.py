@@ -569,9 +569,9 @@ MESSAGES = (
         "        await self._waiting.empty()\n",
         "",
         _of(
-            "integration",
-            "test_messaging",
-            "test_a_drain_finishes_what_is_prefetched_and_gives_nothing_back",
+            "unit",
+            "test_messaging_drain",
+            "test_a_drain_ends_when_what_is_prefetched_is_done_and_not_before",
         ),
     ),
     Guard(
