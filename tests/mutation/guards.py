@@ -256,7 +256,7 @@ NEWS = (
         "shared/domain/hearing.py",
         "return heard if _ORDER[heard] > _ORDER[known] else known",
         "return heard",
-        _of("integration", "test_db_record", "test_a_late_start_does_not_take_processing_back"),
+        _of("unit", "test_domain_hearing", "test_a_status_goes_forward_and_never_back"),
     ),
     Guard(
         "news of another attempt moves nothing",
