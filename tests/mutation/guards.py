@@ -256,7 +256,7 @@ NEWS = (
         "shared/domain/hearing.py",
         "return heard if _ORDER[heard] > _ORDER[known] else known",
         "return heard",
-        _of("integration", "test_db_record", "test_a_late_start_does_not_take_processing_back"),
+        _of("unit", "test_domain_hearing", "test_a_status_goes_forward_and_never_back"),
     ),
     Guard(
         "news of another attempt moves nothing",
@@ -569,9 +569,9 @@ MESSAGES = (
         "        await self._waiting.empty()\n",
         "",
         _of(
-            "integration",
-            "test_messaging",
-            "test_a_drain_finishes_what_is_prefetched_and_gives_nothing_back",
+            "unit",
+            "test_messaging_drain",
+            "test_a_drain_ends_when_what_is_prefetched_is_done_and_not_before",
         ),
     ),
     Guard(
