@@ -43,7 +43,7 @@ BRISK = {
     "CREATE_WITHIN_SECONDS": "5",
     "CREATE_LEASE_SECONDS": "10",
     "DOUBT_GRACE_SECONDS": "3",
-    "DOUBT_COLD_START_SECONDS": "0",
+    "DOUBT_COLD_START_SECONDS": "5",  # the emulator starts within a second
     "DOUBT_EVERY_SECONDS": "1",
     "ASK_AFTER_SECONDS": "4",
     "STORAGE_PATIENCE_SECONDS": "20",
