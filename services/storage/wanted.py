@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -32,8 +33,13 @@ async def while_wanted(
     finally:
         if not running.done():
             running.cancel()
-            # To its end: its files are open, and its place is taken until then.
-            await asyncio.wait([running])
+            # To its end, however impatient whoever stops us is: its files are open, and its place
+            # is taken until then.
+            while not running.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([running])
+            if not running.cancelled():
+                running.exception()  # seen, and of no use to anybody
 
 
 async def _asked(wanted: Callable[[], Awaitable[bool]]) -> bool:

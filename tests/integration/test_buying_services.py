@@ -101,7 +101,7 @@ async def test_an_order_is_bought_and_its_results_are_told_without_any_webhook(
         connection = await aio_pika.connect(service_environment["AMQP_URL"])
         async with connection:
             channel = await connection.channel()
-            queue = await channel.get_queue(topology.STORAGE_OUTPUTS.name, ensure=False)
+            queue = await channel.get_queue(topology.STORAGE_URGENT.name, ensure=False)
             while (message := await queue.get(fail=False)) is not None:
                 told.add(str(message.headers["cloudEvents:id"]))
                 await message.ack()
