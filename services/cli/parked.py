@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.environment import settings
-from services.cli.since import moment
+from services.cli.spans import moment
 from shared.clock import utc_now
 from shared.db import parked
 from shared.db.connection import Connection, open_database

@@ -11,7 +11,7 @@ from uuid import UUID
 import typer
 
 from services.cli.environment import settings
-from services.cli.since import moment
+from services.cli.spans import moment
 from shared.clock import utc_now
 from shared.db import rebuild
 from shared.db.connection import Database, open_database

@@ -1,7 +1,7 @@
-"""Spans of time as an operator types them."""
+"""Spans and moments of time as an operator types them."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import typer
 
@@ -16,4 +16,24 @@ def span(text: str, option: str) -> timedelta:
         raise typer.BadParameter(
             f"{text!r} is no time such as 90s, 30m, 12h, 7d", param_hint=option
         )
+    return _length(found)
+
+
+def moment(text: str, option: str, *, now: datetime) -> datetime:
+    """``30m`` or ``7d`` before ``now``, or a time such as 2026-11-21T04:00Z (UTC unless it says
+    otherwise). Ends the command where it is neither."""
+    ago = _SPAN.fullmatch(text)
+    if ago is not None:
+        return now - _length(ago)
+    try:
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is neither 90s, 30m, 12h, 7d nor a time such as 2026-11-21T04:00Z",
+            param_hint=option,
+        ) from None
+
+
+def _length(found: re.Match[str]) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})

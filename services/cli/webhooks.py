@@ -12,7 +12,7 @@ from rich.text import Text
 
 from services.cli.environment import settings
 from services.cli.jobs import run
-from services.cli.since import moment
+from services.cli.spans import moment
 from shared.clock import utc_now
 from shared.db import journal, refused
 from shared.db.connection import open_database

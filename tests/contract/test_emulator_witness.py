@@ -13,6 +13,7 @@ import pytest
 from deploy.local.emulator.clock import Clock
 from deploy.local.emulator.ledger import Ledger, without_secrets
 from tests.support.emulated import TOKEN, a_world
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,16 +146,21 @@ def test_inputs_are_kept_without_what_would_open_them() -> None:
 
 async def test_the_clock_jumps_for_those_who_sleep() -> None:
     clock = Clock()
+    asleep: list[int] = []
     order: list[int] = []
 
+    async def all_asleep() -> bool:
+        return len(asleep) == 3
+
     async def sleeper(seconds: int) -> None:
+        asleep.append(seconds)
         await clock.sleep(seconds)
         order.append(seconds)
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         for seconds in (3000, 1000, 2000):
             group.create_task(sleeper(seconds))
-        await asyncio.sleep(0)
+        await eventually("all are asleep", all_asleep)
         clock.advance(3600)
 
     assert order == [1000, 2000, 3000]
