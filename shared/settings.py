@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -119,6 +120,16 @@ class ReplicateSettings(CommonSettings):
     replicate_base_url: HttpUrl = "https://api.replicate.com"
     replicate_creates_per_minute: Annotated[int, Field(ge=1)] = 600
     replicate_reads_per_minute: Annotated[int, Field(ge=1)] = 3000
+
+
+class FilesLiveSettings(CommonSettings):
+    """How long Replicate keeps the files of a prediction after its end."""
+
+    replicate_files_live_seconds: Annotated[float, Field(gt=0, le=2_592_000)] = 3600.0
+
+    @property
+    def files_live(self) -> timedelta:
+        return timedelta(seconds=self.replicate_files_live_seconds)
 
 
 class WebhookUrlSettings(CommonSettings):

@@ -22,6 +22,7 @@ from shared.clock import Clock
 from shared.db import predictions
 from shared.db.connection import Database
 from shared.db.predictions import PredictionRow
+from shared.domain.backoff import silence_before
 from shared.domain.prediction import FACT_OF_STATUS, TERMINAL, Status
 from shared.errors import Transient
 from shared.replicate_api import AccountPaused, Answer, Refused, Replicate, Throttled
@@ -41,7 +42,6 @@ MOST_KEPT = 16 * 1024 * 1024
 # too, to the same end.
 LEASE = timedelta(seconds=20)
 LIST_LEASE = timedelta(seconds=30)
-LONGEST_SILENCE = timedelta(minutes=5)
 # A verdict that was told lies in a queue; only if nobody hears it for so long is it told again.
 HEARD_WITHIN = timedelta(minutes=10)
 # Two clocks, and instants that are cut to milliseconds.
@@ -229,5 +229,4 @@ def _tells_all(answer: Answer) -> bool:
 
 
 def _silence(row: PredictionRow) -> timedelta:
-    """How long to wait before the next question: a third longer each time, ten times at most."""
-    return min(row.ask_every * 1.33 ** min(row.asked, 20), row.ask_every * 10, LONGEST_SILENCE)
+    return silence_before(row.asked, every=row.ask_every)

@@ -4,12 +4,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.settings import BrokerSettings, DatabaseSettings, ReplicateSettings
+from shared.settings import (
+    BrokerSettings,
+    DatabaseSettings,
+    FilesLiveSettings,
+    ReplicateSettings,
+)
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
+class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings, FilesLiveSettings):
     """How often it looks. An idle reconciler makes about four small queries a second."""
 
     bring_back_every_seconds: Seconds = 1.0

@@ -77,7 +77,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         ),
         now=utc_now,
     )
-    losses = WatchLosses(database=database, now=utc_now)
+    losses = WatchLosses(database=database, files_live=settings.files_live, now=utc_now)
     deadlines = WatchDeadlines(database=database, now=utc_now)
 
     patience = timedelta(seconds=settings.report_patience_seconds)

@@ -29,7 +29,7 @@ from services.storage.wanted import while_wanted
 from shared.clock import Clock
 from shared.db import artifacts, jobs, journal, slots
 from shared.db.connection import Connection, Database
-from shared.db.record import AgainRule, Outcome, Recorded, fail, record
+from shared.db.record import FILES_LIVE, AgainRule, Outcome, Recorded, fail, record
 from shared.db.slots import Slot
 from shared.domain.outputs import outputs_of
 from shared.domain.prediction import Prediction, Unreadable, read_prediction
@@ -84,7 +84,7 @@ class StoreOutputs:
 
     ``attempts`` is how often the consumer tries one message: with the last one the slot's fate is
     decided. ``most_files`` bounds what one prediction may bring. ``look_every`` is how soon a slow
-    download is stopped whose job has ended.
+    download is stopped whose job has ended. ``files_live``: how long the provider keeps files.
     """
 
     database: Database
@@ -94,6 +94,7 @@ class StoreOutputs:
     now: Clock
     attempts: int
     most_files: int
+    files_live: timedelta = FILES_LIVE
     look_every: timedelta = LOOK_EVERY
     _under_way: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
@@ -106,7 +107,12 @@ class StoreOutputs:
     async def _hear(self, envelope: Envelope) -> None:
         async with self.database.transaction() as tx:
             recorded = await record(
-                tx, envelope, again=self.again, now=self.now(), source="storage"
+                tx,
+                envelope,
+                again=self.again,
+                now=self.now(),
+                files_live=self.files_live,
+                source="storage",
             )
             won = await _won(tx, recorded, envelope)
         if recorded.outcome in TO_LOOK_AT:

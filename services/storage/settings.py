@@ -4,10 +4,18 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.settings import BrokerSettings, BucketSettings, DatabaseSettings, DownloadSettings
+from shared.settings import (
+    BrokerSettings,
+    BucketSettings,
+    DatabaseSettings,
+    DownloadSettings,
+    FilesLiveSettings,
+)
 
 
-class Settings(BrokerSettings, DatabaseSettings, BucketSettings, DownloadSettings):
+class Settings(
+    BrokerSettings, DatabaseSettings, BucketSettings, DownloadSettings, FilesLiveSettings
+):
     # Predictions in hand at once, and files on their way at once over all of them.
     storage_predictions_at_once: Annotated[int, Field(ge=1, le=100)] = 8
     storage_files_at_once: Annotated[int, Field(ge=1, le=200)] = 8

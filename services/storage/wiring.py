@@ -38,6 +38,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         now=utc_now,
         attempts=settings.storage_attempts,
         most_files=settings.storage_most_files,
+        files_live=settings.files_live,
     )
 
     return (

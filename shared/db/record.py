@@ -27,7 +27,7 @@ from shared.domain.slot_ref import SlotRef, read_slot_ref, slot_ref_of_url
 from shared.envelope import FROM_WEBHOOK, ORIGIN, SLOT, Envelope
 
 # Replicate removes inputs, outputs and files of API predictions one hour after they completed
-# (its page on data retention).
+# (its page on data retention). An installation may say otherwise: FilesLiveSettings.
 FILES_LIVE = timedelta(hours=1)
 
 # Whether another purchase for the slot is allowed, left and worth it; built from the recipe.
@@ -73,12 +73,14 @@ async def record(
     *,
     again: AgainRule,
     now: datetime,
+    files_live: timedelta = FILES_LIVE,
     source: str = "generator",
 ) -> Recorded:
     """Take in one ``prediction.*`` event.
 
-    ``now`` stands in for a completion time that the body lacks. ``source`` is the service that
-    states ``slot.failed``, if this news closes the slot so. Locks job, slot, prediction, in turn.
+    ``now`` stands in for a completion time that the body lacks. ``files_live``: how long after it
+    the provider deletes the files. ``source`` is the service that states ``slot.failed``, if this
+    news closes the slot so. Locks job, slot, prediction, in turn.
     """
     try:
         news = read_prediction(envelope.body)
@@ -105,7 +107,9 @@ async def record(
         await journal.hear(tx, envelope, outcome=purchase)
         return Recorded(outcome=purchase, news=news)
 
-    recorded = await _take_in(tx, news, purchase, again=again, now=now, called_at=called_at)
+    recorded = await _take_in(
+        tx, news, purchase, again=again, now=now, files_live=files_live, called_at=called_at
+    )
     await journal.hear(
         tx,
         envelope,
@@ -184,6 +188,7 @@ async def _take_in(
     *,
     again: AgainRule,
     now: datetime,
+    files_live: timedelta,
     called_at: datetime | None,
 ) -> Recorded:
     job = await jobs.get(tx, purchase.job_id)
@@ -209,7 +214,7 @@ async def _take_in(
             wins=slot.winner == row.attempt,
         )
 
-    moved = await _move_slot(tx, news, job, slot, row, again=again, now=now)
+    moved = await _move_slot(tx, news, job, slot, row, again=again, now=now, files_live=files_live)
     after = moved or slot
     wins = after.winner == row.attempt
     lost = not wins and (after.is_closed or after.state is SlotState.SUCCEEDED or not job.is_open)
@@ -247,6 +252,7 @@ async def _move_slot(
     *,
     again: AgainRule,
     now: datetime,
+    files_live: timedelta,
 ) -> Slot | None:
     """Move the locked slot where the table says so; None: it stays where it is."""
     told = told_to_slot(
@@ -265,7 +271,7 @@ async def _move_slot(
     if isinstance(to, Stale):
         return None
     if to.to is SlotState.SUCCEEDED:
-        expires_at = min(news.completed_at or now, now) + FILES_LIVE
+        expires_at = min(news.completed_at or now, now) + files_live
         return await slots.move(tx, slot, to, winner=row.attempt, expires_at=expires_at)
     if to.to is SlotState.FAILED and news.status:
         detail = failure_words(news.status, news.error)

@@ -1,4 +1,5 @@
-"""How long a message that could not be handled waits before it is tried again."""
+"""How long something waits before it is tried again: a message that could not be handled, a question
+that brought nothing. Pure."""
 
 from datetime import timedelta
 
@@ -6,6 +7,7 @@ from datetime import timedelta
 MAX_ATTEMPTS = 8
 FIRST = timedelta(seconds=1)
 LONGEST = timedelta(minutes=5)
+LONGEST_SILENCE = timedelta(minutes=5)
 
 
 def wait_before(
@@ -25,3 +27,9 @@ def wait_before(
     jittered = ceiling * chance
     wait = max(jittered, retry_after) if retry_after is not None else jittered
     return wait if left is None or left <= FIRST else min(wait, left / 2)
+
+
+def silence_before(asked: int, *, every: timedelta) -> timedelta:
+    """How long a prediction may say nothing before question number ``asked`` + 1, where its runs
+    usually take ``every``: a third longer each time, ten times at most."""
+    return min(every * 1.33 ** min(asked, 20), every * 10, LONGEST_SILENCE)

@@ -12,7 +12,7 @@ from shared.clock import utc_now
 from shared.db import journal
 from shared.db.connection import Database
 from shared.db.parked import Parked
-from shared.db.record import AgainRule
+from shared.db.record import FILES_LIVE, AgainRule
 from shared.db.slots import Slot
 from shared.domain.identity import verdict_id
 from shared.domain.slot import SlotState
@@ -146,7 +146,7 @@ async def test_files_that_are_gone_are_bought_again_where_the_recipe_pays(
 
 
 async def test_the_time_to_the_next_loss_is_measured(database: Database) -> None:
-    watch = WatchLosses(database=database, now=utc_now)
+    watch = WatchLosses(database=database, files_live=FILES_LIVE, now=utc_now)
     await watch.run_once()
     nothing = (seconds_to_loss(SUCCEEDED), seconds_to_loss(SILENT))
 
@@ -162,6 +162,18 @@ async def test_the_time_to_the_next_loss_is_measured(database: Database) -> None
     assert nothing == (math.inf, math.inf)
     assert 3500 < seconds_to_loss(SUCCEEDED) <= 3600
     assert 500 < seconds_to_loss(SILENT) <= 600
+
+
+async def test_the_next_loss_is_reckoned_by_how_long_the_provider_keeps_files(
+    database: Database,
+) -> None:
+    await a_slot(database, SlotState.RUNNING, prediction_id="p-silent")
+    async with database.connection() as db:
+        await db.execute("UPDATE prediction SET ask_at = now(), created_at = now()")
+
+    await WatchLosses(database=database, files_live=timedelta(minutes=6), now=utc_now).run_once()
+
+    assert 300 < seconds_to_loss(SILENT) <= 360
 
 
 def seconds_to_loss(of: str) -> float:

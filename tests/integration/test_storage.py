@@ -522,6 +522,19 @@ async def test_a_bad_day_of_the_host_is_waited_for_and_not_past_the_hour(
     assert len((await storage.stored(slot.job_id)).artifacts) == 2
 
 
+async def test_the_hour_is_as_long_as_the_installation_says(
+    storage: Storage, host: FileHost
+) -> None:
+    slot = await a_slot(storage.database, S.RUNNING)
+    ends = succeeded(host.serve("/a", b"", status="503 Down"), completed_at=NOON.isoformat())
+
+    with pytest.raises(Transient) as wait:
+        await storage.hear(ends, files_live=timedelta(minutes=6))
+
+    assert wait.value.expires_at == NOON + timedelta(minutes=6)
+    assert (await the_slot(storage.database, slot.job_id)).expires_at == wait.value.expires_at
+
+
 async def test_the_last_try_decides_the_fate_of_the_slot(storage: Storage, host: FileHost) -> None:
     slot = await a_slot(storage.database, S.RUNNING)
     heard = succeeded(host.serve("/a", b"", status="500 Oh"))

@@ -66,9 +66,8 @@ def _gives_up_at_once(*about: Any, **more: Any) -> Verdict:
     return judged
 
 
-def _asks_ever_more_seldom(row: Any) -> timedelta:
-    wait: timedelta = row.ask_every * 4**row.asked
-    return wait
+def _asks_ever_more_seldom(asked: int, *, every: timedelta) -> timedelta:
+    return every * 4**asked
 
 
 PLANTED: dict[str, Rules] = {
@@ -100,7 +99,7 @@ PLANTED: dict[str, Rules] = {
     ),
     "downloads are put off without an eye on expiry": replace(RULES, wait_before=_no_eye_on_expiry),
     "storage has no patience": replace(RULES, verdict=_gives_up_at_once),
-    "questions become ever more seldom": replace(RULES, silence=_asks_ever_more_seldom),
+    "questions become ever more seldom": replace(RULES, silence_before=_asks_ever_more_seldom),
     "a list is believed before it can know": replace(RULES, grace=-25.0),
     "a buyer writes without its fence": replace(RULES, fence=False),
     "a buyer trusts the lease that it had": replace(

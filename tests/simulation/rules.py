@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from services.reconciler.ask import _silence as silence
 from services.storage.verdict import Verdict, verdict
 from shared.domain import backoff, hearing
 from shared.domain.job import Call as Asks
@@ -50,7 +49,7 @@ class Rules:
     further: Callable[[Status | None, Status | None], Status | None] = hearing.further
     decide_end: Callable[[Tally, Completion, Asks], JobState | None] = decide_end
     wait_before: Callable[..., timedelta] = backoff.wait_before
-    silence: Callable[[Any], timedelta] = silence
+    silence_before: Callable[..., timedelta] = backoff.silence_before
     verdict: Callable[..., Verdict] = verdict
 
     grace: float = 15.0

@@ -617,7 +617,7 @@ class World:
                 return
         else:
             self.send(self.hear, row.ref, sold.told(status, self.now))
-        self.ask_in(row, self.rules.silence(row).total_seconds())
+        self.ask_in(row, self.rules.silence_before(row.asked, every=row.ask_every).total_seconds())
 
     def give_up(self, row: Row) -> bool:
         slot = row.slot

@@ -19,7 +19,7 @@ from services.storage.handlers import StoreOutputs
 from shared import recipes
 from shared.db import artifacts, journal
 from shared.db.connection import Database, open_database
-from shared.db.record import AgainRule
+from shared.db.record import FILES_LIVE, AgainRule
 from shared.domain.identity import slot_closed_id, verdict_id
 from shared.downloads import Downloads, open_downloads
 from shared.envelope import Envelope
@@ -92,6 +92,7 @@ class Storage:
         again: AgainRule = never,
         now: datetime = NOON,
         look_every: timedelta = timedelta(seconds=1),
+        files_live: timedelta = FILES_LIVE,
     ) -> StoreOutputs:
         return StoreOutputs(
             database=self.database,
@@ -101,6 +102,7 @@ class Storage:
             now=lambda: now,
             attempts=ATTEMPTS,
             most_files=6,
+            files_live=files_live,
             look_every=look_every,
         )
 

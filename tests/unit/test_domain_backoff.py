@@ -1,4 +1,4 @@
-"""How long a message waits for its next try."""
+"""How long a message waits for its next try, and a silent prediction for its next question."""
 
 from datetime import timedelta
 
@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.backoff import FIRST, LONGEST, wait_before
+from shared.domain.backoff import (
+    FIRST,
+    LONGEST,
+    LONGEST_SILENCE,
+    silence_before,
+    wait_before,
+)
 
 MINUTE = timedelta(minutes=1)
 chances = st.floats(0, 1, exclude_max=True)
@@ -41,3 +47,14 @@ def test_there_is_always_another_try_before_it_is_too_late(
 @pytest.mark.parametrize("left", [timedelta(0), -MINUTE, FIRST])
 def test_where_it_is_too_late_the_wait_is_as_ever(left: timedelta) -> None:
     assert wait_before(3, chance=0.5, left=left) == wait_before(3, chance=0.5)
+
+
+@pytest.mark.parametrize("every", [timedelta(seconds=2), timedelta(seconds=20)])
+def test_a_silent_prediction_is_asked_about_ever_more_seldom_and_never_forgotten(
+    every: timedelta,
+) -> None:
+    waits = [silence_before(asked, every=every) for asked in range(50)]
+
+    assert waits[0] == every
+    assert waits == sorted(waits)
+    assert waits[-1] == min(every * 10, LONGEST_SILENCE)
