@@ -6,6 +6,7 @@ from pydantic import Field
 
 from shared.settings import (
     BrokerSettings,
+    BucketSettings,
     DatabaseSettings,
     FilesLiveSettings,
     ReplicateSettings,
@@ -14,7 +15,9 @@ from shared.settings import (
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings, FilesLiveSettings):
+class Settings(
+    BrokerSettings, DatabaseSettings, BucketSettings, ReplicateSettings, FilesLiveSettings
+):
     """How often it looks. An idle reconciler makes about four small queries a second."""
 
     bring_back_every_seconds: Seconds = 1.0

@@ -20,6 +20,7 @@ from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
 from services.reconciler.unreported import RescueReports
 from services.reconciler.unsaved import RescueOutputs
+from services.reconciler.waste import ClearWaste
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
@@ -30,6 +31,9 @@ from shared.recipes.again import again_rule
 from shared.runtime import Worker
 
 FORGET_EVERY_S = 600.0
+WASTE_EVERY_S = 60.0
+# Above the time in which a put ends that was under way.
+WASTE_PATIENCE = timedelta(minutes=2)
 
 
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
@@ -37,6 +41,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     publisher = await connections.publisher(settings)
     subscriptions = await connections.subscriptions(settings)
     replicate = await connections.replicate(settings)
+    bucket = await connections.bucket(settings)
     reads = Reads(
         database=database,
         per_minute=settings.replicate_reads_per_minute,
@@ -91,6 +96,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     )
 
     forget = Forget(database=database)
+    waste = ClearWaste(database=database, bucket=bucket, patience=WASTE_PATIENCE)
 
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
         return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
@@ -128,6 +134,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             concurrency=1,
         ),
         rounds("forget", forget.run_once, FORGET_EVERY_S),
+        rounds("waste", waste.run_once, WASTE_EVERY_S),
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),

@@ -27,7 +27,7 @@ from services.storage.verdict import (
 )
 from services.storage.wanted import while_wanted
 from shared.clock import Clock
-from shared.db import artifacts, jobs, journal, slots
+from shared.db import artifacts, jobs, journal, slots, waste
 from shared.db.connection import Connection, Database
 from shared.db.record import FILES_LIVE, AgainRule, Outcome, Recorded, fail, record
 from shared.db.slots import Slot
@@ -128,7 +128,7 @@ class StoreOutputs:
             look_every=self.look_every,
         )
         if judged is None:
-            self._tell_unwanted(won)
+            await self._unwanted(won)
             return
 
         # Fast and atomic: state, artifacts and the fact commit as one, or not at all.
@@ -186,8 +186,8 @@ class StoreOutputs:
         async with self.database.transaction() as tx:
             slot = await _still_waits(tx, won)
             if slot is None:
-                self._tell_unwanted(won)
-                return  # its job ended, or another delivery was faster
+                await self._leave_behind(tx, won)  # its job ended, or another was faster
+                return
             kept = [asdict(skip) for skip in skipped]
             if await slots.move(tx, slot, _move(slot, News.SAVED), skipped=kept) is None:
                 return
@@ -215,6 +215,7 @@ class StoreOutputs:
             slot = await _still_waits(tx, won)
             job = await jobs.get(tx, won.job_id)
             if job is None or slot is None:
+                await self._leave_behind(tx, won)
                 return
             moved = await fail(
                 tx,
@@ -249,7 +250,13 @@ class StoreOutputs:
         async with self.database.connection() as db:
             return await slots.waits_for_files(db, won.job_id, won.ordinal, attempt=won.attempt)
 
-    def _tell_unwanted(self, won: Won) -> None:
+    async def _unwanted(self, won: Won) -> None:
+        async with self.database.transaction() as tx:
+            await self._leave_behind(tx, won)
+
+    async def _leave_behind(self, tx: Connection, won: Won) -> None:
+        """Nobody takes what was fetched; some of it may lie in the bucket already."""
+        await waste.note(tx, won.job_id, won.ordinal)
         SLOTS.labels("unwanted").inc()
         log.info(
             "outputs.unwanted",

@@ -134,6 +134,7 @@ async def move(
 
     None: somebody moved it first; read it again and decide again. To ``pending`` it is due in
     ``due_in`` (now, if None) and forgets winner and expiry, since it will be bought again.
+    What a success leaves without its files in our rows may lie in the bucket: see ``waste``.
     ``lease`` belongs to ``creating``; ``winner`` and ``expires_at`` to ``succeeded``; ``code`` and
     ``detail`` to ``failed``; ``skipped`` to ``stored``. The commit rings ``slots_due`` where the
     slot is to be bought.
@@ -152,6 +153,8 @@ async def move(
                failure_code = $12,
                failure_detail = $13,
                skipped = coalesce($14, skipped),
+               waste_since = CASE WHEN state = 'succeeded' AND ($6 <> 'stored' OR $14 <> '[]')
+                                  THEN now() ELSE waste_since END,
                moved_at = now()
          WHERE job_id = $1
            AND ordinal = $2
@@ -369,6 +372,7 @@ async def cancel_open(tx: Connection, job_id: UUID) -> list[Slot]:
         """
         UPDATE slot
            SET state = 'canceled', due_at = NULL, lease_until = NULL,
+               waste_since = CASE state WHEN 'succeeded' THEN now() ELSE waste_since END,
                counted_at = now(), moved_at = now()
          WHERE job_id = $1
            AND state NOT IN ('stored', 'failed', 'canceled')

@@ -39,6 +39,11 @@ def derived(
     return f"jobs/{job_id}/derived/{ordinal}-{attempt}-{index}-{variant}.{ext}"
 
 
+def made_for(job_id: UUID, ordinal: int) -> tuple[str, str]:
+    """The prefixes of all that was ever made for a slot, whichever attempt made it."""
+    return f"jobs/{job_id}/generated/{ordinal}-", f"jobs/{job_id}/derived/{ordinal}-"
+
+
 def prepared(job_id: UUID, ordinal: int, variant: str, content_type: str) -> str:
     return f"jobs/{job_id}/prepared/{ordinal}-{variant}.{EXTENSIONS[content_type]}"
 
