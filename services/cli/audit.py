@@ -10,7 +10,6 @@ import typer
 
 from services.cli.environment import settings
 from services.cli.spans import span
-from services.cli.sweep import Pace, Seen, Sweep
 from shared.clock import utc_now
 from shared.db import audit as rows
 from shared.db.connection import open_database
@@ -21,6 +20,7 @@ from shared.objects import open_bucket
 from shared.observability import redacted
 from shared.replicate_api import open_replicate
 from shared.settings import BucketSettings, DatabaseSettings, ReplicateSettings
+from shared.sweep import Pace, Seen, Sweep
 
 ALL = (*LAWS, *FILE_LAWS, *PROVIDER_LAWS)
 
@@ -132,6 +132,7 @@ async def _audit(chosen: AuditSettings, asked: Asked) -> Answer:
                     since=asked.since,
                     now=asked.now,
                     settled=asked.settled,
+                    open_too=True,
                     pace=None if asked.budget is None else Pace(asked.budget, clock=clock),
                     seen=seen,
                 )

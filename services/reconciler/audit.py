@@ -1,4 +1,5 @@
-"""Hold the rows against their laws, and the ledger against the provider's list, again and again.
+"""Hold the rows against their laws, files on record against the bucket, and the ledger against the
+provider's list, again and again.
 
 It reads and tells, and changes nothing. Every replica does it: a gauge that nobody sets is worse
 than one that is set twice.
@@ -7,7 +8,8 @@ than one that is set twice.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from prometheus_client import Gauge
@@ -17,9 +19,11 @@ from shared.clock import Clock
 from shared.db import audit
 from shared.db.connection import Database
 from shared.db.laws import LAWS
-from shared.domain.audit import PROVIDER_LAWS, Finding, Law
+from shared.domain.audit import DIFFERENT, MISSING, PROVIDER_LAWS, UNKNOWN_FILE, Finding, Law
 from shared.errors import Permanent, Transient
+from shared.objects import Bucket
 from shared.replicate_api import Replicate
+from shared.sweep import Sweep
 
 log = structlog.get_logger()
 
@@ -29,6 +33,11 @@ RESIDUAL = Gauge(
     ["law"],
 )
 SECONDS = Gauge("darkroom_audit_seconds", "How long the last round of the audit took.", ["part"])
+
+# What a list of a job's folder can break.
+LISTED = (MISSING, DIFFERENT, UNKNOWN_FILE)
+# Ours and the database's.
+CLOCKS_DIFFER = timedelta(seconds=10)
 
 TOLD_EACH = 20  # new offenders of one law that one round logs; the gauge has them all
 
@@ -95,6 +104,47 @@ class AuditRows:
                 broken += self.told.tell(law, found)
         if broken:
             log.info("audit.rows", broken=broken)
+        return {}
+
+
+@dataclass(slots=True, kw_only=True)
+class AuditFiles:
+    """Files on record against the bucket, both ways, by their sizes: each job once, when it has
+    ended ``settled`` ago, and again for as long as something is wrong with it. The first round
+    looks ``span`` back."""
+
+    database: Database
+    bucket: Bucket
+    span: timedelta
+    settled: timedelta
+    now: Clock
+    told: Told = field(default_factory=Told)
+    _looked_until: datetime | None = None
+    _wrong: dict[UUID, bool] = field(default_factory=dict)
+
+    async def run_once(self) -> dict[str, int]:
+        now = self.now()
+        sweep = Sweep(
+            database=self.database,
+            bucket=self.bucket,
+            since=self._looked_until or now - self.span,
+            now=now,
+            settled=self.settled,
+        )
+        found: dict[str, Finding] = {}
+        with SECONDS.labels("files").time():
+            try:
+                found |= {one.id: one for one in await sweep.of_jobs(self._wrong)}
+                async for finding in sweep.findings():
+                    found[finding.id] = finding
+            except (Transient, Permanent) as error:
+                for law in LISTED:
+                    self.told.not_asked(law, error)
+                return {}
+        self._looked_until = now - self.settled - CLOCKS_DIFFER
+        self._wrong = {UUID(one.job): True for one in found.values() if one.job}
+        for law in LISTED:
+            self.told.tell(law, [one for one in found.values() if one.law == law.name])
         return {}
 
 

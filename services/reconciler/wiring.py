@@ -5,7 +5,7 @@ import random
 from datetime import timedelta
 
 from services.reconciler.ask import AskSilent
-from services.reconciler.audit import AuditPurchases, AuditRows
+from services.reconciler.audit import AuditFiles, AuditPurchases, AuditRows
 from services.reconciler.bring_back import BringBack
 from services.reconciler.cancel import CancelUnwanted
 from services.reconciler.dead_letters import DrainDeadLetters
@@ -61,6 +61,9 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     span = timedelta(seconds=settings.audit_span_seconds)
     settled = timedelta(seconds=settings.audit_settled_seconds)
     audit_rows = AuditRows(database=database, span=span, settled=settled, now=utc_now)
+    audit_files = AuditFiles(
+        database=database, bucket=bucket, span=span, settled=settled, now=utc_now
+    )
     audit_purchases = AuditPurchases(
         database=database,
         replicate=replicate,
@@ -106,6 +109,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         rounds("ask", ask.run_once, settings.ask_every_seconds),
         rounds("cancel", cancel.run_once, settings.cancel_every_seconds),
         rounds("audit", audit_rows.run_once, settings.audit_every_seconds),
+        rounds("audit_files", audit_files.run_once, settings.audit_every_seconds),
         *(
             (
                 rounds(

@@ -3,7 +3,7 @@
 All of it only reads. Work in progress is no finding: everything gets ``settled`` to come to rest.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -91,15 +91,21 @@ async def _accepted_between(tx: Connection, since: datetime, until: datetime) ->
 
 
 async def jobs_since(
-    tx: Connection, since: datetime, *, after: UUID | None, settled: timedelta, limit: int
-) -> list[UUID]:
-    """Jobs that ended from ``since`` on, ``settled`` ago or longer, page by page, by id."""
+    tx: Connection,
+    since: datetime,
+    *,
+    open_too: bool,
+    after: UUID | None,
+    settled: timedelta,
+    limit: int,
+) -> dict[UUID, bool]:
+    """Jobs that ended from ``since`` on, ``settled`` ago or longer, and those that are open, if
+    asked for; page by page, by id. Each with whether it has ended."""
     rows = await tx.fetch(
         """
-        SELECT id
+        SELECT id, ended_at IS NOT NULL AS has_ended
           FROM job
-         WHERE ended_at >= $1
-           AND ended_at < now() - $2::interval
+         WHERE (ended_at >= $1 AND ended_at < now() - $2::interval OR $5 AND ended_at IS NULL)
            AND ($3::uuid IS NULL OR id > $3)
       ORDER BY id
          LIMIT $4
@@ -108,11 +114,12 @@ async def jobs_since(
         settled,
         after,
         limit,
+        open_too,
     )
-    return [row["id"] for row in rows]
+    return {row["id"]: row["has_ended"] for row in rows}
 
 
-async def kept_by(tx: Connection, job_ids: list[UUID]) -> list[Kept]:
+async def kept_by(tx: Connection, job_ids: Sequence[UUID]) -> list[Kept]:
     """Every file that these jobs have on record."""
     rows = await tx.fetch(
         """
@@ -121,7 +128,7 @@ async def kept_by(tx: Connection, job_ids: list[UUID]) -> list[Kept]:
          WHERE job_id = ANY($1::uuid[])
       ORDER BY job_id, key
         """,
-        job_ids,
+        list(job_ids),
     )
     return [Kept(**dict(row)) for row in rows]
 

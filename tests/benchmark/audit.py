@@ -15,7 +15,6 @@ import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from services.cli.sweep import Pace, Sweep
 from shared.clock import utc_now
 from shared.db.audit import breaches, jobs_since, kept_by, purchases
 from shared.db.connection import Database, open_database
@@ -23,6 +22,7 @@ from shared.db.laws import LAWS
 from shared.domain.prediction import Prediction, read_prediction
 from shared.objects import Bucket, open_bucket
 from shared.settings import BucketSettings
+from shared.sweep import Pace, Sweep
 from tests.benchmark.rig import machine, parts, say
 from tests.support.many_jobs import fill
 
@@ -85,7 +85,10 @@ async def provider(database: Database, over: timedelta) -> None:
 async def files(database: Database, bucket: Bucket, span: timedelta) -> None:
     since, data = utc_now() - span, bytes(1000)
     async with database.connection() as db:
-        job_ids = await jobs_since(db, since, after=None, settled=SETTLED, limit=100_000)
+        jobs = await jobs_since(
+            db, since, open_too=False, after=None, settled=SETTLED, limit=100_000
+        )
+        job_ids = list(jobs)
         kept = await kept_by(db, job_ids)
         digest = hashlib.sha256(data).hexdigest()
         await db.execute("UPDATE artifact SET sha256 = $2 WHERE job_id = ANY($1)", job_ids, digest)

@@ -1,62 +1,26 @@
 """The audit's look into the bucket: rows against objects, both ways, on a real store."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
-from services.cli.sweep import Pace, Sweep
 from shared.clock import utc_now
-from shared.db import artifacts, jobs
 from shared.db.connection import Database
-from shared.domain.identity import artifact_id
-from shared.domain.job import JobState
-from shared.events import Artifact
-from shared.objects import Bucket, open_bucket
-from shared.settings import BucketSettings
-from tests.support.purchases import a_job
+from shared.objects import Bucket
+from shared.sweep import Pace, Sweep
+from tests.support.filing import MADE, a_bucket, an_ended_job, put
 
-BYTES = b"what was made"
-OTHER = b"made was what"  # as many
+OTHER = b"made was what"  # as many bytes as were made
 
 
 @pytest_asyncio.fixture
 async def store(bucket: dict[str, str]) -> AsyncIterator[Bucket]:
-    settings = BucketSettings(**{name.lower(): value for name, value in bucket.items()})  # type: ignore[arg-type]
-    async with open_bucket(settings) as opened:
+    async with a_bucket(bucket) as opened:
         yield opened
-
-
-async def an_ended_job(database: Database, *keys: str) -> UUID:
-    """With a row for each of ``keys``, in which {} stands for the job."""
-    job_id = await a_job(database)
-    async with database.transaction() as tx:
-        for number, key in enumerate(keys):
-            await artifacts.insert(
-                tx,
-                job_id,
-                Artifact(
-                    id=artifact_id(f"{key}-{uuid4()}"),
-                    kind="original" if "original" in key or "shared" in key else "generated",
-                    key=key.format(job_id),
-                    content_type="image/png",
-                    bytes=len(BYTES),
-                    sha256=hashlib.sha256(BYTES).hexdigest(),
-                    ordinal=1,
-                    attempt=1,
-                    index=number,
-                ),
-            )
-        await jobs.end(tx, job_id, state=JobState.CANCELED, canceled=1, reason="a wish")
-    return job_id
-
-
-async def put(store: Bucket, key: str, data: bytes = BYTES) -> None:
-    await store.put(key, data, content_type="image/png")
 
 
 async def swept(
@@ -65,6 +29,7 @@ async def swept(
     *,
     prove: bool = False,
     settled: timedelta = timedelta(0),
+    open_too: bool = False,
 ) -> list[tuple[str, str]]:
     sweep = Sweep(
         database=database,
@@ -73,12 +38,10 @@ async def swept(
         # A store may stamp objects by the clock of another machine, or round.
         now=utc_now() + timedelta(seconds=5),
         settled=settled,
+        open_too=open_too,
         pace=Pace(1e9, clock=asyncio.get_running_loop().time) if prove else None,
     )
     return sorted([(found.law, found.id) async for found in sweep.findings()])
-
-
-MADE = "jobs/{}/generated/1-1-0.png"
 
 
 async def test_what_lies_in_the_bucket_as_it_is_on_record_is_no_finding(
@@ -96,6 +59,18 @@ async def test_a_file_that_is_gone_is_named(database: Database, store: Bucket, k
     job_id = await an_ended_job(database, key)
 
     assert await swept(database, store) == [("file.missing", key.format(job_id))]
+
+
+async def test_of_an_open_job_what_is_on_record_is_looked_at_and_what_is_on_its_way_is_not(
+    database: Database, store: Bucket
+) -> None:
+    job_id = await an_ended_job(database, MADE)
+    await put(store, f"jobs/{job_id}/generated/1-1-1.png")
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE job SET state = 'running', ended_at = NULL, canceled = 0")
+
+    assert await swept(database, store, open_too=True) == [("file.missing", MADE.format(job_id))]
+    assert await swept(database, store) == []
 
 
 async def test_other_bytes_are_named_by_their_size_and_by_their_sha256_where_they_are_read(
@@ -148,7 +123,7 @@ async def test_a_folder_of_no_job_is_named_where_the_whole_bucket_is_looked_thro
 async def test_more_jobs_than_are_looked_at_together_are_all_looked_at(
     database: Database, store: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.cli.sweep.JOBS_AT_A_TIME", 2)
+    monkeypatch.setattr("shared.sweep.JOBS_AT_A_TIME", 2)
     job_ids = [await an_ended_job(database, MADE) for _ in range(5)]
 
     assert await swept(database, store) == sorted(

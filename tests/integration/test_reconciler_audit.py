@@ -10,7 +10,7 @@ import pytest_asyncio
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.reconciler.audit import TOLD_EACH, AuditPurchases, AuditRows
+from services.reconciler.audit import TOLD_EACH, AuditFiles, AuditPurchases, AuditRows
 from services.reconciler.reads import Reads
 from shared.clock import utc_now
 from shared.db import connection, rate_limit
@@ -18,6 +18,7 @@ from shared.db.connection import Database, open_database
 from shared.db.laws import LAWS
 from shared.domain.audit import PROVIDER_LAWS
 from shared.domain.slot import SlotState
+from tests.support.filing import MADE, a_bucket, an_ended_job, put
 from tests.support.purchases import a_job, a_slot
 from tests.support.shop import Shop, open_shop
 
@@ -113,6 +114,52 @@ async def test_a_law_that_cannot_be_asked_is_not_said_to_hold_and_keeps_no_other
     assert math.isnan(residual("parked.dead") or 0)
     assert "parked.dead" in [e["law"] for e in logs if e["event"] == "audit.not_asked"]
     assert [told["id"] for told in broken(logs, "slot.uncounted")] == [f"{slot.job_id}.1"]
+
+
+# ---- files
+
+
+async def test_a_file_that_is_gone_is_counted_until_it_is_back_and_every_job_is_looked_at_once(
+    database: Database, bucket: dict[str, str]
+) -> None:
+    job_id = await an_ended_job(database, MADE)
+    well = await an_ended_job(database, MADE)
+    async with a_bucket(bucket) as store:
+        await put(store, MADE.format(well))
+        audit = AuditFiles(
+            database=database, bucket=store, span=AN_HOUR, settled=timedelta(0), now=utc_now
+        )
+        with capture_logs() as first:
+            await audit.run_once()
+        async with database.transaction() as tx:
+            await tx.execute("UPDATE job SET ended_at = ended_at - interval '1 minute'")
+        await store.delete(MADE.format(well))
+        with capture_logs() as second:
+            await audit.run_once()
+        missed = residual("file.missing")
+        await put(store, MADE.format(job_id))
+        with capture_logs() as third:
+            await audit.run_once()
+
+    [told] = broken(first, "file.missing")
+    assert told["id"] == MADE.format(job_id)
+    assert broken(second, "file.missing") == []
+    assert missed == 1
+    assert residual("file.missing") == 0
+    assert "file.missing" in [e["law"] for e in third if e["event"] == "audit.mended"]
+
+
+async def test_a_bucket_that_cannot_be_asked_is_not_said_to_hold_anything(
+    database: Database, bucket: dict[str, str]
+) -> None:
+    await an_ended_job(database, MADE)
+    async with a_bucket(bucket | {"S3_BUCKET": "there-is-none"}) as store:
+        audit = AuditFiles(
+            database=database, bucket=store, span=AN_HOUR, settled=timedelta(0), now=utc_now
+        )
+        await audit.run_once()
+
+    assert math.isnan(residual("file.missing") or 0)
 
 
 # ---- the provider's own list

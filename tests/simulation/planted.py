@@ -67,7 +67,7 @@ def _gives_up_at_once(*about: Any, **more: Any) -> Verdict:
 
 
 def _asks_ever_more_seldom(asked: int, *, every: timedelta) -> timedelta:
-    return every * 4**asked
+    return every * float(4**asked)
 
 
 PLANTED: dict[str, Rules] = {

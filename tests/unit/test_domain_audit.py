@@ -12,7 +12,6 @@ import typer
 from typer.core import TyperGroup
 
 from services.cli.__main__ import app
-from services.cli.sweep import Pace
 from shared.db.laws import LAWS
 from shared.domain.audit import (
     FILE_LAWS,
@@ -26,6 +25,7 @@ from shared.domain.audit import (
     of_object,
 )
 from shared.domain.prediction import Prediction, Status, read_prediction
+from shared.sweep import Pace
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ALL = (*LAWS, *FILE_LAWS, *PROVIDER_LAWS)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -61,8 +61,9 @@ class Seen:
 class Sweep:
     """The files of jobs that ended from ``since`` on and had ``settled`` to come to rest.
 
-    ``pace`` None: sizes only. With one, every file is read at that pace and its sha256 compared, and
-    folders that belong to no job are looked for in the whole bucket.
+    ``open_too``: those of open jobs as well, as far as they are on record. ``pace`` None: sizes
+    only. With one, every file is read at that pace and its sha256 compared, and folders that belong
+    to no job are looked for in the whole bucket.
     """
 
     database: Database
@@ -70,6 +71,7 @@ class Sweep:
     since: datetime
     now: datetime
     settled: timedelta
+    open_too: bool = False
     pace: Pace | None = None
     seen: Seen = field(default_factory=Seen)
 
@@ -77,25 +79,37 @@ class Sweep:
         after: UUID | None = None
         while True:
             async with self.database.connection() as db:
-                job_ids = await audit.jobs_since(
-                    db, self.since, after=after, settled=self.settled, limit=JOBS_AT_A_TIME
+                jobs = await audit.jobs_since(
+                    db,
+                    self.since,
+                    open_too=self.open_too,
+                    after=after,
+                    settled=self.settled,
+                    limit=JOBS_AT_A_TIME,
                 )
-                kept = await audit.kept_by(db, job_ids)
-            if not job_ids:
+            if not jobs:
                 break
-            by_job: defaultdict[UUID, list[Kept]] = defaultdict(list)
-            for file in kept:
-                by_job[file.job_id].append(file)
-            of_job = [partial(self._of_job, job_id, by_job[job_id]) for job_id in job_ids]
-            for found in await _some_at_once(of_job):
-                for finding in found:
-                    yield finding
-            after = job_ids[-1]
+            for finding in await self.of_jobs(jobs):
+                yield finding
+            after = max(jobs)
         if self.pace is not None:
             async for finding in self._of_no_job():
                 yield finding
 
-    async def _of_job(self, job_id: UUID, kept: list[Kept]) -> list[Finding]:
+    async def of_jobs(self, jobs: Mapping[UUID, bool]) -> list[Finding]:
+        """What is wrong with the files of some jobs, each with whether it has ended: of an open one
+        files may be on their way that nobody has entered yet."""
+        async with self.database.connection() as db:
+            kept = await audit.kept_by(db, list(jobs))
+        by_job: defaultdict[UUID, list[Kept]] = defaultdict(list)
+        for file in kept:
+            by_job[file.job_id].append(file)
+        found = await _some_at_once(
+            [partial(self._of_job, job_id, by_job[job_id], ended) for job_id, ended in jobs.items()]
+        )
+        return [finding for of_job in found for finding in of_job]
+
+    async def _of_job(self, job_id: UUID, kept: list[Kept], has_ended: bool) -> list[Finding]:
         own = f"{JOBS}{job_id}/"
         there = {info.key: info async for info in self.bucket.list(own)}
         found: list[Finding | None] = []
@@ -108,7 +122,8 @@ class Sweep:
             if differs is None and self.pace is not None:
                 differs = await self._of_bytes(file, self.pace)
             found.append(differs)
-        found += [of_object(job_id, key) for key, info in there.items() if self._is_old(info)]
+        if has_ended:
+            found += [of_object(job_id, key) for key, info in there.items() if self._is_old(info)]
         self.seen.jobs += 1
         self.seen.files += len(kept)
         return [finding for finding in found if finding is not None]
