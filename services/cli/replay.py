@@ -13,9 +13,11 @@ import typer
 from services.cli.environment import settings
 from services.cli.spans import moment
 from shared.clock import utc_now
-from shared.db import rebuild
+from shared.db import rebuild, unplaced
 from shared.db.connection import Database, open_database
 from shared.db.rebuild import JobCompared, SlotCompared
+from shared.db.record import AgainRule
+from shared.db.unplaced import Looked
 from shared.errors import DatabaseUnavailable, Transient
 from shared.recipes import RECIPES
 from shared.recipes.again import again_rule
@@ -31,6 +33,8 @@ class Tally:
     not_mended: int = 0  # of them, those that no fact can mend
     facts: int = 0
     said: int = 0
+    homeless: int = 0  # webhooks without a job, of which
+    placed: int = 0  # so many find theirs now
 
 
 def replay(
@@ -44,10 +48,15 @@ def replay(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the difference.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="As JSON, for programs; a line for each job.")
+        bool,
+        typer.Option(
+            "--json",
+            help="As JSON, for programs; a line for each job, and one for what has none.",
+        ),
     ] = False,
 ) -> None:
-    """Rebuild jobs from their stored webhooks, show what differs, and say the facts again.
+    """Rebuild jobs from their stored webhooks, show what differs, and say the facts again; webhooks
+    that no job was found for when they came are tried once more.
 
     The rebuilding happens in a transaction that is never committed. What is said again goes the
     usual way to whoever hears it, and changes nothing where it was heard before. Exits 1 where
@@ -60,7 +69,7 @@ def replay(
     except (DatabaseUnavailable, Transient) as error:
         typer.secho(f"the replay could not be made: {error}", err=True, fg="red")
         raise typer.Exit(2) from None
-    if job is not None and not tally.jobs:
+    if job is not None and not tally.jobs and not tally.placed:
         typer.secho(f"no job {job} is known here", err=True, fg="red")
         raise typer.Exit(1)
     if not as_json:
@@ -76,7 +85,7 @@ async def _replay(job: UUID | None, since: str | None, *, dry_run: bool, as_json
             compared = await rebuild.compare(
                 database,
                 job_id,
-                again=again_rule({recipe.name: recipe for recipe in RECIPES}),
+                again=_again(),
                 now=utc_now(),
             )
             if compared is None:
@@ -90,7 +99,32 @@ async def _replay(job: UUID | None, since: str | None, *, dry_run: bool, as_json
             _tell(compared, as_json=as_json)
             if not dry_run:
                 tally.said += await rebuild.say_again(database, compared.all_to_say)
+        looked = await _homeless(database, job, since)
+        found = [placed.say for placed in looked.placed]
+        tally.homeless, tally.placed = looked.count, len(found)
+        tally.facts += len(found)
+        _tell_homeless(looked, as_json=as_json)
+        if not dry_run:
+            tally.said += await rebuild.say_again(database, found)
     return tally
+
+
+async def _homeless(database: Database, job: UUID | None, since: str | None) -> Looked:
+    """Webhooks that no job was found for when they came; where a job is meant, those of it."""
+    looked = await unplaced.look_again(
+        database,
+        since=None if since is None else moment(since, "--since", now=utc_now()),
+        again=_again(),
+        now=utc_now(),
+    )
+    if job is None:
+        return looked
+    of_it = tuple(one for one in looked.placed if one.job_id == job)
+    return Looked(len(of_it), of_it)
+
+
+def _again() -> AgainRule:
+    return again_rule({recipe.name: recipe for recipe in RECIPES})
 
 
 @asynccontextmanager
@@ -122,6 +156,21 @@ def _tell(compared: JobCompared, *, as_json: bool) -> None:
         typer.echo(f"  say again {fact.type} of {_at(fact)}: {fact.why}")
     if not compared.all_to_say and not any(slot.differs for slot in compared.slots):
         typer.echo("  as its webhooks have it")
+
+
+def _tell_homeless(looked: Looked, *, as_json: bool) -> None:
+    if not looked.count:
+        return
+    if as_json:
+        facts = [_fact(one.say) | {"job_id": one.job_id} for one in looked.placed]
+        line = {"without_a_job": looked.count, "say": facts}
+        typer.echo(json.dumps(line, default=str, ensure_ascii=False))
+        return
+    typer.echo(
+        f"webhooks without a job: {looked.count}, of which {len(looked.placed)} find one now"
+    )
+    for one in looked.placed:
+        typer.echo(f"  say again {one.say.type} of {_at(one.say)}: {one.say.why}")
 
 
 def _difference(slot: SlotCompared) -> str:

@@ -159,7 +159,7 @@ async def of_job(tx: Connection, job_id: UUID, *, limit: int = 10_000) -> list[E
     rows = await tx.fetch(
         "SELECT * FROM journal WHERE job_id = $1 ORDER BY id LIMIT $2", job_id, limit
     )
-    return [_entry(row) for row in rows]
+    return entries(rows)
 
 
 async def waiting(tx: Connection, job_id: UUID, fact_type: str) -> Entry | None:
@@ -216,7 +216,7 @@ async def of_slots(tx: Connection, job_id: UUID, ordinals: Sequence[int]) -> lis
         job_id,
         list(ordinals),
     )
-    return [_entry(row) for row in rows]
+    return entries(rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +261,7 @@ async def news(
         [verdict_id(wanted.prediction_id or "", status) for status in sorted(TERMINAL)],
         limit,
     )
-    return [_entry(row) for row in rows]
+    return entries(rows)
 
 
 async def by_webhook_id(tx: Connection, webhook_id: str) -> list[Entry]:
@@ -277,7 +277,7 @@ async def by_webhook_id(tx: Connection, webhook_id: str) -> list[Entry]:
         """,
         webhook_id,
     )
-    return [_entry(row) for row in rows]
+    return entries(rows)
 
 
 async def claim_owed(tx: Connection, limit: int, *, past: int = 0) -> list[Entry]:
@@ -300,7 +300,7 @@ async def claim_owed(tx: Connection, limit: int, *, past: int = 0) -> list[Entry
         limit,
         past,
     )
-    return [_entry(row) for row in rows]
+    return entries(rows)
 
 
 async def mark_published(tx: Connection, ids: Sequence[int]) -> int:
@@ -328,6 +328,11 @@ async def owed(tx: Connection) -> Owed:
 
 
 _COLUMNS = tuple(column.name for column in fields(Entry))
+
+
+def entries(rows: Sequence[Row]) -> list[Entry]:
+    """Rows of ``journal``, whoever asked for them."""
+    return [_entry(row) for row in rows]
 
 
 def _entry(row: Row) -> Entry:

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 from shared.db import jobs, journal, parked, predictions, slots
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Job
 from shared.db.journal import Entry
+from shared.db.parked import Which
 from shared.db.record import AgainRule, Outcome, record
 from shared.db.slots import Slot
 from shared.domain import identity
@@ -64,6 +66,10 @@ class ToSay:
     type: str
     recorded_at: datetime
     why: str
+
+    @classmethod
+    def of(cls, entry: Entry, why: str) -> Self:
+        return cls(event_id=entry.event_id, type=entry.type, recorded_at=entry.recorded_at, why=why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +130,7 @@ async def compare(
         return None
     compared: list[SlotCompared] = []
     for start in range(0, len(ordinals), SLOTS_AT_A_TIME):
-        async with _never_committed(database) as tx:
+        async with never_committed(database) as tx:
             part = _Part(tx, ordinals[start : start + SLOTS_AT_A_TIME], again, now)
             compared += await part.compare(job_id)
     async with database.connection() as db:
@@ -134,11 +140,12 @@ async def compare(
 
 async def say_again(database: Database, facts: Sequence[ToSay]) -> int:
     """Have the relay publish them once more, in the order of the journal; how many were still there
-    to be said."""
+    to be said. What lies parked dead of them comes back instead of staying for a look."""
     said = 0
     for fact in facts:
         async with database.transaction() as tx:
             said += await journal.say_again(tx, fact.event_id)
+            await parked.bring_back(tx, Which(dead=True, named=(fact.event_id,)))
     return said
 
 
@@ -181,7 +188,7 @@ async def _about_the_job(db: Connection, job: Job) -> tuple[ToSay, ...]:
     if end is None:
         return ()
     why = "slots are open after the job's end" if left_open else "its report has not come"
-    return (_to_say(end, why),)
+    return (ToSay.of(end, why),)
 
 
 class _Part:
@@ -290,16 +297,16 @@ def _worth_saying(
     closing: Entry | None,
 ) -> tuple[ToSay, ...]:
     say = [
-        _to_say(entry, "it would move its prediction or its slot")
+        ToSay.of(entry, "it would move its prediction or its slot")
         for (ordinal, _), entry in moving.items()
         if ordinal == slot.ordinal
     ]
     if slot.ordinal in waiting and all(
         fact.event_id != waiting[slot.ordinal].event_id for fact in say
     ):
-        say.append(_to_say(waiting[slot.ordinal], "its files are not stored yet"))
+        say.append(ToSay.of(waiting[slot.ordinal], "its files are not stored yet"))
     if closing is not None and slot.is_closed and slot.counted_at is None:
-        say.append(_to_say(closing, "its slot is closed and not counted"))
+        say.append(ToSay.of(closing, "its slot is closed and not counted"))
     return tuple(say)
 
 
@@ -369,16 +376,13 @@ def _standing(slot: Slot) -> Standing:
     return Standing(slot.state, slot.failure_code)
 
 
-def _to_say(entry: Entry, why: str) -> ToSay:
-    return ToSay(event_id=entry.event_id, type=entry.type, recorded_at=entry.recorded_at, why=why)
-
-
 class _RolledBack(Exception):
     """The end of a transaction that was for looking only."""
 
 
 @asynccontextmanager
-async def _never_committed(database: Database) -> AsyncIterator[Connection]:
+async def never_committed(database: Database) -> AsyncIterator[Connection]:
+    """A transaction for looking what would come of something."""
     try:
         async with database.transaction() as tx:
             yield tx

@@ -11,6 +11,7 @@ import pytest
 from shared.clock import utc_now
 from shared.db import journal, refused
 from shared.db.connection import Database
+from shared.db.parked import Which, add_dead, how_many
 from shared.db.slots import Slot
 from shared.domain import identity
 from shared.domain.refusal import RefusedWebhook
@@ -209,6 +210,65 @@ async def test_a_replay_shows_the_difference_and_says_the_facts_again(
     assert await owed(database) == 1
 
 
+async def a_homeless_webhook(database: Database) -> Slot:
+    """A success that named no slot and looked like two purchases, of which one is explained by now."""
+    (one, other) = [
+        await a_slot(database, SlotState.SUBMITTED, prediction_id=name) for name in ("p-1", "p-2")
+    ]
+    link = {"image": f"https://bucket.example/jobs/{one.job_id}/original/a.jpg", "seed": one.seed}
+    envelope = news(
+        PREDICTION, "succeeded", event_id=EVENT, extensions={ORIGIN: FROM_WEBHOOK}, input=link
+    )
+    async with database.transaction() as tx:
+        await journal.hear(tx, envelope, outcome="ambiguous")
+        await add_dead(tx, "darkroom.storage.outputs", envelope, reason="ambiguous")
+        await tx.execute(
+            """
+            UPDATE prediction
+               SET prediction_id = NULL, status = NULL, ask_at = NULL, outcome = 'in_doubt'
+             WHERE job_id = $1
+            """,
+            one.job_id,
+        )
+    assert other.job_id != one.job_id
+    return one
+
+
+@pytest.mark.parametrize("chosen", ["job", "since"])
+async def test_a_webhook_that_no_job_was_found_for_is_said_again_once_there_is_one(
+    env: dict[str, str], database: Database, chosen: str
+) -> None:
+    slot = await a_homeless_webhook(database)
+    words = ("--job", str(slot.job_id)) if chosen == "job" else ("--since", "1h")
+
+    dry_code, dry, _ = await darkroom(env, "replay", *words, "--dry-run")
+    before = await owed(database), await dead(database)
+    code, out, err = await darkroom(env, "replay", *words)
+
+    assert (dry_code, code) == (0, 0), err
+    assert "webhooks without a job: 1, of which 1 find one now" in dry
+    assert f"it is of slot 1 of job {slot.job_id}, and would be moved" in out
+    assert "1 facts said again" in out
+    assert before == (0, 1)
+    assert await owed(database) == 1
+    assert await dead(database) == 0
+
+
+async def test_a_webhook_of_a_stranger_stays_without_a_job(
+    env: dict[str, str], database: Database
+) -> None:
+    async with database.transaction() as tx:
+        stranger = news("p-9", "succeeded", extensions={ORIGIN: FROM_WEBHOOK})
+        await journal.hear(tx, stranger, outcome="unknown")
+
+    code, out, err = await darkroom(env, "replay", "--since", "1h", "--json")
+
+    [line] = out.splitlines()
+    assert code == 0, err
+    assert json.loads(line) == {"without_a_job": 1, "say": []}
+    assert await owed(database) == 0
+
+
 async def test_as_json_a_replay_is_a_line_for_each_job(
     env: dict[str, str], database: Database
 ) -> None:
@@ -261,3 +321,8 @@ async def owed(database: Database) -> int:
         return len(
             [e for e in await journal.claim_owed(tx, 100) if e.type.startswith("prediction.")]
         )
+
+
+async def dead(database: Database) -> int:
+    async with database.connection() as tx:
+        return await how_many(tx, Which(dead=True))
