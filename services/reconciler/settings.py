@@ -38,6 +38,9 @@ class Settings(
 
     # Storage takes seconds too, and parks what it cannot do; what neither has, we say again.
     storage_patience_seconds: Seconds = 180.0
+    # Files that nobody wanted any more when they were put are deleted so long after the last sign of
+    # their download: above the time in which a put ends that was under way.
+    waste_patience_seconds: Seconds = 120.0
     # A report takes seconds; a job that waits for it longer is said to have completed once more.
     report_patience_seconds: Seconds = 300.0
 

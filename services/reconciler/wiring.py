@@ -31,9 +31,6 @@ from shared.recipes.again import again_rule
 from shared.runtime import Worker
 
 FORGET_EVERY_S = 600.0
-WASTE_EVERY_S = 60.0
-# Above the time in which a put ends that was under way.
-WASTE_PATIENCE = timedelta(minutes=2)
 
 
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
@@ -99,7 +96,11 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     )
 
     forget = Forget(database=database)
-    waste = ClearWaste(database=database, bucket=bucket, patience=WASTE_PATIENCE)
+    waste = ClearWaste(
+        database=database,
+        bucket=bucket,
+        patience=timedelta(seconds=settings.waste_patience_seconds),
+    )
 
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
         return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
@@ -138,7 +139,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             concurrency=1,
         ),
         rounds("forget", forget.run_once, FORGET_EVERY_S),
-        rounds("waste", waste.run_once, WASTE_EVERY_S),
+        rounds("waste", waste.run_once, settings.waste_patience_seconds),
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),

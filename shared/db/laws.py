@@ -363,9 +363,11 @@ LAWS = (
           FROM slot
          WHERE slot.state = 'succeeded'
            AND slot.moved_at < now() - $1::interval
-           AND NOT EXISTS (SELECT FROM parked_message
-                            WHERE parked_message.subject = slot.job_id::text
-                              AND parked_message.type = 'prediction.succeeded'
+           AND NOT EXISTS (SELECT FROM journal
+                             JOIN parked_message ON parked_message.event_id = journal.event_id
+                            WHERE journal.job_id = slot.job_id
+                              AND journal.ordinal = slot.ordinal
+                              AND journal.type = 'prediction.succeeded'
                               AND parked_message.due_at IS NOT NULL)
       ORDER BY slot.expires_at
          LIMIT $2
@@ -382,6 +384,21 @@ LAWS = (
          WHERE state = 'succeeded'
            AND expires_at < now() - $1::interval
       ORDER BY expires_at
+         LIMIT $2
+        """,
+    ),
+    RowLaw(
+        name="slot.waste",
+        means="what a closed slot left behind in the bucket is deleted",
+        mend=IS_IT_RUNNING,
+        must=False,
+        sql="""
+        SELECT format('%s.%s', job_id, ordinal) AS id, job_id::text AS job,
+               format('files that no row names may lie there since %s', waste_since) AS about
+          FROM slot
+         WHERE waste_since < now() - $1::interval
+           AND state IN ('stored', 'failed', 'canceled')
+      ORDER BY waste_since
          LIMIT $2
         """,
     ),

@@ -51,13 +51,12 @@ async def look_again(
 
 
 async def _try(database: Database, entry: Entry, again: AgainRule, now: datetime) -> Placed | None:
-    recorded = None
     try:
         async with never_committed(database) as tx:
             recorded = await record(tx, entry.envelope, again=again, now=now)
     except RuntimeError:
         return None  # whoever hears it would fail in the same way
-    if recorded is None or recorded.outcome in _NOWHERE or recorded.prediction is None:
+    if recorded.outcome in _NOWHERE or recorded.prediction is None:
         return None
     bought = recorded.prediction
     why = f"it is of slot {bought.ordinal} of job {bought.job_id}, and would be {recorded.outcome}"

@@ -298,6 +298,12 @@ async def expired(database: Database) -> str:
     return f"{slot.job_id}.1"
 
 
+async def wasteful(database: Database) -> str:
+    slot = await a_slot(database, SlotState.SUCCEEDED, prediction_id="thrown-away")
+    await end_job(database, slot.job_id)
+    return f"{slot.job_id}.1"
+
+
 async def without_files(database: Database) -> str:
     job_id = await a_finished_job(database)
     await _changed(
@@ -410,6 +416,7 @@ BREAKS: dict[str, Break] = {
     "slot.behind": behind,
     "slot.unsaved": unsaved,
     "slot.expired": expired,
+    "slot.waste": wasteful,
     "slot.without_files": without_files,
     "slot.without_purchase": without_purchase,
     "artifact.stray": stray,
@@ -499,15 +506,26 @@ async def test_an_output_that_waits_parked_for_its_time_is_not_said_to_be_unsave
     database: Database,
 ) -> None:
     slot = await a_slot(database, SlotState.SUCCEEDED)
-    waiting = Envelope(
-        id="said",
-        type="prediction.succeeded",
-        source="replicate",
-        time=NOON,
-        body=b"{}",
-        subject=str(slot.job_id),
-    )
     async with database.transaction() as tx:
+        (waiting,) = [
+            entry.envelope
+            for entry in await journal.of_job(tx, slot.job_id)
+            if entry.type == "prediction.succeeded"
+        ]
+        # Of another slot of the job nothing waits.
+        await tx.execute(
+            """
+            UPDATE job SET n = 2 WHERE id = $1
+            """,
+            slot.job_id,
+        )
+        await tx.execute(
+            """
+            INSERT INTO slot (job_id, ordinal, model, input, state, winner, expires_at)
+            VALUES ($1, 2, 'owner/model', '{}', 'succeeded', 1, now() + interval '1 hour')
+            """,
+            slot.job_id,
+        )
         await park(
             tx,
             "a.queue",
@@ -518,7 +536,8 @@ async def test_an_output_that_waits_parked_for_its_time_is_not_said_to_be_unsave
             due_in=timedelta(hours=1),
         )
 
-    assert "slot.unsaved" not in [found.law for found in await findings(database)]
+    unsaved_now = [found.id for found in await findings(database) if found.law == "slot.unsaved"]
+    assert unsaved_now == [f"{slot.job_id}.2"]
 
 
 async def test_a_purchase_that_was_given_up_and_bought_anew_breaks_no_law_of_purchases(

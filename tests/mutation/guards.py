@@ -865,4 +865,105 @@ WISHES = (
     ),
 )
 
-GUARDS = (*MONEY, *NEWS, *ENDS, *MESSAGES, *FILES, *CHECKS, *WISHES)
+WASTE = (
+    Guard(
+        "what is on record is never deleted",
+        "services/reconciler/waste.py",
+        "            if info.key not in left.kept\n",
+        "",
+        _of("integration", "test_waste", "test_what_is_on_record_stays_beside_what_was_skipped"),
+    ),
+    Guard(
+        "of an open slot nothing is deleted",
+        "shared/db/waste.py",
+        "           AND slot.state IN ('stored', 'failed', 'canceled')\n",
+        "",
+        _of(
+            "integration",
+            "test_waste",
+            "test_files_of_an_attempt_that_expired_are_deleted_when_the_next_one_is_stored",
+        ),
+    ),
+    Guard(
+        "a put that is under way gets its time",
+        "shared/db/waste.py",
+        "slot.waste_since < now() - $1::interval",
+        "slot.waste_since < now() + $1::interval",
+        _of("integration", "test_waste", "test_a_download_gets_its_time_to_come_to_its_end"),
+    ),
+    Guard(
+        "a success that ends without its files is looked after",
+        SLOTS,
+        "CASE state WHEN 'succeeded' THEN now() ELSE waste_since END",
+        "waste_since",
+        _of(
+            "integration",
+            "test_waste",
+            "test_what_a_dead_process_had_put_is_deleted_once_the_job_has_ended",
+        ),
+    ),
+    Guard(
+        "a download that comes too late is looked after",
+        "services/storage/handlers.py",
+        "        await waste.note(tx, won.job_id, won.ordinal)\n",
+        "",
+        _of("integration", "test_waste", "test_what_was_fetched_when_the_job_ended_is_deleted"),
+    ),
+)
+
+LOOKING = (
+    Guard(
+        "a rebuilding is never committed",
+        "shared/db/rebuild.py",
+        "            raise _RolledBack  # noqa: TRY301 - it ends the transaction, and is caught around it\n",
+        "",
+        _of("integration", "test_db_rebuild", "test_comparing_changes_nothing_at_all"),
+    ),
+    Guard(
+        "what an audit could not ask is not said to hold",
+        "services/reconciler/audit.py",
+        "        RESIDUAL.labels(law.name).set(math.nan)\n",
+        "        RESIDUAL.labels(law.name).set(0)\n",
+        _of(
+            "integration",
+            "test_reconciler_audit",
+            "test_a_bucket_that_cannot_be_asked_is_not_said_to_hold_anything",
+            "test_a_list_that_cannot_be_read_leaves_nothing_said",
+        ),
+    ),
+    Guard(
+        "files that are on their way are no finding",
+        "shared/sweep.py",
+        "        if has_ended:\n",
+        "        if True:\n",
+        _of(
+            "integration",
+            "test_audit_files",
+            "test_of_an_open_job_what_is_on_record_is_looked_at_and_what_is_on_its_way_is_not",
+        ),
+    ),
+    Guard(
+        "of a refused body a little is kept",
+        "services/ingress/refusals.py",
+        "body=None if body is None else body[:BODY_KEPT],",
+        "body=body,",
+        _of(
+            "integration",
+            "test_refused_webhooks",
+            "test_not_even_the_broker_gets_more_of_a_large_body",
+        ),
+    ),
+    Guard(
+        "of a flood of refused webhooks a few are kept",
+        "services/ingress/refusals.py",
+        'len(self._waiting) >= WAITING_AT_MOST or not self._throttle.takes("", now=elapsed)',
+        "False",
+        _of(
+            "integration",
+            "test_refused_webhooks",
+            "test_of_a_flood_a_few_are_kept_and_every_one_is_answered_and_counted",
+        ),
+    ),
+)
+
+GUARDS = (*MONEY, *NEWS, *ENDS, *MESSAGES, *FILES, *CHECKS, *WISHES, *WASTE, *LOOKING)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -14,6 +15,7 @@ from deploy.local.system import NotReady
 from shared.clock import utc_now
 from shared.messaging.topology import DEAD
 from tests.support.photos import a_tiny_photo
+from tests.support.signing import signed
 from tests.support.waiting import eventually
 from tests.support.world import Row, World
 
@@ -23,8 +25,10 @@ IMPATIENT = {
     "DEADLINES_EVERY_SECONDS": "1",
     "REPORT_PATIENCE_SECONDS": "2",
     "STORAGE_PATIENCE_SECONDS": "2",
+    "WASTE_PATIENCE_SECONDS": "2",
 }
 A_PHOTO = a_tiny_photo()
+NOT_OUR_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
 # Far above what is needed: a busy machine is no reason to give up.
 READY_WITHIN_S = 180.0
@@ -40,11 +44,14 @@ async def crash(world: World, where: CrashPoint, *, hit: int = 1) -> tuple[Row, 
     kind, began, job_id = KINDS[where.kind], utc_now(), uuid4()
     mortals = [where] if kind.orphaned_by is None else [where, point(kind.orphaned_by)]
     try:
+        if kind.spoiled is not None:
+            await _spoil(world, kind, job_id)
         for mortal in mortals:
             _run_mortal(world, mortal, hit)
         if kind.without is not None:
             world.system.child(kind.without).stop(within=35)
-        await _order(world, kind, job_id)
+        if kind.spoiled is None:
+            await _order(world, kind, job_id)
         for mortal in reversed(mortals):
             await _died(world, mortal)
     finally:
@@ -55,9 +62,19 @@ async def crash(world: World, where: CrashPoint, *, hit: int = 1) -> tuple[Row, 
     job = await world.reported(job_id, within=150)
     await world.settled(within=120)
     await _all_ends_are_heard(world)
+    await _nothing_is_left_over(world, job_id)
     parts = world.system.layout.parts
     evidence = Evidence.of(world.system.ledger, parts, since=began)
     return job, await asyncio.to_thread(judge, evidence)
+
+
+async def _spoil(world: World, kind: Kind, job_id: UUID) -> None:
+    """Have the job completed, and its row spoiled before a report is made of it."""
+    assert kind.spoiled is not None
+    world.system.child("report").stop(within=35)
+    await _order(world, kind, job_id)
+    await world.ended(job_id, within=150)
+    await world.execute(kind.spoiled, job_id)
 
 
 def all_at_work(world: World) -> None:
@@ -85,6 +102,9 @@ async def _died(world: World, mortal: CrashPoint) -> None:
     child = world.system.child(mortal.service)
 
     async def dead() -> bool:
+        if KINDS[mortal.kind].spoiled is not None:
+            # It has to be tried often before it is given up, and need not wait for it.
+            await world.execute("UPDATE parked_message SET due_at = now() WHERE due_at > now()")
         return not child.running
 
     await eventually(f"{mortal.name!r} is reached", dead, within=REACHED_WITHIN_S)
@@ -100,6 +120,8 @@ def _reached(world: World, mortal: CrashPoint) -> bool:
 async def _order(world: World, kind: Kind, job_id: UUID) -> None:
     if kind.beside:
         await asyncio.to_thread(_publish_dead_letter, world.system.layout.parts["AMQP_URL"])
+    if kind.disbelieved:
+        await _post_a_forgery(world)
     await world.misbehave(job_id, *kind.faults)
     order = dict(kind.order)
     match kind.source:
@@ -113,8 +135,15 @@ async def _order(world: World, kind: Kind, job_id: UUID) -> None:
         case Source.NONE:
             await world.order_words(job_id=job_id, **order)
     if kind.then is not None:
-        await _runs(world, job_id)
+        await (_has_a_file if kind.then_with_a_file else _runs)(world, job_id)
         await world.publish(kind.then, {"job_id": str(job_id), "reason": "nobody wants it"})
+
+
+async def _post_a_forgery(world: World) -> None:
+    body = json.dumps({"id": "p-forged", "status": "succeeded"}).encode()
+    # An ingress that dies of telling it may not have answered yet.
+    with suppress(aiohttp.ClientError):
+        await world.webhook(body, headers=signed(body, NOT_OUR_SECRET))
 
 
 async def _runs(world: World, job_id: UUID) -> None:
@@ -122,6 +151,29 @@ async def _runs(world: World, job_id: UUID) -> None:
         return any(row["status"] == "processing" for row in await world.purchases(job_id))
 
     await eventually("its prediction runs", running, within=REACHED_WITHIN_S)
+
+
+async def _has_a_file(world: World, job_id: UUID) -> None:
+    async def put() -> list[str]:
+        return await _made(world, job_id)
+
+    await eventually("one of its files is there", put, within=REACHED_WITHIN_S)
+
+
+async def _made(world: World, job_id: UUID) -> list[str]:
+    folders = (f"jobs/{job_id}/generated/", f"jobs/{job_id}/derived/")
+    return [info.key for folder in folders async for info in world.bucket.list(folder)]
+
+
+async def _nothing_is_left_over(world: World, job_id: UUID) -> None:
+    """What storage put and nobody wanted is gone: only what is on record lies in the bucket."""
+
+    async def waste() -> int:
+        return int(await world.value("SELECT count(*) FROM slot WHERE waste_since IS NOT NULL"))
+
+    await eventually("waste is cleared", waste, holds=lambda left: left == 0, within=60)
+    rows = await world.rows("SELECT key FROM artifact WHERE job_id = $1", job_id)
+    assert set(await _made(world, job_id)) <= {row["key"] for row in rows}
 
 
 async def _lies_elsewhere(world: World) -> str:

@@ -31,9 +31,11 @@ class Kind:
 
     ``order`` is the body of its ``upload.received``, but for the job's id and its source.
     ``faults`` are the emulator's rules for its purchases, ``ends`` is the state that it ends in.
-    ``then`` is a fact that is published once its first prediction runs. ``beside`` is a dead letter
-    that comes along. ``without`` is a service that is away until the crash, ``orphaned_by`` a crash
-    point of another service that is reached first.
+    ``then`` is a fact that is published once its first prediction runs (or, ``then_with_a_file``,
+    once one of its files is in the bucket). ``beside`` is a dead letter
+    that comes along, ``disbelieved`` a webhook that nobody signed. ``without`` is a service that is
+    away until the crash, ``orphaned_by`` a crash point of another service that is reached first.
+    ``spoiled`` is done to its row ($1: the job) when it is completed and its report not yet made.
     """
 
     order: Mapping[str, Any]
@@ -41,14 +43,24 @@ class Kind:
     faults: tuple[Mapping[str, Any], ...] = ()
     ends: str = "completed"
     then: str | None = None
+    then_with_a_file: bool = False
     beside: bool = False
+    disbelieved: bool = False
+    spoiled: str | None = None
     without: str | None = None
     orphaned_by: str | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether the order and the faults are all that it takes."""
-        return not (self.then or self.beside or self.without or self.orphaned_by)
+        return not (
+            self.then
+            or self.beside
+            or self.disbelieved
+            or self.spoiled
+            or self.without
+            or self.orphaned_by
+        )
 
 
 ONE_PICTURE = {"recipe": "variations", "params": {"count": 1}}
@@ -99,13 +111,31 @@ KINDS: Mapping[str, Kind] = {
         then="job.cancel_requested",
         ends="canceled",
     ),
+    "unwanted": Kind(
+        order={
+            "recipe": "studio-concepts",
+            "params": {
+                "prompt": "fish in clear water",
+                "surface": {"width": 2, "height": 2},
+                "colours": ["#1d3557", "#f1faee"],
+                "concepts": 2,
+            },
+        },
+        source=Source.NONE,
+        faults=({"fault": "slow_file", "seconds": 60, "outputs": [1]},),
+        then="job.cancel_requested",
+        then_with_a_file=True,
+        ends="canceled",
+    ),
     "overdue": Kind(
         order=ONE_PICTURE | {"deadline_seconds": 3},
         faults=({"fault": "slow_run", "seconds": 300},),
         ends="failed",
     ),
     "unreported": Kind(order=ONE_PICTURE, without="report"),
+    "unreportable": Kind(order=ONE_PICTURE, spoiled="UPDATE job SET params = '[]' WHERE id = $1"),
     "beside_a_dead_letter": Kind(order=ONE_PICTURE, beside=True),
+    "beside_a_forgery": Kind(order=ONE_PICTURE, disbelieved=True),
 }
 
 
@@ -169,6 +199,9 @@ def _ingress() -> list[CrashPoint]:
     told = "prediction.succeeded"
     its.before("webhook believed, not published", PUBLISH, about=told)
     its.after("webhook confirmed by the broker, not answered", PUBLISH, about=told)
+    forged, refused = "beside_a_forgery", "webhook.refused"
+    its.before("webhook refused, not told for a look", PUBLISH, about=refused, kind=forged)
+    its.after("webhook refused and told for a look", PUBLISH, about=refused, kind=forged)
     return its.points
 
 
@@ -258,6 +291,13 @@ def _storage() -> list[CrashPoint]:
     its.after("slot stored, its success not acknowledged", f"{store}.hear")
     its.acknowledges("prediction.succeeded", "success acknowledged")
 
+    its.after(
+        "download stopped, its files not noted as waste",
+        "services.storage.handlers:while_wanted",
+        kind="unwanted",
+    )
+    its.after("waste noted, not committed", "shared.db.waste:note", kind="unwanted")
+    its.after("waste noted, the success not acknowledged", f"{store}._unwanted", kind="unwanted")
     its.after("loss written, not committed", "services.storage.handlers:fail", kind="gone")
     its.after("loss committed, not acknowledged", f"{store}._lose", kind="gone")
     its.before(
@@ -312,6 +352,17 @@ def _report() -> list[CrashPoint]:
     its.after("publication written, not committed", SAY, within=publish)
     its.after("report published, the end not acknowledged", hear)
     its.acknowledges("job.completed", "end acknowledged")
+
+    give_up, failing = "services.report.handlers:PublishReports._give_up", "unreportable"
+    its.before("report failed for good, nothing written", give_up, kind=failing)
+    its.after("failure of a report written, not committed", SAY, within=give_up, kind=failing)
+    its.after("failure of a report committed, its message not parked", give_up, kind=failing)
+    its.after(
+        "message of a failed report parked as dead, not acknowledged",
+        PARK,
+        within="shared.messaging.handling:Handling._park_dead",
+        kind=failing,
+    )
     its.relays()
     return its.points
 
@@ -365,6 +416,15 @@ def _reconciler() -> list[CrashPoint]:
     dead, letter = "services.reconciler.dead_letters:DrainDeadLetters.hear", "beside_a_dead_letter"
     its.after("dead letter kept, not committed", "shared.db.parked:add_dead", kind=letter)
     its.after("dead letter kept, not acknowledged", dead, kind=letter)
+
+    refused, forged = "services.reconciler.refused:KeepRefused.hear", "beside_a_forgery"
+    its.before("refused webhook heard, not kept", refused, kind=forged)
+    its.after("refused webhook kept, not committed", "shared.db.refused:keep", kind=forged)
+    its.after("refused webhook kept, not acknowledged", refused, kind=forged)
+
+    waste, delete = "services.reconciler.waste:ClearWaste._clear", "shared.objects:Bucket.delete"
+    its.before("waste found, nothing deleted", delete, within=waste, kind="unwanted")
+    its.after("waste deleted, its note not taken away", delete, within=waste, kind="unwanted")
 
     reports = "services.reconciler.unreported:RescueReports.run_once"
     its.after(
