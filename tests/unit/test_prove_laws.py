@@ -129,13 +129,23 @@ def test_a_job_that_went_well_gives_nothing_but_files_to_read() -> None:
             id="skipped without a reason",
         ),
         pytest.param({"predictions": [a_purchase(status="failed")]}, id="heard as failed"),
+        *(
+            pytest.param(
+                {
+                    "slots": [a_slot(state="failed", failure_code=code, winner=None)],
+                    "job": a_job(stored=0, failed=1),
+                    "artifacts": [a_report()],
+                },
+                id=f"failed as {code}, which is refuted",
+            )
+            for code in ("nsfw", "no_output", "unusable_output", "expired")
+        ),
         pytest.param(
             {
-                "slots": [a_slot(state="failed", failure_code="nsfw", winner=None)],
-                "job": a_job(stored=0, failed=1),
+                "slots": [a_slot(skipped=[{"index": 0, "why": "no picture"}])],
                 "artifacts": [a_report()],
             },
-            id="failed for a reason that is refuted",
+            id="skipped although nothing was wrong with it",
         ),
     ],
 )
@@ -159,6 +169,7 @@ def test_an_output_of_a_slot_that_failed_with_its_reason_is_named_and_not_lost()
             job=a_job(stored=0, failed=1),
             slots=[a_slot(state="failed", failure_code="expired", failure_detail="gone")],
             artifacts=[a_report()],
+            bought=[sold(spoiled=True)],
         )
     )
 
@@ -170,7 +181,7 @@ def test_an_output_that_is_skipped_with_a_reason_is_named_and_not_lost() -> None
     judged = judge_job(
         the_evidence(
             slots=[a_slot(skipped=[{"index": 1, "why": "it is no picture"}])],
-            bought=[sold(files=(FILE, OTHER))],
+            bought=[sold(files=(FILE, OTHER), spoiled=True)],
         )
     )
 

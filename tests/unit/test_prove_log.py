@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from deploy.local.prove.log import File, For, Log, read_log
+from deploy.local.emulator.faults import FAULTS
+from deploy.local.prove.log import SPOILS, File, For, Log, read_log
 
 JOB = "0a5f7c1e-32b1-4b0e-9f6e-1d9f5b9f2a11"
 AT = "2026-11-21T12:00:00.000001+00:00"
@@ -44,6 +45,30 @@ def test_a_purchase_is_followed_to_its_end_and_its_files(tmp_path: Path) -> None
     assert one.bought_at.isoformat() == AT
     assert (one.ended, one.files) == ("succeeded", (File(7, "a" * 64),))
     assert (log.deliveries, log.heard, log.faults, log.broke) == (2, 1, {"fail": 1}, 0)
+
+
+@pytest.mark.parametrize(
+    ("faults", "removed", "spoiled"),
+    [
+        ([], False, False),
+        (["duplicate", "lose_create_answer"], False, False),
+        (["duplicate", "short_file"], False, True),
+        ([], True, True),
+    ],
+)
+def test_whether_the_files_of_a_purchase_were_good_is_told_by_its_faults_and_its_time(
+    tmp_path: Path, faults: list[str], removed: bool, spoiled: bool
+) -> None:
+    ended = {"kind": "ended", "prediction": "p1", "status": "succeeded", "files": []}
+    gone = [{"kind": "data_removed", "prediction": "p1"}] if removed else []
+
+    log = read(tmp_path, bought(faults=faults), ended, *gone)
+
+    assert log.bought["p1"].spoiled is spoiled
+
+
+def test_what_spoils_files_are_faults_that_there_are() -> None:
+    assert set(FAULTS) >= SPOILS
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ ENDS_OF_JOBS = {
 }
 # Reasons that say of a run how it ended. Where the provider saw it succeed, they are no reason.
 REFUTED_BY_SUCCESS = frozenset({"nsfw", "canceled", "aborted", "invalid_input"})
+# Reasons that say of files what was wrong with them. Where nothing was, they are no reason.
+REFUTED_BY_GOOD_FILES = frozenset({"expired", "unusable_output"})
 
 Row = Mapping[str, Any]
 
@@ -221,7 +223,7 @@ def _judge_outputs(seen: Seen, judged: Judged) -> None:
             judged.counts["outputs_spare"] += len(one.files)
         elif slot["state"] == "failed":
             judged.counts["outputs_failed"] += len(one.files)
-            if attempt == slot["attempt"] and slot["failure_code"] in REFUTED_BY_SUCCESS:
+            if attempt == slot["attempt"] and _refuted(slot["failure_code"], one):
                 judged.lost.append(
                     Finding(
                         one.prediction,
@@ -244,6 +246,14 @@ def _judge_outputs(seen: Seen, judged: Judged) -> None:
             judged.counts[f"slots_failed_{slot['failure_code']}"] += 1
 
 
+def _refuted(code: str, one: Bought) -> bool:
+    """Whether what the provider knows of a purchase that succeeded contradicts this reason."""
+    if code == "no_output":
+        return bool(one.files)
+    good = bool(one.files) and not one.spoiled
+    return code in REFUTED_BY_SUCCESS or (good and code in REFUTED_BY_GOOD_FILES)
+
+
 def _judge_files(seen: Seen, slot: Row, one: Bought, judged: Judged) -> None:
     """Each file of the winner is ours byte for byte, or skipped with its reason."""
     ours = {
@@ -256,7 +266,11 @@ def _judge_files(seen: Seen, slot: Row, one: Bought, judged: Judged) -> None:
     for index, file in enumerate(one.files):
         about = f"output {index} of {one.prediction} for slot {_slot_id(slot)}"
         artifact = ours.get(index)
-        if artifact is None and index in skipped:
+        if artifact is None and index in skipped and not one.spoiled:
+            judged.lost.append(
+                Finding(one.prediction, f"{about} was skipped, and nothing was wrong with it")
+            )
+        elif artifact is None and index in skipped:
             judged.counts["outputs_skipped"] += 1
         elif artifact is None:
             judged.lost.append(

@@ -12,6 +12,15 @@ from urllib.parse import parse_qs, urlsplit
 
 ENDS = frozenset({"succeeded", "failed", "canceled", "aborted"})
 
+# Faults after which a file may be of no use to us, by their names in the log.
+SPOILS = frozenset(
+    {
+        *("nsfw", "output", "other_format", "silent", "empty_sound", "empty_file", "wrong_file"),
+        *("missing_file", "early_expiry", "failing_file", "truncated_file", "short_file"),
+        *("slow_file", "wrong_content_type", "not_an_image", "redirected_file"),
+    }
+)
+
 # The address that a purchase asks news to: ?slot=<job>.<ordinal>.<attempt>.<token>
 _SLOT = re.compile(r"([0-9a-f-]{36})\.([0-9]+)\.([0-9]+)\.(.+)")
 
@@ -39,13 +48,15 @@ class File:
 @dataclass(slots=True)
 class Bought:
     """One purchase. ``ended`` is the status that it ended with, None while it runs; ``files`` are
-    what its output named, in order."""
+    what its output named, in order. ``spoiled``: the provider did something to its files, by a fault
+    or because their time was over."""
 
     prediction: str
     bought_at: datetime
     bought_for: For | None
     ended: str | None = None
     files: tuple[File, ...] = ()
+    spoiled: bool = False
 
 
 @dataclass(slots=True)
@@ -70,6 +81,7 @@ def read_log(path: Path) -> Log:
                     prediction=entry["prediction"],
                     bought_at=datetime.fromisoformat(entry["at"]),
                     bought_for=_bought_for(entry.get("webhook")),
+                    spoiled=not SPOILS.isdisjoint(entry.get("faults", ())),
                 )
                 log.faults.update(entry.get("faults", ()))
             case "crash":
@@ -82,6 +94,10 @@ def read_log(path: Path) -> Log:
                         File(int(file["bytes"]), str(file["sha256"]))
                         for file in entry.get("files", ())
                     )
+            case "data_removed":
+                one = log.bought.get(entry["prediction"])
+                if one is not None:
+                    one.spoiled = True
             case "delivery":
                 log.deliveries += 1
                 log.heard += bool(entry["heard"])
@@ -90,7 +106,10 @@ def read_log(path: Path) -> Log:
     return log
 
 
-_READ = tuple(f'"kind": "{kind}"'.encode() for kind in ("purchase", "ended", "delivery", "crash"))
+_READ = tuple(
+    f'"kind": "{kind}"'.encode()
+    for kind in ("purchase", "ended", "data_removed", "delivery", "crash")
+)
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:

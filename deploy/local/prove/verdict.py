@@ -19,7 +19,8 @@ class Verdict:
     """The judgement of one run.
 
     ``lost``: an output that the provider made for a living slot, and that is neither in the bucket
-    byte for byte nor named as failed or skipped with a reason; or a file or report of ours that is
+    byte for byte nor named as failed or skipped with a reason; or a reason that the log refutes (an
+    end that was a success, files that were as they should be); or a file or report of ours that is
     not what its row says.
 
     ``duplicated``: an effect that happened twice. A job that ended twice or was reported twice, an
