@@ -86,6 +86,7 @@ def check_end(world: World) -> None:
         _ended_once(job)
         for slot in job.slots:
             _closed_once(world, slot)
+    _files(world)
     _money(world)
     _budget(world)
 
@@ -114,6 +115,13 @@ def _closed_once(world: World, slot: Slot) -> None:
     attempts = slot.job.terms.recipe.attempts
     paid = len(slot.rows) - slot.not_listed
     check(paid <= attempts, "{} cost {} purchases of {}", _name(slot), paid, attempts)
+
+
+def _files(world: World) -> None:
+    """The bucket and our rows hold the same files."""
+    kept = {key for job in world.jobs for slot in job.slots for key in slot.kept}
+    check(kept <= world.lying, "{} are on record and gone", kept - world.lying)
+    check(world.lying <= kept, "{} lie there and on no record", world.lying - kept)
 
 
 def _money(world: World) -> None:

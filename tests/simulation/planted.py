@@ -110,5 +110,6 @@ PLANTED: dict[str, Rules] = {
     "tokens are not waited for": replace(RULES, the_budget_is_kept=False),
     "nobody hears of the end of a job": replace(RULES, the_end_closes_what_is_open=False),
     "nobody looks after a success that is not stored": replace(RULES, outputs_are_rescued=False),
+    "nobody clears what a stopped download left": replace(RULES, waste_is_cleared=False),
     "a doubt is forgotten when its slot moves on": replace(RULES, doubts_are_followed_up=False),
 }

@@ -62,6 +62,7 @@ class Rules:
     the_end_closes_what_is_open: bool = True
     outputs_are_rescued: bool = True
     doubts_are_followed_up: bool = True
+    waste_is_cleared: bool = True
 
 
 RULES = Rules()

@@ -36,6 +36,9 @@ from tests.simulation.laws import (
 from tests.simulation.provider import BEGIN, HOUR, MICROS_PER_SECOND, MINUTE, Sold, sell, troubles
 from tests.simulation.rules import RULES, TERMS, Rules, Terms
 
+# A file in the bucket: job, slot, attempt and output.
+Key = tuple[int, int, int, int]
+
 S = SlotState
 CREATES_PER_MINUTE = 12
 LEASE, INTENT_WITHIN, CREATE_WITHIN = 40.0, 30.0, 20.0
@@ -44,6 +47,7 @@ STORAGE_ATTEMPTS = 28
 PATIENCE = 180.0
 AFTER_EXPIRY = 300.0
 CANCEL_AGAIN = 30.0
+WASTE_PATIENCE = 120.0
 FOLLOW_UP = 120.0
 # By then everything is over: trouble ends in the first half hour, and files live for one hour.
 HORIZON = 4 * HOUR
@@ -117,6 +121,8 @@ class Slot:
     counted: bool = False
     closings: int = 0  # facts that say that it closed
     parked: bool = False  # storage has it, for later
+    kept: set[Key] = field(default_factory=set)  # files on record
+    waste_since: float | None = None
     rows: list[Row] = field(default_factory=list)
 
     @property
@@ -144,6 +150,7 @@ class World:
         self.sold: dict[str, Sold] = {}
         self.claims: list[float] = []
         self.written_off: set[tuple[int, int, int]] = set()  # purchases that no list showed
+        self.lying: set[Key] = set()
         self.budget = Budget(CREATES_PER_MINUTE, CREATES_PER_MINUTE / 6, 0.0)
         self.looks_at = 0.0
         self.turned_away = 0
@@ -227,6 +234,8 @@ class World:
         if to.next_attempt:
             slot.attempt += 1
             slot.not_listed += slot.state is S.IN_DOUBT
+        if slot.state is S.SUCCEEDED and to.to is not S.STORED:
+            self.note_waste(slot)
         slot.state = to.to
         slot.lease_until = None
         slot.winner = slot.winner if winner is None else winner
@@ -448,15 +457,25 @@ class World:
         slot.parked = False
         if slot.winner != row.attempt or slot.state is not S.SUCCEEDED:
             return
+        takes = self.chance.uniform(0.2, 8)
+        for index in range(self.sold[news.id].outputs):
+            self.after(self.chance.uniform(0.1, takes), self.put, row, index)
         if self.chance.random() < 0.02:
             self.say("a message about {} is discarded", ref)
             return
-        self.after(self.chance.uniform(0.2, 8), self.judge, row, news, attempt)
+        self.after(takes, self.judge, row, news, attempt)
+
+    def put(self, row: Row, index: int) -> None:
+        """A file, which nobody may want any more by the time that it is there."""
+        wanted = row.slot.state is S.SUCCEEDED and row.slot.winner == row.attempt
+        if wanted or self.chance.random() < 0.5:
+            self.lying.add((*row.ref, index))
 
     def judge(self, row: Row, news: Prediction, attempt: int) -> None:
         slot, sold = row.slot, self.sold[news.id]
         expires = slot.expires_at
         if slot.state is not S.SUCCEEDED or slot.winner != row.attempt or expires is None:
+            self.note_waste(slot)
             return
         tried = [Tried(index=index, came_to=self._fetch(sold)) for index in range(sold.outputs)]
         judged = self.rules.verdict(
@@ -466,6 +485,10 @@ class World:
             case Stored():
                 check_in_time(slot, expires - self.now)
                 self.move(slot, self._sure(slot, News.SAVED), News.SAVED)
+                ours = [one.index for one in tried if isinstance(one.came_to, tuple)]
+                slot.kept |= {(*row.ref, index) for index in ours}
+                if len(ours) < len(tried):
+                    self.note_waste(slot)
             case Lost():
                 again = slot.job.terms.again(slot.job, slot, judged.code, judged.detail)
                 self.fail(slot, judged.news, judged.code, again=again)
@@ -489,6 +512,23 @@ class World:
         if self.chance.random() < 0.03:
             return self.chance.choice((Transient("reset"), Permanent("no picture")))
         return FILE
+
+    def note_waste(self, slot: Slot) -> None:
+        if self.rules.waste_is_cleared:
+            slot.waste_since = self.now
+            self.after(WASTE_PATIENCE, self.clear, slot)
+
+    def clear(self, slot: Slot) -> None:
+        """Delete what a closed slot left behind; of an open one files may be on their way."""
+        since = slot.waste_since
+        if since is None or self.now < since + WASTE_PATIENCE:
+            return
+        if slot.state not in CLOSED:
+            self.after(MINUTE, self.clear, slot)
+            return
+        whose = (slot.job.number, slot.ordinal)
+        self.lying -= {key for key in self.lying if key[:2] == whose} - slot.kept
+        slot.waste_since = None
 
     def rescue(self, slot: Slot, attempt: int) -> None:
         """The reconciler looks after a success whose files do not come."""
