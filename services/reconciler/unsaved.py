@@ -5,7 +5,7 @@ that an operator discarded, a broker that lost a queue, a process that died five
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Counter
@@ -14,7 +14,7 @@ from services.reconciler.bring_back import Publish
 from shared.clock import Clock
 from shared.db import jobs, journal, parked, predictions, slots
 from shared.db.connection import Database
-from shared.db.record import AgainRule, fail
+from shared.db.record import FILES_LIVE, AgainRule, fail
 from shared.db.slots import Slot
 from shared.domain import identity
 from shared.domain.prediction import Status
@@ -24,8 +24,9 @@ from shared.messaging.topology import STORAGE_URGENT
 log = structlog.get_logger()
 
 BATCH = 100
-# Storage may still be at work on the last copy of a file when its hour is over.
-AFTER_EXPIRY = timedelta(minutes=5)
+# Storage may still be at work on the last copy of a file when its hour is over: so long after it, as
+# a part of the time that files live.
+AFTER_EXPIRY = 1 / 12
 
 RESCUED = Counter("darkroom_outputs_rescued_total", "Successes said again to storage")
 LOST = Counter("darkroom_outputs_lost_total", "Slots closed because their files were gone")
@@ -33,13 +34,15 @@ LOST = Counter("darkroom_outputs_lost_total", "Slots closed because their files 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescueOutputs:
-    """``patience``: how long a success may stand without its files, before we look after it."""
+    """``patience``: how long a success may stand without its files, before we look after it.
+    ``files_live``: how long the provider keeps them."""
 
     database: Database
     publish: Publish
     again: AgainRule
     patience: timedelta
     now: Clock
+    files_live: timedelta = FILES_LIVE
 
     async def run_once(self) -> dict[str, int]:
         """Look at every success that waits too long, soonest expiry first.
@@ -51,11 +54,14 @@ class RescueOutputs:
             waiting = await slots.unsaved(db, older_than=self.patience, limit=BATCH)
         rescued = lost = 0
         for slot in waiting:
-            if slot.expires_at is not None and slot.expires_at + AFTER_EXPIRY < self.now():
+            if slot.expires_at is not None and self._is_over(slot.expires_at):
                 lost += await self._close(slot)
             else:
                 rescued += await self._say_again(slot)
         return {"outputs_rescued": rescued, "outputs_lost": lost}
+
+    def _is_over(self, expires_at: datetime) -> bool:
+        return expires_at + self.files_live * AFTER_EXPIRY < self.now()
 
     async def _say_again(self, slot: Slot) -> bool:
         event_id = await self._success_of(slot)

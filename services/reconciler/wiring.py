@@ -93,6 +93,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         again=again_rule({recipe.name: recipe for recipe in recipes.RECIPES}),
         patience=timedelta(seconds=settings.storage_patience_seconds),
         now=utc_now,
+        files_live=settings.files_live,
     )
 
     forget = Forget(database=database)

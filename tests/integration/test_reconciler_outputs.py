@@ -4,6 +4,7 @@ import math
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+import pytest
 from prometheus_client import REGISTRY
 
 from services.reconciler.losses import SILENT, SUCCEEDED, WatchLosses
@@ -40,13 +41,23 @@ class Told:
 
 
 def a_rescue(
-    database: Database, told: Told, *, again: AgainRule = never, later: timedelta = timedelta(0)
+    database: Database,
+    told: Told,
+    *,
+    again: AgainRule = never,
+    later: timedelta = timedelta(0),
+    files_live: timedelta = FILES_LIVE,
 ) -> RescueOutputs:
     def now() -> datetime:
         return utc_now() + later
 
     return RescueOutputs(
-        database=database, publish=told, again=again, patience=timedelta(0), now=now
+        database=database,
+        publish=told,
+        again=again,
+        patience=timedelta(0),
+        now=now,
+        files_live=files_live,
     )
 
 
@@ -131,6 +142,20 @@ async def test_files_that_are_gone_fail_their_slot_as_expired_and_say_so(
     assert (after.state, after.failure_code) == (SlotState.FAILED, "expired")
     assert (await the_purchase(database, slot)).lost_at is not None
     assert [entry.type for entry in entries].count("slot.failed") == 1
+
+
+@pytest.mark.parametrize(
+    ("files_live", "lost"), [(timedelta(hours=1), 0), (timedelta(minutes=6), 1)]
+)
+async def test_storage_has_the_last_word_for_a_part_of_the_time_that_files_live(
+    database: Database, files_live: timedelta, lost: int
+) -> None:
+    await a_success(database)
+    just_over = timedelta(hours=1, minutes=1)
+
+    counts = await a_rescue(database, Told(), later=just_over, files_live=files_live).run_once()
+
+    assert counts["outputs_lost"] == lost
 
 
 async def test_files_that_are_gone_are_bought_again_where_the_recipe_pays(

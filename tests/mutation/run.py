@@ -1,7 +1,9 @@
 """Take a guard out of a copy of the tree, and ask its tests."""
 
+import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -9,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -43,12 +45,61 @@ class Shown:
         return self.verdict in (Verdict.RED, Verdict.HUNG)
 
 
+class Warm:
+    """The process that has every library loaded, and forks for each run of tests."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+        self._running = subprocess.Popen(
+            [sys.executable, str(root / "tests" / "mutation" / "warm.py")],
+            cwd=root,
+            env={**environment, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,  # or a line would hide from ``select``
+        )
+        self._answer()
+
+    def pytest(self, arguments: Sequence[str], output: Path, *, timeout: float) -> int | None:
+        """Run pytest with these arguments; its code, None where it came to no end in time."""
+        assert self._running.stdin is not None
+        asked = {"arguments": list(arguments), "output": str(output)}
+        self._running.stdin.write(json.dumps(asked).encode() + b"\n")
+        pid = self._answer()["pid"]
+        if self._silent_for(timeout):
+            os.killpg(pid, signal.SIGKILL)
+            self._answer()
+            return None
+        code = self._answer()["code"]
+        # What its tests have started goes with it.
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        return code
+
+    def end(self) -> None:
+        assert self._running.stdin is not None
+        self._running.stdin.close()
+        self._running.wait()
+
+    def _silent_for(self, timeout: float) -> bool:
+        stdout = self._running.stdout
+        assert stdout is not None
+        return not select.select([stdout], [], [], timeout)[0]
+
+    def _answer(self) -> dict[str, int]:
+        assert self._running.stdout is not None
+        line = self._running.stdout.readline()
+        if not line:
+            raise RuntimeError("the process that runs tests has ended; its words are above")
+        said: dict[str, int] = json.loads(line)
+        return said
+
+
 class Tree:
     """A copy of the project's files that may be broken at will."""
 
-    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, warm: Warm) -> None:
         self._root = root
-        self._environment = {**environment, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+        self._warm = warm
 
     @contextmanager
     def without(self, guard: Guard) -> Iterator[None]:
@@ -73,25 +124,9 @@ class Tree:
 
     def ask(self, tests: Sequence[str], *, timeout: float = TIMEOUT_S) -> tuple[int | None, str]:
         """Run tests in the copy: pytest's code (None: not in time) and what it printed."""
-        asked = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:randomly", *tests]
-        with tempfile.TemporaryFile("w+") as printed:
-            running = subprocess.Popen(
-                asked,
-                cwd=self._root,
-                env=self._environment,
-                stdout=printed,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                code: int | None = running.wait(timeout)
-            except subprocess.TimeoutExpired:
-                code = None
-            finally:
-                if running.poll() is None:
-                    os.killpg(running.pid, signal.SIGKILL)
-                    running.wait()
-            printed.seek(0)
+        with tempfile.NamedTemporaryFile("r") as printed:
+            asked = ("-q", "-x", "-p", "no:randomly", *tests)
+            code = self._warm.pytest(asked, Path(printed.name), timeout=timeout)
             return code, printed.read()
 
 
@@ -118,21 +153,28 @@ def open_tree(*, stack: bool = True) -> Iterator[Tree]:
             shutil.copy2(ROOT / name, root / name)
         environment = dict(os.environ)  # noqa: TID251  (what the caller runs in, the tests run in)
         if not stack:
-            yield Tree(root, environment)
+            with _warm(root, environment) as warm:
+                yield Tree(root, warm)
             return
         tools = None if os.geteuid() == 0 else ROOT / ".darkroom" / "tools"
         parts = Stack(home / "stack", throwaway=True, owner=os.getpid(), tools=tools)
         try:
             parts.up()
             parts.create_bucket("mutants")
-            yield Tree(
-                root,
-                environment
-                | parts.environment()
-                | {"DARKROOM_TEST_STACK": "external", "S3_BUCKET": "mutants"},
-            )
+            there = {"DARKROOM_TEST_STACK": "external", "S3_BUCKET": "mutants"}
+            with _warm(root, environment | parts.environment() | there) as warm:
+                yield Tree(root, warm)
         finally:
             parts.nuke()
+
+
+@contextmanager
+def _warm(root: Path, environment: Mapping[str, str]) -> Iterator[Warm]:
+    warm = Warm(root, environment)
+    try:
+        yield warm
+    finally:
+        warm.end()
 
 
 def _files() -> list[str]:
