@@ -218,6 +218,16 @@ async def test_a_purchase_that_no_row_names_and_a_row_that_names_no_purchase_are
     assert named(await scene.judged()) == {"unaccounted": {"never-heard-of", "never-sold"}}
 
 
+async def test_the_log_of_an_emulator_that_broke_bears_nothing_out(scene: Scene) -> None:
+    await scene.a_job()
+    scene.ledger.write("crash", error="KeyError('metrics')")
+
+    verdict = await scene.judged()
+
+    assert not verdict.clean
+    assert named(verdict) == {"unaccounted": {"ledger.jsonl"}}
+
+
 async def test_open_work_an_unpublished_fact_and_a_parked_message_are_stuck(scene: Scene) -> None:
     open_job, owing = await scene.a_job(), await scene.a_job()
     await scene.execute(

@@ -27,7 +27,8 @@ class Verdict:
     output that a slot took twice, a slot that its job counted twice, one attempt bought twice.
 
     ``unaccounted``: a purchase in the provider's log that no row of ours has, or a row that names a
-    prediction which the provider never sold, or sold for another slot.
+    prediction which the provider never sold, or sold for another slot; or an emulator that broke,
+    whose log bears nothing out.
 
     ``stuck``: what would still have to move: an open slot or job, a closed slot that its job never
     counted, a completed job without a report, a fact that was not published, a message that waits

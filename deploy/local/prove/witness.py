@@ -65,6 +65,10 @@ def judge(evidence: Evidence, *, readers: int = 4) -> Verdict:
             if trouble is not None:
                 whole.lost.append(Finding(expected.key, f"{expected.about}: {trouble}"))
     whole.stuck += unsettled_facts(evidence)
+    if log.broke:
+        whole.unaccounted.append(
+            Finding(evidence.ledger.name, f"the emulator broke {log.broke} times: it is no witness")
+        )
     _count_log(log, whole.counts, since=evidence.since)
     whole.counts["parked_dead"] = _dead(evidence)
     return Verdict(
