@@ -93,6 +93,9 @@ class UploadReceived:
     callback_url: HttpsUrl | None = None
 
 
+ORDER_FIELDS = frozenset(UploadReceived.__dataclass_fields__) - {"type"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobAccepted:
     """The order is planned: its slots stand, and n will not move."""

@@ -57,7 +57,9 @@ def _a_colour(text: str) -> str:
     return text
 
 
-Colour = Annotated[str, AfterValidator(_a_colour), Field(json_schema_extra={"pattern": f"^{_COLOUR}$"})]
+Colour = Annotated[
+    str, AfterValidator(_a_colour), Field(json_schema_extra={"pattern": f"^{_COLOUR}$"})
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
