@@ -109,10 +109,23 @@ async def hold_open(tx: Connection, job_id: UUID) -> bool:
     return row is not None and row["ended_at"] is None
 
 
-async def by_external_ref(tx: Connection, ref: str) -> list[Job]:
+async def beginning_with(tx: Connection, digits: str, *, limit: int) -> list[UUID]:
+    """The ids that begin with these hexadecimal digits (without hyphens, 32 at most)."""
+    rows = await tx.fetch(
+        "SELECT id FROM job WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3",
+        UUID(digits.ljust(32, "0")),
+        UUID(digits.ljust(32, "f")),
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+async def by_external_ref(tx: Connection, ref: str, *, limit: int = 200) -> list[Job]:
     """The publisher's own id names every job ordered under it, newest first."""
     rows = await tx.fetch(
-        "SELECT * FROM job WHERE external_ref = $1 ORDER BY created_at DESC, id LIMIT 200", ref
+        "SELECT * FROM job WHERE external_ref = $1 ORDER BY created_at DESC, id LIMIT $2",
+        ref,
+        limit,
     )
     return _jobs(rows)
 
