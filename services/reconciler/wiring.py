@@ -18,6 +18,7 @@ from services.reconciler.reads import Reads
 from services.reconciler.refused import KeepRefused
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
+from services.reconciler.unheard import RescueFacts
 from services.reconciler.unreported import RescueReports
 from services.reconciler.unsaved import RescueOutputs
 from shared import recipes
@@ -90,6 +91,12 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         now=utc_now,
     )
 
+    facts = RescueFacts(
+        database=database,
+        patience=timedelta(seconds=settings.heard_within_seconds),
+        now=utc_now,
+    )
+
     forget = Forget(database=database)
 
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
@@ -131,5 +138,6 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
+        rounds("facts", facts.run_once, settings.heard_within_seconds),
         relay(database, publisher),
     )

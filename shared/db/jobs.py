@@ -219,13 +219,16 @@ async def set_report(tx: Connection, job_id: UUID, *, report: str, key: str | No
 
 
 async def overdue(tx: Connection, *, limit: int) -> list[UUID]:
-    """Open jobs past their deadline, the longest past first."""
+    """Open jobs past their deadline of which it is not said yet, the longest past first."""
     rows = await tx.fetch(
         """
         SELECT id
           FROM job
          WHERE ended_at IS NULL
            AND deadline <= now()
+           AND NOT EXISTS (SELECT FROM journal
+                            WHERE journal.job_id = job.id
+                              AND journal.type = 'job.deadline_reached')
       ORDER BY deadline
          LIMIT $1
         """,
@@ -235,15 +238,19 @@ async def overdue(tx: Connection, *, limit: int) -> list[UUID]:
 
 
 async def unreported(tx: Connection, *, older_than: timedelta, limit: int) -> list[UUID]:
-    """Completed jobs whose report has not come within ``older_than`` of their end."""
+    """Completed jobs whose report has not come within ``older_than`` of their end, nor since they
+    were last said to have completed. The longest unsaid first, so that all get their turn."""
     rows = await tx.fetch(
         """
-        SELECT id
+        SELECT job.id
           FROM job
-         WHERE state = 'completed'
-           AND report = 'pending'
-           AND ended_at < now() - $1::interval
-      ORDER BY ended_at
+          JOIN journal ON journal.job_id = job.id
+                      AND journal.type = 'job.completed'
+                      AND journal.published_at < now() - $1::interval
+         WHERE job.state = 'completed'
+           AND job.report = 'pending'
+           AND job.ended_at < now() - $1::interval
+      ORDER BY journal.published_at
          LIMIT $2
         """,
         older_than,
