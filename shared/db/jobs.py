@@ -29,7 +29,7 @@ class NewJob:
     callback_url: str | None = None
     deadline: datetime | None = None
     retry_of: UUID | None = None
-    unread: Sequence[str] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +267,7 @@ def _job(row: Row | None) -> Job | None:
         return None
     values = {name: row[name] for name in _COLUMNS}
     values["state"] = JobState(values["state"])
+    values["unread"] = tuple(values["unread"])
     return Job(**values)
 
 

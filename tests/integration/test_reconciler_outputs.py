@@ -145,7 +145,7 @@ async def test_what_waits_parked_at_the_front_keeps_nobody_from_being_said_again
 async def test_a_success_is_not_said_again_while_the_last_copy_may_lie_in_storages_line(
     database: Database,
 ) -> None:
-    said, slot = await a_success(database)
+    said, _ = await a_success(database)
     told = Told()
     async with database.transaction() as tx:  # it was heard a while ago
         await tx.execute("UPDATE slot SET moved_at = now() - interval '5 minutes'")

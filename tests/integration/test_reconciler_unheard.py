@@ -10,14 +10,14 @@ from services.reconciler.deadlines import WatchDeadlines
 from services.reconciler.unheard import RescueFacts
 from services.reconciler.unreported import RescueReports
 from shared.clock import utc_now
-from shared.db import journal, slots
+from shared.db import jobs, journal, slots
 from shared.db.connection import Database
 from shared.db.parked import Parked
 from shared.domain.job import JobState
 from shared.domain.slot import FailureCode, Move, SlotState
 from shared.envelope import Envelope
 from shared.events import JobCompleted, JobFailed, SlotFailed, state
-from tests.support.purchases import NOON, a_job, a_slot, end_job, the_slot
+from tests.support.purchases import NOON, a_job, a_slot, the_slot
 
 MINUTE = timedelta(minutes=1)
 NOTHING = {"closings_said_again": 0, "ends_said_again": 0, "deadlines_said_again": 0}
@@ -111,10 +111,10 @@ async def test_a_closing_that_lies_parked_is_left_to_its_time_and_its_operator(
 
 async def test_an_end_that_closed_no_slot_is_said_again(database: Database) -> None:
     slot = await a_slot(database, SlotState.RUNNING)
-    await end_job(database, slot.job_id)
     fact = JobFailed(job_id=slot.job_id, recipe="variations", n=1, stored=0, failed=0)
     said = state(fact, source="test", now=NOON)
     async with database.transaction() as tx:
+        await jobs.end(tx, slot.job_id, state=JobState.FAILED, canceled=1, reason="no")
         await journal.say(tx, said)
     await said_and_lost(database, minutes=5)
 
