@@ -11,6 +11,7 @@ from shared.errors import Permanent
 from shared.events import JobCancelRequested, UploadReceived, adapter
 from shared.recipes import RECIPES, validated
 from shared.recipes.recipe import Recipe
+from shared.recipes.studio_concepts import StudioConceptsParams
 from shared.validation import OURS, sentence
 
 NONSENSE: tuple[Any, ...] = (
@@ -46,9 +47,9 @@ BRIEF = {
 ORDER = {"recipe": "variations"}
 
 
-def refusals(kind: type, right: dict[str, Any]) -> Iterator[tuple[str, Any, ValidationError]]:
-    read = TypeAdapter(kind)
-    for field in kind.__dataclass_fields__:  # type: ignore[attr-defined]
+def refusals(kind: type[Any], right: dict[str, Any]) -> Iterator[tuple[str, Any, ValidationError]]:
+    read: TypeAdapter[Any] = TypeAdapter(kind)
+    for field in kind.__dataclass_fields__:
         for value in NONSENSE:
             try:
                 read.validate_python(right | {field: value})
@@ -61,7 +62,7 @@ def of(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in BRIEF.items() if name in fields}
 
 
-KINDS = [
+KINDS: list[tuple[str, type[Any], dict[str, Any]]] = [
     *((recipe.name, recipe.params, of(recipe)) for recipe in RECIPES),
     ("the order", UploadReceived, ORDER),
     ("the wish", JobCancelRequested, {"job_id": "0" * 32}),
@@ -69,8 +70,8 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("kind", "right"), [k[1:] for k in KINDS], ids=[k[0] for k in KINDS])
-def test_no_refusal_speaks_the_validators_words(kind: type, right: dict[str, Any]) -> None:
-    TypeAdapter(kind).validate_python(right)
+def test_no_refusal_speaks_the_validators_words(kind: type[Any], right: dict[str, Any]) -> None:
+    adapter(kind).validate_python(right)
     refused = list(refusals(kind, right))
     assert len(refused) > 20
     for field, value, error in refused:
@@ -127,13 +128,13 @@ def test_a_wrong_source_is_told_once_and_by_what_was_meant(source: Any, said: st
 
 def test_a_list_of_wrong_entries_is_not_called_too_short_as_well() -> None:
     with pytest.raises(ValidationError) as refused:
-        TypeAdapter(KINDS[2][1]).validate_python(BRIEF | {"colours": ["red"] * 2})
+        adapter(StudioConceptsParams).validate_python(BRIEF | {"colours": ["red"] * 2})
     assert "entries" not in sentence(refused.value, whole="it")
 
 
 def test_more_faults_than_anybody_reads_are_counted() -> None:
     with pytest.raises(ValidationError) as refused:
-        TypeAdapter(KINDS[2][1]).validate_python(BRIEF | {"colours": ["red"] * 30})
+        adapter(StudioConceptsParams).validate_python(BRIEF | {"colours": ["red"] * 30})
     said = sentence(refused.value, whole="it")
     assert said.count("must be a colour") == 8
     assert said.endswith("; and 22 more")
