@@ -32,6 +32,8 @@ Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 CALL_TIMEOUT_S = 5.0
 COME_BACK_S = 1.0
+# Everything that a handler waits for has a deadline of its own; this one is for what nobody thought of.
+HANDLE_WITHIN_S = 300.0
 # So long after an acknowledgement or a delivery nothing more is on its way; on a busy machine
 # 0.1 s was not enough.
 QUIET_S = 0.3
@@ -58,8 +60,12 @@ class Subscriptions:
         max_attempts: int = MAX_ATTEMPTS,
         handle_many: HandleMany | None = None,
         batch: int = 1,
+        within_s: float = HANDLE_WITHIN_S,
     ) -> Worker:
         """A worker that handles what ``queue`` delivers, ``concurrency`` deliveries at a time.
+
+        A handling that takes longer than ``within_s`` is ended, and tried again as often as is
+        worth it.
 
         Of several queues the first is served first. ``handle_many`` gets what lies here at the
         moment, up to ``batch``, in one call; if it raises, its messages are handled one by one,
@@ -75,6 +81,7 @@ class Subscriptions:
             max_attempts=max_attempts,
             handle_many=handle_many,
             batch=batch,
+            within_s=within_s,
         )
         self._workers.append(worker)
         return worker
@@ -110,6 +117,7 @@ class QueueWorker:
         max_attempts: int,
         handle_many: HandleMany | None,
         batch: int,
+        within_s: float,
     ) -> None:
         self._link = link
         self._queues = queues
@@ -121,6 +129,7 @@ class QueueWorker:
             handle_many=handle_many,
             parking=parking,
             max_attempts=max_attempts,
+            within_s=within_s,
             name=repr(self),
             on_acknowledged=self._stir,
         )
