@@ -37,6 +37,9 @@ HANDLE_WITHIN_S = 300.0
 # So long after an acknowledgement or a delivery nothing more is on its way; on a busy machine
 # 0.1 s was not enough.
 QUIET_S = 0.3
+# So often a subscription is checked: a queue that is deleted and there again at once leaves its
+# consumers behind without a word (measured, 3.10).
+LISTEN_EVERY_S = 3.0
 
 
 class TooManyDead(Exception):
@@ -134,6 +137,7 @@ class QueueWorker:
             on_acknowledged=self._stir,
         )
         self._subscribed = False
+        self._delivered = 0
         self._stirred_at = float("-inf")
         for queue in queues:
             for outcome in ("ok", "retry", "dead"):
@@ -234,15 +238,19 @@ class QueueWorker:
             self._subscribed = True
             log.info("consumer.subscribed", worker=repr(self), prefetch=prefetch)
             ending = asyncio.create_task(ended.wait())
+            forgotten = asyncio.create_task(self._forgotten(connection))
             try:
                 await asyncio.wait(
-                    {ending, stopping, breaking}, return_when=asyncio.FIRST_COMPLETED
+                    {ending, stopping, breaking, forgotten}, return_when=asyncio.FIRST_COMPLETED
                 )
             finally:
                 ending.cancel()
+                forgotten.cancel()
                 self._subscribed = False
             if ended.is_set():
                 log.warning("consumer.lost", worker=repr(self))
+            elif forgotten.done() and not breaking.done() and not stop.is_set():
+                log.warning("consumer.forgotten", worker=repr(self), why=forgotten.result())
             elif breaking.done():
                 await self._give_back(underlay, tags)
             else:
@@ -251,6 +259,30 @@ class QueueWorker:
         finally:
             stopping.cancel()
             breaking.cancel()
+
+    async def _forgotten(self, connection: AbstractConnection) -> str:
+        """Why nothing will come any more although nobody said so, as soon as that shows: a queue of
+        ours has no consumer, or what lies in it is not given to us, who have nothing in hand."""
+        try:
+            async with deadline(CALL_TIMEOUT_S, "opening a channel"):
+                looking = await connection.channel(publisher_confirms=False)
+            underlay = await looking.get_underlay_channel()
+            suspected, before = False, self._delivered
+            while True:
+                await asyncio.sleep(LISTEN_EVERY_S)
+                waiting = 0
+                for queue in self._queues:
+                    async with deadline(CALL_TIMEOUT_S, "looking at a queue"):
+                        found = await underlay.queue_declare(queue.name, passive=True)
+                    if not found.consumer_count:
+                        return f"{queue.name} knows no consumer"
+                    waiting += found.message_count or 0
+                deaf = bool(waiting) and self._waiting.is_empty and self._delivered == before
+                if deaf and suspected:
+                    return f"{waiting} messages lie there, and none comes"
+                suspected, before = deaf, self._delivered
+        except (BrokerUnavailable, *GONE) as error:
+            return f"{type(error).__name__}: {error}"
 
     async def _give_back(self, underlay: UnderlayChannel, tags: list[str]) -> None:
         """Take no more, and let what is being handled end. What is prefetched goes back with the
@@ -313,6 +345,7 @@ class QueueWorker:
                 delivered: DeliveredMessage, place: int = place, name: str = name
             ) -> None:
                 self._stir()
+                self._delivered += 1
                 message = IncomingMessage(delivered, no_ack=False)
                 self._waiting.put(Delivery(message, name, channel), place)
 

@@ -270,8 +270,9 @@ class Handling:
     async def _in_time(self, queue: str) -> AsyncIterator[None]:
         """Ends a handling that does not end by itself: it would keep a place from all others, and
         its message from its fate, until the process ends."""
+        clock = asyncio.timeout(self._within_s)
         try:
-            async with asyncio.timeout(self._within_s) as clock:
+            async with clock:
                 yield
         except TimeoutError as error:
             if not clock.expired():

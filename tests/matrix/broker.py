@@ -1,0 +1,273 @@
+"""F14: what the broker does with a message besides taking it, and what becomes of its word.
+
+Each of these has made somebody's library call a message published that lay nowhere.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit, urlunsplit
+
+import aio_pika
+import aio_pika.abc
+from prometheus_client import REGISTRY
+
+from shared.envelope import Envelope
+from shared.errors import BrokerUnavailable, Misconfigured, Transient, Unroutable
+from shared.messaging import topology
+from shared.messaging.apply import apply, arguments
+from shared.messaging.consumer import open_subscriptions
+from shared.messaging.publisher import Publisher, open_publisher
+from tests.matrix.ground import Ground
+from tests.matrix.promises import Promise, all_of, at_most, none, told
+from tests.support.consuming import HEARD, SLOTS, Seen, an_event, not_subscribed, working
+from tests.support.cut_link import link_to
+from tests.support.waiting import eventually
+
+AT_ONCE = 50
+BACK_WITHIN_S = 10.0
+PATIENCE_S = 60.0  # for what is not measured: the machine may be busy
+
+
+@dataclass
+class Words:
+    """What became of publishes: ids that were acknowledged, and errors by their name."""
+
+    acknowledged: list[str] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+
+    async def publish(
+        self, publisher: Publisher, envelope: Envelope, *, to_queue: str | None = None
+    ) -> None:
+        try:
+            await publisher.publish(envelope, to_queue=to_queue, timeout=PATIENCE_S)
+        except Transient as error:
+            self.errors[type(error).__name__] += 1
+        else:
+            self.acknowledged.append(envelope.id)
+
+
+async def unroutable(ground: Ground, times: int) -> list[Promise]:
+    """A fact that somebody must hear, and no queue takes it."""
+    words, before = Words(), _counted("returned")
+    async with ground.vhost() as amqp_url, _channel(amqp_url) as channel:
+        await channel.declare_exchange(topology.EXCHANGE, "topic", durable=True)
+        async with open_publisher(amqp_url, name="matrix") as publisher:
+            for some in _in_lots(times):
+                await asyncio.gather(*(words.publish(publisher, an_event()) for _ in range(some)))
+    return [
+        all_of("each is a loud error", words.errors[Unroutable.__name__], times),
+        none("false ack", words.acknowledged),
+        all_of("each is counted as returned", int(_counted("returned") - before), times),
+    ]
+
+
+async def nacked(ground: Ground, times: int) -> list[Promise]:
+    """A queue that is full, and refuses."""
+    words = Words()
+    async with ground.vhost() as amqp_url, _channel(amqp_url) as channel:
+        exchange = await channel.declare_exchange(topology.EXCHANGE, "topic", durable=True)
+        full = await channel.declare_queue(
+            SLOTS.name, durable=True, arguments=arguments(SLOTS) | {"x-max-length": 10}
+        )
+        await full.bind(exchange, routing_key=HEARD)
+        async with open_publisher(amqp_url, name="matrix") as publisher:
+            while words.errors.total() < times:
+                # A quorum queue notices a little late that it is full.
+                some = min(AT_ONCE, times - words.errors.total())
+                await asyncio.gather(*(words.publish(publisher, an_event()) for _ in range(some)))
+        lying = await _taken(channel, SLOTS.name)
+    return [
+        all_of("each refusal is a loud error", words.errors[BrokerUnavailable.__name__], times),
+        none("false ack", sorted(set(words.acknowledged) - lying)),
+        none("message that was refused and lies there", sorted(lying - set(words.acknowledged))),
+    ]
+
+
+async def lost_confirm(ground: Ground, times: int) -> list[Promise]:
+    """The broker has it, and the link is cut before it can say so."""
+    words, lots = Words(), _in_lots(times)
+    slowest = 0.0
+    async with ground.rooms() as rooms, _channel(rooms.amqp_url) as channel:
+        there = urlsplit(rooms.amqp_url)
+        async with link_to(there.hostname or "", there.port or 0) as link:
+            through = urlunsplit(
+                there._replace(netloc=f"{there.netloc.rpartition('@')[0]}@127.0.0.1:{link.port}")
+            )
+            async with open_publisher(through, name="matrix") as publisher:
+                for some in lots:
+                    mark = secrets.token_hex(16).encode()
+                    await publisher.publish(an_event(), timeout=PATIENCE_S)  # the link is there
+                    link.lose_the_answer_to(mark)
+                    began = time.monotonic()
+                    await asyncio.gather(
+                        *(words.publish(publisher, an_event(body=mark)) for _ in range(some))
+                    )
+                    slowest = max(slowest, time.monotonic() - began)
+                    link.lose_the_answer_to(b"-" + secrets.token_hex(16).encode())
+        lying = await _taken(channel, SLOTS.name)
+    lost = words.errors[BrokerUnavailable.__name__]
+    return [
+        all_of("each lost word is a loud error", lost, times),
+        none("false ack", sorted(set(words.acknowledged) - lying)),
+        at_most("told that it is unknown", BACK_WITHIN_S, slowest),
+        told("arrived all the same", max(0, len(lying) - len(words.acknowledged) - len(lots))),
+    ]
+
+
+async def duplicate_in_flight(ground: Ground, times: int) -> list[Promise]:
+    """Two publishes of one fact under way at once, one of them to a queue that is not there."""
+    heard, unheard = Words(), Words()
+    async with ground.rooms() as rooms, _channel(rooms.amqp_url) as channel:
+        async with open_publisher(rooms.amqp_url, name="matrix") as publisher:
+            for some in _in_lots(times):
+                facts = [an_event() for _ in range(some)]
+                await asyncio.gather(
+                    *(unheard.publish(publisher, fact, to_queue="nowhere") for fact in facts),
+                    *(heard.publish(publisher, fact) for fact in facts),
+                )
+        lying = await _taken(channel, SLOTS.name)
+    return [
+        all_of("each that nobody hears is a loud error", unheard.errors["Unroutable"], times),
+        none("false ack", unheard.acknowledged),
+        all_of("each of the others is acknowledged", len(heard.acknowledged), times),
+        none("acknowledged one that lies nowhere", sorted(set(heard.acknowledged) - lying)),
+    ]
+
+
+async def queue_deleted(ground: Ground, times: int) -> list[Promise]:
+    """Somebody deletes a queue below its consumer, and the topology is applied again."""
+    seen, quiet, took = Seen(), 0, list[float]()
+    async with ground.rooms() as rooms, _channel(rooms.amqp_url) as channel:
+        async with (
+            open_publisher(rooms.amqp_url, name="matrix") as publisher,
+            open_subscriptions(rooms.amqp_url, name="matrix") as subscriptions,
+            working(subscriptions, seen),
+        ):
+            for _ in range(times):
+                await channel.queue_delete(SLOTS.name)
+                words = Words()
+                await words.publish(publisher, an_event())
+                quiet += len(words.acknowledged)
+                await apply(rooms.amqp_url)
+                began, fact = time.monotonic(), an_event()
+                await publisher.publish(fact, timeout=PATIENCE_S)
+
+                async def handled(wanted: str = fact.id) -> bool:
+                    return wanted in seen.ids
+
+                await eventually("the consumer is back", handled, within=PATIENCE_S)
+                took.append(time.monotonic() - began)
+                seen.ids.clear()
+    return [
+        all_of("the consumer came back", len(took), times),
+        none("false ack while there was no queue", quiet),
+        at_most("consumer back", BACK_WITHIN_S, max(took)),
+    ]
+
+
+async def queue_replaced(ground: Ground, times: int) -> list[Promise]:
+    """The queue is deleted and there again at once, so fast that the broker tells nobody."""
+    took, facts = list[float](), 30  # more than are prefetched
+    async with ground.rooms() as rooms, _channel(rooms.amqp_url) as channel:
+        for _ in range(times):
+            seen = Seen()
+            async with (
+                open_publisher(rooms.amqp_url, name="matrix") as publisher,
+                open_subscriptions(rooms.amqp_url, name="matrix") as subscriptions,
+                working(subscriptions, seen),
+            ):
+                await channel.queue_delete(SLOTS.name)
+                await apply(rooms.amqp_url)
+                began = time.monotonic()
+                for _ in range(facts):
+                    await publisher.publish(an_event(), timeout=PATIENCE_S)
+                await eventually("all come", seen.count, holds=lambda n: n == facts, within=60)
+                took.append(time.monotonic() - began)
+    return [
+        all_of("the consumer came back", len(took), times),
+        at_most("consumer back", BACK_WITHIN_S, max(took)),
+    ]
+
+
+async def argument_drift(ground: Ground, times: int) -> list[Promise]:
+    """A queue exists with other arguments than the table says."""
+    named, changed, seen, took = 0, 0, Seen(), list[float]()
+    async with ground.rooms() as rooms, _channel(rooms.amqp_url) as channel:
+        async with (
+            open_publisher(rooms.amqp_url, name="matrix") as publisher,
+            open_subscriptions(rooms.amqp_url, name="matrix") as subscriptions,
+            working(subscriptions, seen),
+        ):
+            for turn in range(times):
+                argument, value = (("x-max-length", 17), ("x-delivery-limit", 3))[turn % 2]
+                await channel.queue_delete(SLOTS.name)
+                await eventually("it is noticed", lambda: not_subscribed(subscriptions))
+                await channel.declare_queue(
+                    SLOTS.name, durable=True, arguments=arguments(SLOTS) | {argument: value}
+                )
+                for fact in SLOTS.hears:
+                    await (await channel.get_queue(SLOTS.name, ensure=False)).bind(
+                        topology.EXCHANGE, routing_key=fact
+                    )
+                told_so = await _refusal(rooms.amqp_url)
+                named += SLOTS.name in told_so and argument in told_so and "\n" not in told_so
+                changed += not await _differs(rooms.amqp_url)
+                began, event = time.monotonic(), an_event()
+                await publisher.publish(event, timeout=PATIENCE_S)
+
+                async def handled(wanted: str = event.id) -> bool:
+                    return wanted in seen.ids
+
+                await eventually("the consumer is back", handled, within=PATIENCE_S)
+                took.append(time.monotonic() - began)
+                seen.ids.clear()
+    return [
+        all_of("refused in one line with the queue and the argument", named, times),
+        none("queue that was changed", changed),
+        at_most("consumer back on the queue as it is", BACK_WITHIN_S, max(took)),
+    ]
+
+
+# ---- what these share
+
+
+@asynccontextmanager
+async def _channel(amqp_url: str) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+    """A channel of somebody who is not the code under test."""
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        yield await connection.channel()
+
+
+async def _taken(channel: aio_pika.abc.AbstractChannel, queue: str) -> set[str]:
+    """The event ids of everything that lies in a queue, which is empty afterwards."""
+    source = await channel.get_queue(queue, ensure=False)
+    found: set[str] = set()
+    while (message := await source.get(no_ack=True, fail=False)) is not None:
+        found.add(str(message.headers["cloudEvents:id"]))
+    return found
+
+
+def _in_lots(times: int) -> list[int]:
+    return [min(AT_ONCE, times - start) for start in range(0, times, AT_ONCE)]
+
+
+async def _refusal(amqp_url: str) -> str:
+    try:
+        await apply(amqp_url)
+    except Misconfigured as error:
+        return str(error)
+    return ""
+
+
+async def _differs(amqp_url: str) -> bool:
+    return bool(await _refusal(amqp_url))
+
+
+def _counted(outcome: str) -> float:
+    return REGISTRY.get_sample_value("darkroom_publish_total", {"outcome": outcome}) or 0.0
