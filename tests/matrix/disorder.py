@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from shared.db.connection import Database, open_database
@@ -161,7 +162,7 @@ def _all_news(prediction_id: str, dice: random.Random) -> list[Envelope]:
     start, and the body from which the files are gone."""
     verdict, other = dice.sample(VERDICTS, 2)
 
-    def final(status: str, **body: object) -> Envelope:
+    def final(status: str, **body: Any) -> Envelope:
         return news(prediction_id, status, event_id=verdict_id(prediction_id, status), **body)
 
     return [

@@ -49,7 +49,7 @@ def broken(promises: Sequence[Promise]) -> list[Promise]:
 Run: TypeAlias = Callable[[Ground, int], Awaitable[list[Promise]]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One fault of a row. ``stated``: so often the matrix wants it, in ``unit``."""
 

@@ -1,0 +1,235 @@
+"""F19: a disk that is full, nothing left to open, every connection taken, a row that is locked.
+
+The parts stand on small disks of their own (tmpfs), so this needs the right to mount.
+"""
+
+import asyncio
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeAlias
+from uuid import UUID
+
+import asyncpg
+import psutil
+
+from deploy.local.stack import Stack
+from deploy.local.stack.part import Part
+from shared.clock import utc_now
+from shared.db.migrate import migrate
+from tests.matrix.ground import Ground
+from tests.matrix.promises import Promise, at_most, none, told
+from tests.matrix.whole import a_world, all_ended, judged, order, pids
+from tests.support.stack import PREFIX, TOOLS
+from tests.support.waiting import a_pause
+from tests.support.world import World
+
+JOBS = 3
+FOR_S = 10.0
+LOCKED_FOR_S = 60.0
+SETTLES_WITHIN_S = 300.0
+SMALL_MIB = {"rabbitmq": 192, "postgres": 384, "s3": 384}
+TEMPLATE = "matrix_template"
+CANNOT_MOUNT = "no right to mount a small disk here"
+
+# In it the fault lasts; after it everything can go on.
+Trouble: TypeAlias = Callable[[Stack, World], AbstractAsyncContextManager[None]]
+
+
+async def disk_of_the_broker(ground: Ground, times: int) -> list[Promise]:
+    return await _troubled(times, lambda stack, _world: _full(stack.rabbitmq), small="rabbitmq")
+
+
+async def disk_of_the_database(ground: Ground, times: int) -> list[Promise]:
+    return await _troubled(times, lambda stack, _world: _full(stack.postgres), small="postgres")
+
+
+async def disk_of_the_bucket(ground: Ground, times: int) -> list[Promise]:
+    return await _troubled(times, lambda stack, _world: _full(stack.s3), small="s3")
+
+
+async def nothing_left_to_open(ground: Ground, times: int) -> list[Promise]:
+    """No service may open another file or socket."""
+    return await _troubled(times, _no_descriptors)
+
+
+async def every_connection_taken(ground: Ground, times: int) -> list[Promise]:
+    """Each connection of each pool waits for a table that somebody holds."""
+    return await _troubled(times, _pool_taken)
+
+
+async def row_locked(ground: Ground, times: int) -> list[Promise]:
+    """Somebody holds the rows of the jobs for a minute."""
+    return await _troubled(times, _rows_locked)
+
+
+async def _troubled(times: int, trouble: Trouble, *, small: str | None = None) -> list[Promise]:
+    jobs: list[UUID] = []
+    settled: list[float] = []
+    restarts: list[str] = []
+    died = 0
+    async with AsyncExitStack() as until:
+        try:
+            stack = await until.enter_async_context(_a_stack(small))
+        except PermissionError:
+            return [Promise(what="it can run here", measured=CANNOT_MOUNT, kept=False)]
+        world = await until.enter_async_context(a_world(stack, TEMPLATE, {"LOG_LEVEL": "WARNING"}))
+        began, first = utc_now(), pids(world)
+        for _ in range(times):
+            jobs += await order(world, JOBS)
+            async with trouble(stack, world):
+                ordering = asyncio.create_task(_order_whatever_happens(world, jobs))
+                await a_pause(FOR_S)
+            died += await asyncio.to_thread(_brought_back, stack)
+            since = time.monotonic()
+            await ordering
+            await all_ended(world, jobs)
+            settled.append(time.monotonic() - since)
+        restarts = [name for name, pid in pids(world).items() if first.get(name) != pid]
+        promises = await judged(world, jobs, since=began)
+    return [
+        *promises,
+        none("service that had to be started again", restarts),
+        at_most("settled", SETTLES_WITHIN_S, max(settled)),
+        told("times that a part itself ended for it", died),
+    ]
+
+
+async def _order_whatever_happens(world: World, jobs: list[UUID]) -> None:
+    """More orders meanwhile, as long as it takes until the broker takes them."""
+    jobs += await order(world, JOBS)
+
+
+def _brought_back(stack: Stack) -> int:
+    """Start again, as its supervisor would, what a full disk has ended."""
+    dead = [part for part in (stack.postgres, stack.rabbitmq, stack.s3) if not part.running]
+    for part in dead:
+        part.start()
+    return len(dead)
+
+
+# ---- the troubles
+
+
+@asynccontextmanager
+async def _full(part: Part) -> AsyncIterator[None]:
+    """Not a byte is left on the part's disk."""
+    ballast = part.directory / "ballast"
+    await asyncio.to_thread(_fill, ballast)
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+def _fill(ballast: Path) -> None:
+    for size in (1 << 20, 1 << 12, 1):
+        with suppress(OSError), ballast.open("ab", buffering=0) as file:
+            while True:
+                file.write(b"\0" * size)
+
+
+@asynccontextmanager
+async def _no_descriptors(_stack: Stack, world: World) -> AsyncIterator[None]:
+    before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids(world).values()}
+    for pid, (_, hard) in before.items():
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (psutil.Process(pid).num_fds(), hard))
+    try:
+        yield
+    finally:
+        for pid, limits in before.items():
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+
+@asynccontextmanager
+async def _pool_taken(_stack: Stack, world: World) -> AsyncIterator[None]:
+    connection = await asyncpg.connect(world.system.layout.parts["DATABASE_URL"])
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE job, slot, prediction, journal, parked_message")
+            yield
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _rows_locked(_stack: Stack, world: World) -> AsyncIterator[None]:
+    connection = await asyncpg.connect(world.system.layout.parts["DATABASE_URL"])
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT 1 FROM job WHERE ended_at IS NULL ORDER BY id FOR UPDATE"
+            )
+            await connection.execute("SELECT 1 FROM slot WHERE counted_at IS NULL FOR UPDATE")
+            yield
+            await a_pause(max(0.0, LOCKED_FOR_S - FOR_S))
+    finally:
+        await connection.close()
+
+
+# ---- the stack
+
+
+@asynccontextmanager
+async def _a_stack(small: str | None) -> AsyncIterator[Stack]:
+    """Parts of its own, one of them on a small disk; migrated, as a template."""
+    root = Path(tempfile.mkdtemp(prefix=PREFIX))
+    stack = Stack(root, throwaway=True, owner=os.getpid(), tools=TOOLS)
+    try:
+        await asyncio.to_thread(_laid_out, stack, small)
+        yield stack
+    finally:
+        await asyncio.to_thread(_removed, stack, small)
+
+
+def _laid_out(stack: Stack, small: str | None) -> None:
+    stack.root.chmod(0o755)
+    stack.up()
+    if small is not None:
+        _move_to_a_small_disk(_part(stack, small), SMALL_MIB[small])
+    migrate(stack.create_database(TEMPLATE))
+
+
+def _removed(stack: Stack, small: str | None) -> None:
+    disk = _part(stack, small).directory if small is not None else None
+    stack.down()
+    if disk is not None and disk.is_mount():
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    stack.nuke()
+    shutil.rmtree(stack.root, ignore_errors=True)
+
+
+def _part(stack: Stack, name: str) -> Part:
+    parts: dict[str, Part] = {
+        "rabbitmq": stack.rabbitmq,
+        "postgres": stack.postgres,
+        "s3": stack.s3,
+    }
+    return parts[name]
+
+
+def _move_to_a_small_disk(part: Part, mib: int) -> None:
+    """Put the part's directory on a disk of its own. Raises PermissionError."""
+    part.end_kindly()
+    home, aside = part.directory, part.directory.with_name(f"{part.name}.aside")
+    home.rename(aside)
+    home.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(home)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        home.rmdir()
+        aside.rename(home)
+        part.start()
+        raise PermissionError(CANNOT_MOUNT)
+    owner = aside.stat()
+    os.chown(home, owner.st_uid, owner.st_gid)
+    home.chmod(owner.st_mode & 0o7777)
+    subprocess.run(["cp", "-a", f"{aside}/.", str(home)], check=True)
+    shutil.rmtree(aside)
+    part.start()
