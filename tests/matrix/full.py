@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
@@ -39,54 +39,68 @@ TEMPLATE = "matrix_template"
 CANNOT_MOUNT = "no right to mount a small disk here"
 
 # In it the fault lasts; after it everything can go on.
-Trouble: TypeAlias = Callable[[Stack, World], AbstractAsyncContextManager[None]]
+Trouble: TypeAlias = Callable[[World], AbstractAsyncContextManager[None]]
 
 
-async def disk_of_the_broker(ground: Ground, times: int) -> list[Promise]:
-    return await _troubled(times, lambda stack, _world: _full(stack.rabbitmq), small="rabbitmq")
+async def disk_of_the_broker(_ground: Ground, times: int) -> list[Promise]:
+    return await _on_a_small_disk("rabbitmq", times)
 
 
-async def disk_of_the_database(ground: Ground, times: int) -> list[Promise]:
-    return await _troubled(times, lambda stack, _world: _full(stack.postgres), small="postgres")
+async def disk_of_the_database(_ground: Ground, times: int) -> list[Promise]:
+    return await _on_a_small_disk("postgres", times)
 
 
-async def disk_of_the_bucket(ground: Ground, times: int) -> list[Promise]:
-    return await _troubled(times, lambda stack, _world: _full(stack.s3), small="s3")
+async def disk_of_the_bucket(_ground: Ground, times: int) -> list[Promise]:
+    return await _on_a_small_disk("s3", times)
 
 
 async def nothing_left_to_open(ground: Ground, times: int) -> list[Promise]:
     """No service may open another file or socket."""
-    return await _troubled(times, _no_descriptors)
+    return await _troubled(ground, times, _no_descriptors)
 
 
 async def every_connection_taken(ground: Ground, times: int) -> list[Promise]:
     """Each connection of each pool waits for a table that somebody holds."""
-    return await _troubled(times, _pool_taken)
+    return await _troubled(ground, times, _pool_taken)
 
 
 async def row_locked(ground: Ground, times: int) -> list[Promise]:
     """Somebody holds the rows of the jobs for a minute."""
-    return await _troubled(times, _rows_locked)
+    return await _troubled(ground, times, _rows_locked)
 
 
-async def _troubled(times: int, trouble: Trouble, *, small: str | None = None) -> list[Promise]:
+async def _on_a_small_disk(name: str, times: int) -> list[Promise]:
+    """Not a byte is left on the disk of one part, which is started again if it ends for that."""
+    died = 0
+    try:
+        async with _a_stack(name) as stack:
+            part = _part(stack, name)
+
+            @asynccontextmanager
+            async def full(_world: World) -> AsyncIterator[None]:
+                nonlocal died
+                async with _full(part):
+                    yield
+                if not part.running:
+                    died += 1
+                    await asyncio.to_thread(part.start)
+
+            promises = await _troubled(Ground(stack=stack, template=TEMPLATE), times, full)
+    except PermissionError:
+        return [Promise(what="it can run here", measured=CANNOT_MOUNT, kept=False)]
+    return [*promises, told("times that the part itself ended for it", died)]
+
+
+async def _troubled(ground: Ground, times: int, trouble: Trouble) -> list[Promise]:
     jobs: list[UUID] = []
     settled: list[float] = []
-    restarts: list[str] = []
-    died = 0
-    async with AsyncExitStack() as until:
-        try:
-            stack = await until.enter_async_context(_a_stack(small))
-        except PermissionError:
-            return [Promise(what="it can run here", measured=CANNOT_MOUNT, kept=False)]
-        world = await until.enter_async_context(a_world(stack, TEMPLATE, {"LOG_LEVEL": "WARNING"}))
+    async with a_world(ground.stack, ground.template, {"LOG_LEVEL": "WARNING"}) as world:
         began, first = utc_now(), pids(world)
         for _ in range(times):
             jobs += await order(world, JOBS)
-            async with trouble(stack, world):
+            async with trouble(world):
                 ordering = asyncio.create_task(_order_whatever_happens(world, jobs))
                 await a_pause(FOR_S)
-            died += await asyncio.to_thread(_brought_back, stack)
             since = time.monotonic()
             await ordering
             await all_ended(world, jobs)
@@ -97,7 +111,6 @@ async def _troubled(times: int, trouble: Trouble, *, small: str | None = None) -
         *promises,
         none("service that had to be started again", restarts),
         at_most("settled", SETTLES_WITHIN_S, max(settled)),
-        told("times that a part itself ended for it", died),
     ]
 
 
@@ -106,20 +119,11 @@ async def _order_whatever_happens(world: World, jobs: list[UUID]) -> None:
     jobs += await order(world, JOBS)
 
 
-def _brought_back(stack: Stack) -> int:
-    """Start again, as its supervisor would, what a full disk has ended."""
-    dead = [part for part in (stack.postgres, stack.rabbitmq, stack.s3) if not part.running]
-    for part in dead:
-        part.start()
-    return len(dead)
-
-
 # ---- the troubles
 
 
 @asynccontextmanager
 async def _full(part: Part) -> AsyncIterator[None]:
-    """Not a byte is left on the part's disk."""
     ballast = part.directory / "ballast"
     await asyncio.to_thread(_fill, ballast)
     try:
@@ -136,7 +140,7 @@ def _fill(ballast: Path) -> None:
 
 
 @asynccontextmanager
-async def _no_descriptors(_stack: Stack, world: World) -> AsyncIterator[None]:
+async def _no_descriptors(world: World) -> AsyncIterator[None]:
     before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids(world).values()}
     for pid, (_, hard) in before.items():
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (psutil.Process(pid).num_fds(), hard))
@@ -149,7 +153,7 @@ async def _no_descriptors(_stack: Stack, world: World) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _pool_taken(_stack: Stack, world: World) -> AsyncIterator[None]:
+async def _pool_taken(world: World) -> AsyncIterator[None]:
     connection = await asyncpg.connect(world.system.layout.parts["DATABASE_URL"])
     try:
         async with connection.transaction():
@@ -160,7 +164,7 @@ async def _pool_taken(_stack: Stack, world: World) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _rows_locked(_stack: Stack, world: World) -> AsyncIterator[None]:
+async def _rows_locked(world: World) -> AsyncIterator[None]:
     connection = await asyncpg.connect(world.system.layout.parts["DATABASE_URL"])
     try:
         async with connection.transaction():
@@ -178,7 +182,7 @@ async def _rows_locked(_stack: Stack, world: World) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _a_stack(small: str | None) -> AsyncIterator[Stack]:
+async def _a_stack(small: str) -> AsyncIterator[Stack]:
     """Parts of its own, one of them on a small disk; migrated, as a template."""
     root = Path(tempfile.mkdtemp(prefix=PREFIX))
     stack = Stack(root, throwaway=True, owner=os.getpid(), tools=TOOLS)
@@ -189,18 +193,17 @@ async def _a_stack(small: str | None) -> AsyncIterator[Stack]:
         await asyncio.to_thread(_removed, stack, small)
 
 
-def _laid_out(stack: Stack, small: str | None) -> None:
+def _laid_out(stack: Stack, small: str) -> None:
     stack.root.chmod(0o755)
     stack.up()
-    if small is not None:
-        _move_to_a_small_disk(_part(stack, small), SMALL_MIB[small])
+    _move_to_a_small_disk(_part(stack, small), SMALL_MIB[small])
     migrate(stack.create_database(TEMPLATE))
 
 
-def _removed(stack: Stack, small: str | None) -> None:
-    disk = _part(stack, small).directory if small is not None else None
+def _removed(stack: Stack, small: str) -> None:
+    disk = _part(stack, small).directory
     stack.down()
-    if disk is not None and disk.is_mount():
+    if disk.is_mount():
         subprocess.run(["umount", "-l", str(disk)], check=True)
     stack.nuke()
     shutil.rmtree(stack.root, ignore_errors=True)
