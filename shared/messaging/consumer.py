@@ -11,6 +11,7 @@ from aio_pika import IncomingMessage
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from shared.domain.backoff import MAX_ATTEMPTS
 from shared.errors import BrokerUnavailable, DatabaseUnavailable
@@ -214,6 +215,7 @@ class QueueWorker:
             return
         stopping = asyncio.create_task(stop.wait())
         breaking = asyncio.create_task(self._handling.stopped.wait())
+        forgotten = asyncio.create_task(self._forgotten(connection))
         try:
             ended = asyncio.Event()
             async with deadline(CALL_TIMEOUT_S, "opening a channel"):
@@ -238,14 +240,12 @@ class QueueWorker:
             self._subscribed = True
             log.info("consumer.subscribed", worker=repr(self), prefetch=prefetch)
             ending = asyncio.create_task(ended.wait())
-            forgotten = asyncio.create_task(self._forgotten(connection))
             try:
                 await asyncio.wait(
                     {ending, stopping, breaking, forgotten}, return_when=asyncio.FIRST_COMPLETED
                 )
             finally:
                 ending.cancel()
-                forgotten.cancel()
                 self._subscribed = False
             if ended.is_set():
                 log.warning("consumer.lost", worker=repr(self))
@@ -259,30 +259,42 @@ class QueueWorker:
         finally:
             stopping.cancel()
             breaking.cancel()
+            forgotten.cancel()
+            await asyncio.gather(forgotten, return_exceptions=True)
 
     async def _forgotten(self, connection: AbstractConnection) -> str:
         """Why nothing will come any more although nobody said so, as soon as that shows: a queue of
         ours has no consumer, or what lies in it is not given to us, who have nothing in hand."""
-        try:
-            async with deadline(CALL_TIMEOUT_S, "opening a channel"):
-                looking = await connection.channel(publisher_confirms=False)
-            underlay = await looking.get_underlay_channel()
-            suspected, before = False, self._delivered
-            while True:
-                await asyncio.sleep(LISTEN_EVERY_S)
-                waiting = 0
-                for queue in self._queues:
-                    async with deadline(CALL_TIMEOUT_S, "looking at a queue"):
-                        found = await underlay.queue_declare(queue.name, passive=True)
-                    if not found.consumer_count:
-                        return f"{queue.name} knows no consumer"
-                    waiting += found.message_count or 0
-                deaf = bool(waiting) and self._waiting.is_empty and self._delivered == before
-                if deaf and suspected:
-                    return f"{waiting} messages lie there, and none comes"
-                suspected, before = deaf, self._delivered
-        except (BrokerUnavailable, *GONE) as error:
-            return f"{type(error).__name__}: {error}"
+        while True:
+            await asyncio.sleep(LISTEN_EVERY_S)
+            try:
+                async with deadline(CALL_TIMEOUT_S, "opening a channel"):
+                    looking = await connection.channel(publisher_confirms=False)
+                try:
+                    return await self._until_deaf(await looking.get_underlay_channel())
+                finally:
+                    await self._close(looking)
+            except ChannelNotFoundEntity:
+                return "a queue is not there"
+            except (BrokerUnavailable, *GONE) as error:
+                # It says nothing of what we subscribed to. Of a link that is gone others tell.
+                log.debug("consumer.not_checked", worker=repr(self), error=type(error).__name__)
+
+    async def _until_deaf(self, underlay: UnderlayChannel) -> str:
+        suspected, before = False, self._delivered
+        while True:
+            waiting = 0
+            for queue in self._queues:
+                async with deadline(CALL_TIMEOUT_S, "looking at a queue"):
+                    found = await underlay.queue_declare(queue.name, passive=True)
+                if self._subscribed and not found.consumer_count:
+                    return f"{queue.name} knows no consumer"
+                waiting += found.message_count or 0
+            deaf = bool(waiting) and self._waiting.is_empty and self._delivered == before
+            if deaf and suspected:
+                return f"{waiting} messages lie there, and none comes"
+            suspected, before = deaf, self._delivered
+            await asyncio.sleep(LISTEN_EVERY_S)
 
     async def _give_back(self, underlay: UnderlayChannel, tags: list[str]) -> None:
         """Take no more, and let what is being handled end. What is prefetched goes back with the
