@@ -182,7 +182,7 @@ async def queue_replaced(ground: Ground, times: int) -> list[Promise]:
                 working(subscriptions, seen),
             ):
                 await channel.queue_delete(SLOTS.name)
-                await apply(rooms.amqp_url)
+                await _declare(channel)
                 began = time.monotonic()
                 for _ in range(facts):
                     await publisher.publish(an_event(), timeout=PATIENCE_S)
@@ -207,13 +207,7 @@ async def argument_drift(ground: Ground, times: int) -> list[Promise]:
                 argument, value = (("x-max-length", 17), ("x-delivery-limit", 3))[turn % 2]
                 await channel.queue_delete(SLOTS.name)
                 await eventually("it is noticed", lambda: not_subscribed(subscriptions))
-                await channel.declare_queue(
-                    SLOTS.name, durable=True, arguments=arguments(SLOTS) | {argument: value}
-                )
-                for fact in SLOTS.hears:
-                    await (await channel.get_queue(SLOTS.name, ensure=False)).bind(
-                        topology.EXCHANGE, routing_key=fact
-                    )
+                await _declare(channel, **{argument: value})
                 told_so = await _refusal(rooms.amqp_url)
                 named += SLOTS.name in told_so and argument in told_so and "\n" not in told_so
                 changed += not await _differs(rooms.amqp_url)
@@ -242,6 +236,15 @@ async def _channel(amqp_url: str) -> AsyncIterator[aio_pika.abc.AbstractChannel]
     connection = await aio_pika.connect(amqp_url)
     async with connection:
         yield await connection.channel()
+
+
+async def _declare(channel: aio_pika.abc.AbstractChannel, **otherwise: int) -> None:
+    """The queue as the table has it, but for some of its arguments."""
+    queue = await channel.declare_queue(
+        SLOTS.name, durable=True, arguments=arguments(SLOTS) | otherwise
+    )
+    for fact in SLOTS.hears:
+        await queue.bind(topology.EXCHANGE, routing_key=fact)
 
 
 async def _taken(channel: aio_pika.abc.AbstractChannel, queue: str) -> set[str]:
