@@ -40,7 +40,7 @@ HANDLE_WITHIN_S = 300.0
 QUIET_S = 0.3
 # So often a subscription is checked: a queue that is deleted and there again at once leaves its
 # consumers behind without a word (measured, 3.10).
-LISTEN_EVERY_S = 2.0
+LISTEN_EVERY_S = 1.5
 
 
 class TooManyDead(Exception):
