@@ -28,6 +28,8 @@ NOT_JSON = Fault(415, "not_json", "Webhooks are plain JSON")
 TOO_MANY = Fault(429, "too_many", "Too many webhooks at once", retry_after=1)
 # The sender did nothing wrong and shall come again: never a 4xx, which some senders take as final.
 OURS = Fault(503, "unavailable", "We cannot take this webhook now", retry_after=2)
+# It is genuine, and its time is far from ours: one of two clocks is wrong, and it may be this one.
+CLOCK = Fault(503, "clock", "We cannot tell the time of this webhook", retry_after=2)
 
 FAULTS = (
     MALFORMED,
@@ -41,6 +43,7 @@ FAULTS = (
     NOT_JSON,
     TOO_MANY,
     OURS,
+    CLOCK,
 )
 
 

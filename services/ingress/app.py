@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from aiohttp import web
@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.ingress.answers import (
     BAD_SIGNATURE,
+    CLOCK,
     FAULTS,
     MALFORMED,
     OURS,
@@ -23,6 +24,7 @@ from services.ingress.answers import (
     problem,
 )
 from services.ingress.body import check_size_and_kind, read_body
+from services.ingress.clock import Vouched
 from services.ingress.publish import Publish
 from services.ingress.refusals import Refusals
 from services.ingress.throttle import Throttle
@@ -98,6 +100,7 @@ class WebhookApp:
         self._throttle = throttle
         self._refusals = refusals
         self._now = now
+        self._vouched = Vouched()
         self._in_flight = 0
         self._idle: asyncio.Event | None = None  # there from the moment that we drain
         IN_FLIGHT.set_function(lambda: self._in_flight)
@@ -161,11 +164,15 @@ class WebhookApp:
                 request, max_bytes=self._limits.body_bytes, seconds=self._limits.body_seconds
             )
             webhook = self._secrets.believe(claim, body)
+            here = received_at.timestamp()
+            self._vouched.genuine(
+                timedelta(seconds=webhook.timestamp - here), wall=here, running=time.monotonic()
+            )
             prediction = read_prediction(body)
         except Malformed as error:
             raise Refused(MALFORMED, str(error), body=body) from None
         except Stale as error:
-            raise Refused(STALE, str(error)) from None
+            raise await self._out_of_time(request, error, self._secrets, received_at) from None
         except BadSignature as error:
             raise Refused(BAD_SIGNATURE, str(error), body=body) from None
         except Unreadable as error:
@@ -186,6 +193,20 @@ class WebhookApp:
             "event_id": event.id,
             "job_id": event.subject,
         }
+
+    async def _out_of_time(
+        self, request: web.Request, stale: Stale, secrets: Secrets, received_at: datetime
+    ) -> Refused:
+        """A replay, or a forgery, unless it is genuine and nobody has vouched for our clock: a fault
+        of ours must not look like the sender's."""
+        body = await read_body(
+            request, max_bytes=self._limits.body_bytes, seconds=self._limits.body_seconds
+        )
+        ours = self._vouched.for_us(wall=received_at.timestamp(), running=time.monotonic())
+        if ours or not secrets.made(stale.claim, body):
+            return Refused(STALE, str(stale), body=body)
+        log.error("clock.doubted", skew_s=round(stale.skew.total_seconds()))
+        return Refused(CLOCK, "our clock may be wrong", body=body)
 
 
 def event_of(

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import Counter
 
-from services.ingress.answers import BAD_SIGNATURE, MALFORMED, STALE, Refused
+from services.ingress.answers import BAD_SIGNATURE, CLOCK, MALFORMED, STALE, Refused
 from services.ingress.publish import Publish
 from services.ingress.throttle import Throttle
 from shared.clock import Clock
@@ -26,7 +26,7 @@ from shared.errors import BrokerUnavailable, Permanent, Unroutable
 log = structlog.get_logger()
 
 # What says something about a sender that may be Replicate: a wrong key, a wrong clock, a new shape.
-OF_INTEREST = (MALFORMED, BAD_SIGNATURE, STALE)
+OF_INTEREST = (MALFORMED, BAD_SIGNATURE, STALE, CLOCK)
 
 WAITING_AT_MOST = 32
 PER_SECOND = 5.0

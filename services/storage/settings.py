@@ -26,3 +26,5 @@ class Settings(
     storage_most_files: Annotated[int, Field(ge=1, le=1000)] = 100
     # About 50 minutes of patience, for files that live an hour: they are paid for.
     storage_attempts: Annotated[int, Field(ge=1, le=100)] = 28
+    # A hundred files over a thin line are slow; what takes longer than this never ends.
+    storage_message_seconds: Annotated[float, Field(ge=60, le=7200)] = 1500.0

@@ -49,6 +49,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             parking=Parked(database),
             concurrency=settings.storage_predictions_at_once,
             max_attempts=settings.storage_attempts,
+            within_s=settings.storage_message_seconds,
         ),
         relay(database, publisher),
     )

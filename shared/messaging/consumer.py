@@ -11,6 +11,7 @@ from aio_pika import IncomingMessage
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from shared.domain.backoff import MAX_ATTEMPTS
 from shared.errors import BrokerUnavailable, DatabaseUnavailable
@@ -32,9 +33,14 @@ Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 CALL_TIMEOUT_S = 5.0
 COME_BACK_S = 1.0
+# Everything that a handler waits for has a deadline of its own; this one is for what nobody thought of.
+HANDLE_WITHIN_S = 300.0
 # So long after an acknowledgement or a delivery nothing more is on its way; on a busy machine
 # 0.1 s was not enough.
 QUIET_S = 0.3
+# So often a subscription is checked: a queue that is deleted and there again at once leaves its
+# consumers behind without a word (measured, 3.10).
+LISTEN_EVERY_S = 1.5
 
 
 class TooManyDead(Exception):
@@ -58,8 +64,12 @@ class Subscriptions:
         max_attempts: int = MAX_ATTEMPTS,
         handle_many: HandleMany | None = None,
         batch: int = 1,
+        within_s: float = HANDLE_WITHIN_S,
     ) -> Worker:
         """A worker that handles what ``queue`` delivers, ``concurrency`` deliveries at a time.
+
+        A handling that takes longer than ``within_s`` is ended, and tried again as often as is
+        worth it.
 
         Of several queues the first is served first. ``handle_many`` gets what lies here at the
         moment, up to ``batch``, in one call; if it raises, its messages are handled one by one,
@@ -75,6 +85,7 @@ class Subscriptions:
             max_attempts=max_attempts,
             handle_many=handle_many,
             batch=batch,
+            within_s=within_s,
         )
         self._workers.append(worker)
         return worker
@@ -110,6 +121,7 @@ class QueueWorker:
         max_attempts: int,
         handle_many: HandleMany | None,
         batch: int,
+        within_s: float,
     ) -> None:
         self._link = link
         self._queues = queues
@@ -121,10 +133,12 @@ class QueueWorker:
             handle_many=handle_many,
             parking=parking,
             max_attempts=max_attempts,
+            within_s=within_s,
             name=repr(self),
             on_acknowledged=self._stir,
         )
         self._subscribed = False
+        self._delivered = 0
         self._stirred_at = float("-inf")
         for queue in queues:
             for outcome in ("ok", "retry", "dead"):
@@ -201,6 +215,7 @@ class QueueWorker:
             return
         stopping = asyncio.create_task(stop.wait())
         breaking = asyncio.create_task(self._handling.stopped.wait())
+        forgotten = asyncio.create_task(self._forgotten(connection))
         try:
             ended = asyncio.Event()
             async with deadline(CALL_TIMEOUT_S, "opening a channel"):
@@ -227,13 +242,15 @@ class QueueWorker:
             ending = asyncio.create_task(ended.wait())
             try:
                 await asyncio.wait(
-                    {ending, stopping, breaking}, return_when=asyncio.FIRST_COMPLETED
+                    {ending, stopping, breaking, forgotten}, return_when=asyncio.FIRST_COMPLETED
                 )
             finally:
                 ending.cancel()
                 self._subscribed = False
             if ended.is_set():
                 log.warning("consumer.lost", worker=repr(self))
+            elif forgotten.done() and not breaking.done() and not stop.is_set():
+                log.warning("consumer.forgotten", worker=repr(self), why=forgotten.result())
             elif breaking.done():
                 await self._give_back(underlay, tags)
             else:
@@ -242,6 +259,42 @@ class QueueWorker:
         finally:
             stopping.cancel()
             breaking.cancel()
+            forgotten.cancel()
+            await asyncio.gather(forgotten, return_exceptions=True)
+
+    async def _forgotten(self, connection: AbstractConnection) -> str:
+        """Why nothing will come any more although nobody said so, as soon as that shows: a queue of
+        ours has no consumer, or what lies in it is not given to us, who have nothing in hand."""
+        while True:
+            await asyncio.sleep(LISTEN_EVERY_S)
+            try:
+                async with deadline(CALL_TIMEOUT_S, "opening a channel"):
+                    looking = await connection.channel(publisher_confirms=False)
+                try:
+                    return await self._until_deaf(await looking.get_underlay_channel())
+                finally:
+                    await self._close(looking)
+            except ChannelNotFoundEntity:
+                return "a queue is not there"
+            except (BrokerUnavailable, *GONE) as error:
+                # It says nothing of what we subscribed to. Of a link that is gone others tell.
+                log.debug("consumer.not_checked", worker=repr(self), error=type(error).__name__)
+
+    async def _until_deaf(self, underlay: UnderlayChannel) -> str:
+        suspected, before = False, self._delivered
+        while True:
+            waiting = 0
+            for queue in self._queues:
+                async with deadline(CALL_TIMEOUT_S, "looking at a queue"):
+                    found = await underlay.queue_declare(queue.name, passive=True)
+                if self._subscribed and not found.consumer_count:
+                    return f"{queue.name} knows no consumer"
+                waiting += found.message_count or 0
+            deaf = bool(waiting) and self._waiting.is_empty and self._delivered == before
+            if deaf and suspected:
+                return f"{waiting} messages lie there, and none comes"
+            suspected, before = deaf, self._delivered
+            await asyncio.sleep(LISTEN_EVERY_S)
 
     async def _give_back(self, underlay: UnderlayChannel, tags: list[str]) -> None:
         """Take no more, and let what is being handled end. What is prefetched goes back with the
@@ -304,6 +357,7 @@ class QueueWorker:
                 delivered: DeliveredMessage, place: int = place, name: str = name
             ) -> None:
                 self._stir()
+                self._delivered += 1
                 message = IncomingMessage(delivered, no_ack=False)
                 self._waiting.put(Delivery(message, name, channel), place)
 

@@ -4,8 +4,8 @@ import asyncio
 import random
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -31,6 +31,7 @@ T = TypeVar("T")
 # itself. From SUSPECT on a message runs alone and its start is noted; the notes are the proof.
 SUSPECT_AT = 3
 MOST_NOTED_STARTS = 2  # with the three unnoted ones: five starts in all
+MOST_STARTS = 5  # of a message whose handling never ends
 ACKNOWLEDGE_TIMEOUT_S = 5.0
 FIRST_HOLD_S = 0.1
 LONGEST_HOLD_S = 5.0
@@ -60,12 +61,21 @@ HOLDING = Gauge(
     "Deliveries held because Postgres or the parking is away",
     ["queue"],
 )
+HUNG = Counter(
+    "darkroom_messages_hung_total",
+    "Handlings that were ended because they took too long",
+    ["queue"],
+)
 STOPPED = Gauge(
     "darkroom_consumer_stopped",
     "1 while too many dead messages in a row keep a consumer from taking more",
     ["queue"],
 )
 LAST_SUCCESS = Gauge("darkroom_last_success_timestamp_seconds", "Last handled well", ["queue"])
+
+
+class Hung(Transient):
+    """A handling did not end within the time that it was given, and was ended."""
 
 
 class Parking(Protocol):
@@ -103,6 +113,7 @@ class Handling:
         handle_many: HandleMany | None,
         parking: Parking,
         max_attempts: int,
+        within_s: float,
         name: str,
         on_acknowledged: Callable[[], None] = lambda: None,
     ) -> None:
@@ -111,6 +122,7 @@ class Handling:
         self._handle_many = handle_many
         self._parking = parking
         self._max_attempts = max_attempts
+        self._within_s = within_s
         self._name = name
         self._held: dict[int, str] = {}  # why, by a number of ours for what is held together
         self.breaker = Breaker()
@@ -153,7 +165,8 @@ class Handling:
             began = time.monotonic()
             envelopes = [from_message(d.message) for d in deliveries]
             with _foreign_cancel_named():
-                await handle_many(envelopes)
+                async with self._in_time(deliveries[0].queue):
+                    await handle_many(envelopes)
             return envelopes
 
         try:
@@ -234,19 +247,38 @@ class Handling:
             return envelope, "dead"
         try:
             with IN_PROGRESS.labels(queue).track_inprogress(), _foreign_cancel_named():
-                await self._handle(envelope)
+                async with self._in_time(queue):
+                    await self._handle(envelope)
         except DatabaseUnavailable:
             raise
         except Permanent as error:
             await self._park_dead(queue, envelope, error, attempts=attempt)
             return envelope, "dead"
         except Exception as error:  # noqa: BLE001 - a bug looks like a bad day: same patience, same end
-            if attempt >= self._max_attempts:
+            if attempt >= (
+                min(MOST_STARTS, self._max_attempts)
+                if isinstance(error, Hung)
+                else self._max_attempts
+            ):
                 await self._park_dead(queue, envelope, error, attempts=attempt)
                 return envelope, "dead"
             await self._park_for_later(queue, envelope, error, attempts=attempt)
             return envelope, "retry"
         return envelope, "ok"
+
+    @asynccontextmanager
+    async def _in_time(self, queue: str) -> AsyncIterator[None]:
+        """Ends a handling that does not end by itself: it would keep a place from all others, and
+        its message from its fate, until the process ends."""
+        clock = asyncio.timeout(self._within_s)
+        try:
+            async with clock:
+                yield
+        except TimeoutError as error:
+            if not clock.expired():
+                raise
+            HUNG.labels(queue).inc()
+            raise Hung(f"its handling did not end within {self._within_s:g} s") from error
 
     async def _starts_noted(self, queue: str, envelope: Envelope) -> int:
         with _or_hold(envelope):

@@ -54,6 +54,11 @@ class Intake:
         if self._unfinished == 0:
             self._idle.set()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that was put here is done."""
+        return not self._unfinished
+
     async def empty(self) -> None:
         """Return when everything that was put here is done."""
         await self._idle.wait()

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,9 +20,10 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from deploy.local.stack import Stack
-from services.ingress import server
+from services.ingress import server, wiring
 from services.ingress.settings import Settings
 from services.ingress.wiring import workers
+from shared.clock import utc_now
 from shared.connections import Connections
 from shared.domain import identity
 from shared.health import Health
@@ -31,6 +33,7 @@ from tests.support.signing import signed
 from tests.support.waiting import eventually
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ANOTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 PATH = "/webhooks/replicate"
 JOB = UUID("0a4d6e8e-6f3f-4a52-9a54-0a2ce5a3d0aa")
 SLOT = f"{JOB}.2.1.abcdefghijklmnopqrstuv"
@@ -291,6 +294,52 @@ async def test_malformed_headers_are_400_and_what_does_not_fit_is_401(
 
     assert (await ingress.post(body, signed(body, SECRET) | changed))[0] == status
     assert await ingress.queued() == []
+
+
+class WrongClock:
+    """Our clock, as far off as a test sets it."""
+
+    def __init__(self) -> None:
+        self.off = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.off
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+async def test_a_genuine_webhook_is_503_and_never_401_while_our_clock_is_wrong(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    clock = WrongClock()
+    monkeypatch.setattr(wiring, "utc_now", clock)
+    body = a_prediction()
+    async with an_ingress(amqp_url) as ingress:
+        clock.off = timedelta(minutes=minutes)
+        since_it_started = await ingress.post(body)
+        clock.off = timedelta(0)
+        right = await ingress.post(body)
+        clock.off = timedelta(minutes=minutes)
+        since_it_was_set = await ingress.post(body)
+        forged = await ingress.post(body, signed(body, ANOTHER))
+        clock.off = timedelta(0)
+        again = await ingress.post(body)
+
+    assert (since_it_started[0], since_it_was_set[0], forged[0]) == (503, 503, 401)
+    assert since_it_was_set[1]["detail"] == "our clock may be wrong"
+    assert (right[0], again[0]) == (204, 204)
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+async def test_a_genuine_webhook_of_another_time_is_401_while_our_clock_is_vouched_for(
+    ingress: Ingress, minutes: int
+) -> None:
+    body = a_prediction()
+    replay = signed(body, SECRET, at=utc_now().timestamp() + 60 * minutes)
+
+    now, _ = await ingress.post(body)
+    then, _ = await ingress.post(body, replay)
+
+    assert (now, then) == (204, 401)
 
 
 async def test_a_signature_under_another_secret_is_401(ingress: Ingress) -> None:

@@ -62,6 +62,15 @@ class FileHost:
         self._replies[path] = send
         return f"{self.origin}{path}"
 
+    def answer_with(self, path: str, reply: Reply) -> str:
+        """Let ``reply`` answer at ``path``; returns the address."""
+        self._replies[path] = reply
+        return f"{self.origin}{path}"
+
+    async def released(self) -> None:
+        """Return when the host closes: for who answers with silence."""
+        await self._released.wait()
+
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:

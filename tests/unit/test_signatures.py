@@ -200,6 +200,18 @@ def test_a_time_beyond_five_minutes_is_stale_and_tells_how_far(seconds: int) -> 
     assert stale.value.skew == timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize("seconds", [-86_400, -301, 0, 301])
+def test_what_a_key_of_ours_made_is_known_whatever_the_time_is(seconds: int) -> None:
+    at = utc_now() + timedelta(seconds=seconds)
+    claim = read_claim(signed(at=at).items(), now=at)
+
+    assert Secrets(SECRET).made(claim, BODY)
+    assert Secrets(f"{OTHER},{SECRET}").made(claim, BODY)
+    assert not Secrets(SECRET).made(claim, BODY + b" ")
+    assert not Secrets(OTHER).made(claim, BODY)
+    assert not Secrets(SECRET).made(claim, b"\xff")
+
+
 @pytest.mark.parametrize("seconds", [-295, 295])
 def test_a_time_within_five_minutes_is_believed(seconds: int) -> None:
     assert verify(signed(at=utc_now() + timedelta(seconds=seconds))) == "msg_1"
