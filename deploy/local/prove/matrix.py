@@ -284,6 +284,10 @@ def _by_part_played(pull: Pull) -> str:
     return "relay" if service in RELAYS else service
 
 
+def _by_plug(pull: Pull) -> str:
+    return pull.plug
+
+
 def _by_plug_and_aim(pull: Pull) -> str:
     return f"{pull.plug} {pull.aim}"
 
@@ -429,6 +433,7 @@ ROWS: Mapping[str, MatrixRow] = {
                 promises.only_answered("disk", frozenset({503}), within_s=2.5),
                 promises.nothing_redelivered,
                 promises.queues_did_not_grow,
+                promises.handled_in("alarm", "disk"),
             ),
             seconds_each=90,
         ),
@@ -451,8 +456,10 @@ ROWS: Mapping[str, MatrixRow] = {
             stated=100,
             unit="freezes",
             draws=_sleepers,
+            lane=_by_plug,
+            alone=False,
             asks=(promises.seen("stale writes refused", 1),),
-            seconds_each=30,
+            seconds_each=16,
         ),
         MatrixRow(
             name="F20",

@@ -109,7 +109,7 @@ class Plugs:
                     with self._replica(pull) as replica, self._hold("link:provider"):
                         await self._stale(pull, replica)
                 case "roll":
-                    await self._roll(pulled)
+                    await self._roll(pull, pulled)
                 case "drop":
                     await self._drop(pull)
                 case _:
@@ -223,13 +223,16 @@ class Plugs:
         finally:
             self._on.links.provider.speak()
 
-    async def _roll(self, pulled: Pulled) -> None:
-        """End every process kindly and start it again, each when the one before is ready. The front
-        door sends nothing new to an ingress that is asked to end, as an orchestrator does."""
+    async def _roll(self, pull: Pull, pulled: Pulled) -> None:
+        """End every process of a service, or of all (``services``), kindly and start it again, each
+        when the one before is ready. The front door sends nothing new to an ingress that is asked
+        to end, as an orchestrator does."""
         drains = pulled.seen.setdefault("drains", [])
         front = self._on.links.front
         for name in sorted(self._on.replicas, key=lambda name: name.rpartition("-")[2]):
             replica = self._on.replicas[name]
+            if pull.aim not in ("services", replica.service):
+                continue
             if replica.held is not None or not replica.running:
                 raise Busy(name)
             with self._holding(replica, "roll"):

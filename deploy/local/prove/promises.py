@@ -332,6 +332,15 @@ def queues_did_not_grow(seen: Observed) -> Promise:
     )
 
 
+def handled_in(*plugs: str) -> Ask:
+    def ask(seen: Observed) -> Promise:
+        windows = [window for plug in plugs for window in _windows(seen, plug)]
+        handled = sum(1 for each in seen.handled if each.well and _within(each.at, windows))
+        return Promise(name=f"handled under {' and '.join(plugs)}", kept=None, seen=str(handled))
+
+    return ask
+
+
 def memory_flat(mib_an_hour: float) -> Ask:
     def ask(seen: Observed) -> Promise:
         slopes = {service: each for service, each in seen.growth.items() if each is not None}
