@@ -50,8 +50,10 @@ from shared.messaging.publisher import open_publisher
 Say = Callable[[str], None]
 
 LOOK_EVERY_S = 1.0
-# Everything that a run leaves is done so long after its end, or it is stuck.
+# Everything that a run leaves is done so long after its end, or it is stuck. By the provider's clock
+# longer: its rows have production's patience.
 SETTLED_WITHIN_S = 180.0
+SETTLED_WITHIN_PROVIDER_S = 900.0
 BOUGHT_WITHIN_S = 60.0
 NOT_BOUGHT = frozenset({"unplanned", "due", "creating"})
 # RabbitMQ 3.10 writes a new queue's registration up to a second after it has confirmed it.
@@ -93,6 +95,11 @@ class Plan:
         """None: the wall's, with the short patience of every proof."""
         row = self.matrix_row
         return FastClock(self.factor) if row is not None and row.by_the_clock else None
+
+    @property
+    def settles_within_s(self) -> float:
+        by_the_clock = self.clock.on_the_wall(SETTLED_WITHIN_PROVIDER_S) if self.clock else 0.0
+        return max(SETTLED_WITHIN_S, by_the_clock)
 
     @classmethod
     def drawn(
@@ -372,7 +379,7 @@ class Run:
     async def _until_settled(self, pulled: Pulled) -> None:
         """Or until it has taken too long: then its promise is broken, and the row goes on."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLED_WITHIN_S):
+            async with asyncio.timeout(self._plan.settles_within_s):
                 while pulled.settled_at is None:
                     await self._looked.wait()
 
@@ -462,7 +469,7 @@ class Run:
 
     async def _come_to_rest(self, load: orders.Load) -> float | None:
         """Wait until nothing moves any more; when that was, or None where it never was."""
-        until = now() + SETTLED_WITHIN_S
+        until = now() + self._plan.settles_within_s
         while now() < until:
             await asyncio.sleep(LOOK_EVERY_S)
             owed, kinds = self._owed, self._watch.ledger.kinds
