@@ -319,6 +319,9 @@ class Run:
             self._began = now()
             watching = asyncio.create_task(self._look_on(load))
             supervising = asyncio.create_task(self._plugs.supervise())
+            others = [watching, supervising]
+            if self._observer is not None:
+                others.append(asyncio.create_task(self._observer.watch(now)))
             try:
                 await (self._under_load(load) if row is None else self._through(row, load))
                 self._ended = now()
@@ -327,9 +330,9 @@ class Run:
                 await asyncio.to_thread(ask, self._on.control("faults"), method="DELETE")
                 self._settled = await self._come_to_rest(load)
             finally:
-                for task in (watching, supervising):
+                for task in others:
                     task.cancel()
-                await asyncio.gather(watching, supervising, return_exceptions=True)
+                await asyncio.gather(*others, return_exceptions=True)
         return await self.judge()
 
     async def _under_load(self, load: orders.Load) -> None:
@@ -363,7 +366,8 @@ class Run:
         finally:
             if confirming is not None:
                 confirming.cancel()
-                await asyncio.gather(confirming, return_exceptions=True)
+                with suppress(asyncio.CancelledError):
+                    await confirming
         if self._confirms is not None:
             await self._confirms.collect()
 
@@ -374,7 +378,9 @@ class Run:
             if alone:
                 await self._until_settled(pulled)
             if self._confirms is not None:
-                await self._confirms.collect()
+                # What is not read now is read after the next pull, or at the end.
+                with suppress(OSError):
+                    await self._confirms.collect()
 
     async def _until_settled(self, pulled: Pulled) -> None:
         """Or until it has taken too long: then its promise is broken, and the row goes on."""
@@ -417,8 +423,6 @@ class Run:
             for replica in self._on.replicas.values():
                 if (mark := replica.child.mark) is not None:
                     self._memory.note(replica.service, mark.pid, now())
-            if self._observer is not None:
-                await self._observer.look(now())
             looked_at = now()
             # Kept from the last look while Postgres is away.
             owed = await self._watch.look(load.placed.waiting)
@@ -554,6 +558,7 @@ class Run:
         return observer.observed(
             self._plugs.pulled,
             verdict,
+            at=now(),
             growth={service: each["mib_an_hour"] for service, each in memory.items()},
             confirmed=self._confirms.confirmed if self._confirms else 0,
             confirmed_and_gone=self._confirms.gone if self._confirms else 0,

@@ -1,7 +1,7 @@
 """Watches a row as it runs, and puts together what its promises are held against."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from deploy.local.prove import evidence, meters
@@ -25,14 +25,12 @@ class Observer:
         self._factor = factor
         self._counters = meters.Counters()
         self._descriptors = meters.Descriptors()
-        self._looked_at = 0.0
 
-    async def look(self, at: float) -> None:
-        """Look at every process, a few seconds after the last time at the soonest."""
-        if at - self._looked_at < LOOK_EVERY_S:
-            return
-        self._looked_at = at
-        await asyncio.to_thread(self._look, at)
+    async def watch(self, now: Callable[[], float]) -> None:
+        """Look at every process every few seconds, until cancelled."""
+        while True:
+            await asyncio.to_thread(self._look, now())
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _look(self, at: float) -> None:
         for name, replica in self._on.replicas.items():
@@ -50,13 +48,14 @@ class Observer:
         pulled: Sequence[Pulled],
         verdict: Verdict,
         *,
+        at: float,
         growth: Mapping[str, float | None],
         confirmed: int,
         confirmed_and_gone: int,
     ) -> Observed:
-        """Blocking. Raises StackError where Postgres does not answer, OSError where the broker
+        """All that was seen, with a last look now (``at``). Blocking. Raises StackError where Postgres does not answer, OSError where the broker
         does not."""
-        self._look(self._looked_at + LOOK_EVERY_S)
+        self._look(at)
         deliveries, fates = evidence.read_ledger(self._on.ledger)
         restarted = any(each.pull.plug in RESTARTS_THE_BROKER for each in pulled)
         url = self._on.parts["DATABASE_URL"]
