@@ -53,8 +53,10 @@ class Observer:
         confirmed: int,
         confirmed_and_gone: int,
     ) -> Observed:
-        """All that was seen, with a last look now (``at``). Blocking. Raises StackError where Postgres does not answer, OSError where the broker
-        does not."""
+        """All that was seen, with a last look now (``at``). Blocking.
+
+        Raises StackError where Postgres does not answer, OSError where the broker does not.
+        """
         self._look(at)
         deliveries, fates = evidence.read_ledger(self._on.ledger)
         restarted = any(each.pull.plug in RESTARTS_THE_BROKER for each in pulled)
