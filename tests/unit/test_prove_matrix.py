@@ -11,12 +11,13 @@ from deploy.local.prove.conductor import Outcome, Plan, told, write
 from deploy.local.prove.installation import services_settings
 from deploy.local.prove.matrix import ROWS, UnknownRow, row
 from deploy.local.prove.plugs import DONE, SKIPPED
-from deploy.local.prove.promises import Promise
+from deploy.local.prove.promises import Observed, Promise
 from deploy.local.prove.schedule import ALL_PLUGS, REPLICAS, SERVICES
 from deploy.local.prove.verdict import Verdict
 from services.generator.settings import Settings as Generator
 from services.reconciler.settings import Settings as Reconciler
 
+PAGE = Path(__file__).parents[2] / "docs" / "proof.md"
 PARTS = {
     "AMQP_URL": "amqp://u:p@127.0.0.1:1/v",
     "DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d",
@@ -130,6 +131,26 @@ def test_at_factor_1_the_patience_is_productions_own() -> None:
         default = defaults.get(name.lower())
         if default is not None:
             assert seconds == default, name
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_of_which_nothing_was_measured_keeps_none_of_its_promises(name: str) -> None:
+    for ask in ROWS[name].asks:
+        promise = ask(Observed())
+        counts_what_must_not_be = promise.name.endswith(" 0") and promise.seen == "0"
+        assert promise.kept is not True or counts_what_must_not_be, promise
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_page_of_the_proof_tells_each_row_as_it_is(name: str) -> None:
+    told = PAGE.read_text().splitlines()
+    [cells] = [line.split(" | ") for line in told if line.startswith(f"| {name} | ")]
+    _, _, stated, factor, minutes, *_ = cells
+
+    found = ROWS[name]
+    assert stated.split()[0] == f"{found.stated:g}"
+    assert factor == f"{found.factor:g}"
+    assert minutes == f"{found.stated * found.seconds_each / 60:,.0f}"
 
 
 def test_an_unknown_row_is_refused_with_those_that_there_are() -> None:
