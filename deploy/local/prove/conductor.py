@@ -368,8 +368,6 @@ class Run:
                 confirming.cancel()
                 with suppress(asyncio.CancelledError):
                     await confirming
-        if self._confirms is not None:
-            await self._confirms.collect()
 
     async def _pull_all(self, pulls: Sequence[Pull], *, alone: bool) -> None:
         for pull in pulls:
@@ -491,6 +489,8 @@ class Run:
 
     async def _queues(self) -> dict[str, int]:
         """The queues that are not empty; messages in a consumer's hands count."""
+        if self._confirms is not None:
+            await self._confirms.collect()
         words = ("list_queues", "-q", "-p", VHOST, "--formatter", "json", "name", "messages")
         said = await asyncio.to_thread(self._on.stack.rabbitmq.ctl, *words)
         return {queue["name"]: queue["messages"] for queue in json.loads(said) if queue["messages"]}
