@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.emulator.settings import Settings as Emulated
 from deploy.local.prove.__main__ import FOUND, NO_RUN, run
 from deploy.local.prove.clock import PATIENCE, FastClock
 from deploy.local.prove.conductor import Outcome, Plan, told, write
-from deploy.local.prove.installation import services_settings
+from deploy.local.prove.installation import emulator_settings, services_settings
 from deploy.local.prove.matrix import ROWS, UnknownRow, row
 from deploy.local.prove.plugs import DONE, SKIPPED
 from deploy.local.prove.promises import Observed, Promise
@@ -119,6 +120,17 @@ def test_the_services_take_the_patience_of_every_factor(
 
     assert generator.create_lease_seconds >= 1.5 * generator.create_within_seconds
     assert reconciler.storage_patience_seconds == max(2.0, 180.0 / factor)
+
+
+def test_the_emulator_takes_the_clock_and_keeps_its_runs_as_long_on_the_wall() -> None:
+    given = emulator_settings(FastClock(10.0))
+    told = {name.removeprefix("EMULATOR_").lower(): value for name, value in given.items()}
+
+    emulator = Emulated.model_validate(told)
+
+    assert emulator.speed == 10.0
+    assert (emulator.run_s or 0) / emulator.speed == 1.0
+    assert emulator.retention_s / emulator.speed == 360.0
 
 
 def test_at_factor_1_the_patience_is_productions_own() -> None:

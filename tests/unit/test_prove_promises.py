@@ -1,5 +1,6 @@
 """A promise of a row is kept by what was measured, and broken where nothing was."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -137,13 +138,20 @@ def test_what_healed_is_told_by_the_hundredth_that_took_longest() -> None:
 
 
 def test_a_silence_that_one_process_never_noticed_breaks_the_promise() -> None:
+    def silent(lasting: float, **noticed_s: float | None) -> Pulled:
+        pulled = a_pull("partition", noticed_s=noticed_s)
+        pulled.pull = replace(pulled.pull, seconds=lasting)
+        return pulled
+
     ask = promises.noticed(40.0)
 
-    assert of(ask, pulled=[a_pull(noticed_s={"storage-b": 12.0})]).kept
-    assert of(ask, pulled=[a_pull(noticed_s={"storage-b": 41.0})]).kept is False
-    missed = of(ask, pulled=[a_pull(noticed_s={"storage-b": 12.0, "report-b": None})])
+    assert of(ask, pulled=[silent(60.0, storage=12.0)]).kept
+    assert of(ask, pulled=[silent(60.0, storage=41.0)]).kept is False
+    missed = of(ask, pulled=[silent(60.0, storage=12.0, report=None)])
     assert missed.kept is False
-    assert "never by report-b" in missed.seen
+    assert "never by report" in missed.seen
+    # It was over before anybody had to know.
+    assert of(ask, pulled=[silent(60.0, storage=12.0), silent(35.0, report=None)]).kept
 
 
 def test_a_drain_that_was_cut_short_is_told_with_its_process() -> None:

@@ -268,18 +268,25 @@ def healed(provider_s: float) -> Ask:
 
 
 def noticed(within_s: float) -> Ask:
+    """By every process behind a silent link; one that spoke again before that need not be."""
+
     def ask(seen: Observed) -> Promise:
         times = [
-            (replica, after)
+            (replica, after, pulled.pull.seconds)
             for pulled in seen.pulled
             for replica, after in pulled.seen.get("noticed_s", {}).items()
         ]
-        missed = sorted({replica for replica, after in times if after is None})
-        took = [after for _, after in times if after is not None]
+        missed = {
+            replica for replica, after, lasted in times if after is None and lasted > within_s
+        }
+        took = [after for _, after, _ in times if after is not None]
+        spared = sum(1 for _, after, lasted in times if after is None and lasted <= within_s)
         return Promise(
             name=f"noticed within {within_s:g} s",
             kept=bool(took) and not missed and max(took) <= within_s,
-            seen=f"{_spread(took)} s" + (f"; never by {', '.join(missed)}" if missed else ""),
+            seen=f"{_spread(took)} s"
+            + (f"; {spared} times it spoke again before that" if spared else "")
+            + (f"; never by {', '.join(sorted(missed))}" if missed else ""),
         )
 
     return ask
