@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deploy.local.prove import promises
-from deploy.local.prove.plugs import SKIPPED, Pulled
+from deploy.local.prove.plugs import FAILED, SKIPPED, Pulled
 from deploy.local.prove.promises import Ask, Delivery, Fate, Handled, Observed, Promise
 from deploy.local.prove.schedule import Pull
 
@@ -47,6 +47,21 @@ def test_a_pull_that_settled_too_late_or_never_breaks_the_promise() -> None:
     never = of(ask, pulled=[a_pull(settled_at=214.0), a_pull(settled_at=None)])
     assert never.kept is False
     assert "1 never" in never.seen
+
+
+def test_a_plug_that_could_not_be_put_back_in_breaks_every_row_and_one_that_was_missed_does_not() -> (
+    None
+):
+    failed, missed = a_pull(), a_pull()
+    failed.outcome, failed.why = FAILED, "RabbitMQ did not start"
+    missed.outcome = SKIPPED
+
+    assert of(promises.every_pull_made, pulled=[a_pull(), missed]).kept
+    assert of(promises.every_pull_made, pulled=[missed]).kept is False
+    broken = of(promises.every_pull_made, pulled=[a_pull(), failed])
+    assert broken.kept is False
+    assert broken.seen == "1; done 1 of 2; broker: RabbitMQ did not start"
+    assert of(promises.nobody_ended, deaths=1).kept is False
 
 
 def test_settling_is_counted_in_the_time_that_the_row_promises_it_in() -> None:

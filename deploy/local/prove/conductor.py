@@ -35,7 +35,7 @@ from deploy.local.prove.installation import (
 from deploy.local.prove.matrix import MatrixRow
 from deploy.local.prove.observer import Observer
 from deploy.local.prove.plugs import DONE, Plugs, Pulled
-from deploy.local.prove.promises import Observed, Promise
+from deploy.local.prove.promises import ALWAYS, Observed, Promise
 from deploy.local.prove.schedule import Pull, Reachable
 from deploy.local.prove.table import Lived, Row
 from deploy.local.prove.verdict import Verdict
@@ -525,15 +525,7 @@ class Run:
         outcome.memory = self._memory.told()
         if self._row is not None and self._observer is not None:
             seen = await asyncio.to_thread(self._observed, self._observer, verdict, outcome.memory)
-            outcome.promises = [
-                Promise(
-                    name="services that ended by themselves 0",
-                    kept=not outcome.deaths,
-                    seen=str(len(outcome.deaths)),
-                ),
-                *(promised(seen) for promised in self._row.asks),
-            ]
-        outcome.versions = await asyncio.to_thread(self._versions)
+            outcome.promises = [promised(seen) for promised in (*ALWAYS, *self._row.asks)]
         under_load_s = self._ended - self._began
         outcome.figures = {
             "jobs": placed.jobs,
@@ -556,7 +548,7 @@ class Run:
         self, observer: Observer, verdict: Verdict, memory: Mapping[str, Any]
     ) -> Observed:
         return observer.observed(
-            self._plugs.pulled,
+            self._plugs,
             verdict,
             at=now(),
             growth={service: each["mib_an_hour"] for service, each in memory.items()},

@@ -1,12 +1,12 @@
 """Watches a row as it runs, and puts together what its promises are held against."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from deploy.local.prove import evidence, meters
 from deploy.local.prove.installation import Installation
-from deploy.local.prove.plugs import Pulled
+from deploy.local.prove.plugs import Plugs
 from deploy.local.prove.promises import Observed
 from deploy.local.prove.schedule import REPLICAS
 from deploy.local.prove.verdict import Verdict
@@ -45,7 +45,7 @@ class Observer:
 
     def observed(
         self,
-        pulled: Sequence[Pulled],
+        plugs: Plugs,
         verdict: Verdict,
         *,
         at: float,
@@ -59,7 +59,7 @@ class Observer:
         """
         self._look(at)
         deliveries, fates = evidence.read_ledger(self._on.ledger)
-        restarted = any(each.pull.plug in RESTARTS_THE_BROKER for each in pulled)
+        restarted = any(each.pull.plug in RESTARTS_THE_BROKER for each in plugs.pulled)
         url = self._on.parts["DATABASE_URL"]
         bloat = psql.ask(
             url,
@@ -71,7 +71,8 @@ class Observer:
         ]
         return Observed(
             factor=self._factor,
-            pulled=pulled,
+            pulled=plugs.pulled,
+            deaths=len(plugs.deaths),
             deliveries=deliveries,
             fates=fates,
             handled=evidence.read_handled(logs),

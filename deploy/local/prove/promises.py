@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from deploy.local.prove.plugs import DONE, Pulled
+from deploy.local.prove.plugs import DONE, FAILED, Pulled
 
 # What is under way as a plug comes out may still end well: a publish waits two seconds.
 UNDER_WAY_S = 2.5
@@ -81,6 +81,7 @@ class Observed:
     factor: float = 1.0
     retention_s: float = 3600.0
     pulled: Sequence[Pulled] = ()
+    deaths: int = 0  # services that ended though nobody had pulled their plug
     deliveries: Sequence[Delivery] = ()
     fates: Sequence[Fate] = ()
     handled: Sequence[Handled] = ()
@@ -98,6 +99,28 @@ class Observed:
 
 
 Ask = Callable[[Observed], Promise]
+
+
+def every_pull_made(seen: Observed) -> Promise:
+    """A plug that could not be put back in is a fault; one that was in another's hand is none."""
+    failed = [pulled for pulled in seen.pulled if pulled.outcome == FAILED]
+    done = sum(1 for pulled in seen.pulled if pulled.outcome == DONE)
+    return Promise(
+        name="pulls that failed 0",
+        kept=done > 0 and not failed,
+        seen=f"{len(failed)}; done {done} of {len(seen.pulled)}"
+        + "".join(f"; {pulled.pull.plug}: {pulled.why}" for pulled in failed[:1]),
+    )
+
+
+def nobody_ended(seen: Observed) -> Promise:
+    return Promise(
+        name="services that ended by themselves 0", kept=not seen.deaths, seen=str(seen.deaths)
+    )
+
+
+# Every row promises these.
+ALWAYS = (every_pull_made, nobody_ended)
 
 
 def settled(within_s: float, *, by_the_clock: bool = False) -> Ask:
