@@ -1,6 +1,7 @@
 """A row of the matrix is a plan: what it pulls, how often, and when it counts as run."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,18 @@ from deploy.local.prove.clock import PATIENCE, FastClock
 from deploy.local.prove.conductor import Outcome, Plan, told, write
 from deploy.local.prove.installation import emulator_settings, services_settings
 from deploy.local.prove.matrix import ROWS, UnknownRow, row
-from deploy.local.prove.plugs import DONE, SKIPPED
-from deploy.local.prove.promises import Observed, Promise
-from deploy.local.prove.schedule import ALL_PLUGS, REPLICAS, SERVICES
+from deploy.local.prove.plugs import DONE, SKIPPED, Pulled
+from deploy.local.prove.promises import Delivery, Fate, Handled, Observed, Promise
+from deploy.local.prove.schedule import ALL_PLUGS, REPLICAS, SERVICES, Pull
 from deploy.local.prove.verdict import Verdict
 from services.generator.settings import Settings as Generator
 from services.reconciler.settings import Settings as Reconciler
 
 PAGE = Path(__file__).parents[2] / "docs" / "proof.md"
+OUTAGES = ("broker", "database", "both", "alarm", "disk")
+A_DELIVERY = Delivery(prediction="p", webhook_id="m", at=99.0, ms=1.0, status=500, last=True)
+A_FATE = Fate(prediction="p", fetched_after_s=1.0, dropped=True)
+A_MESSAGE = Handled(queue="q", event_id="e", at=99.0, redelivered=False, well=True)
 PARTS = {
     "AMQP_URL": "amqp://u:p@127.0.0.1:1/v",
     "DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d",
@@ -151,6 +156,33 @@ def test_a_row_of_which_nothing_was_measured_keeps_none_of_its_promises(name: st
         promise = ask(Observed())
         counts_what_must_not_be = promise.name.endswith(" 0") and promise.seen == "0"
         assert promise.kept is not True or counts_what_must_not_be, promise
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_reads_back_what_its_promises_want(name: str) -> None:
+    """A promise that wants deliveries, fates or handled messages says another thing without them."""
+    roll = Pulled(
+        pull=Pull(number=1, at=0.0, plug="roll", aim="services", seconds=0.0),
+        out_at=0.0,
+        back_at=900.0,
+    )
+    pulled = [roll, *(replace(roll, pull=replace(roll.pull, plug=plug)) for plug in OUTAGES)]
+    told = {
+        reads_back: [
+            ask(
+                Observed(
+                    pulled=pulled,
+                    deliveries=[A_DELIVERY] * reads_back,
+                    fates=[A_FATE] * reads_back,
+                    handled=[A_MESSAGE] * reads_back,
+                )
+            )
+            for ask in ROWS[name].asks
+        ]
+        for reads_back in (True, False)
+    }
+
+    assert (told[True] != told[False]) is ROWS[name].reads_back
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -288,8 +288,10 @@ class Run:
         self._load: orders.Load | None = None
         self._watch = Watch(installation.parts["DATABASE_URL"], installation.ledger)
         self._memory = Memory()
-        self._row = plan.matrix_row
-        self._observer = Observer(installation, factor=plan.factor) if self._row else None
+        self._observer: Observer | None = None
+        if (row := plan.matrix_row) is not None:
+            self._observer = Observer(installation, factor=plan.factor, reads_back=row.reads_back)
+        self._row = row
         self._confirms: Confirms | None = None
         self._looked = asyncio.Event()  # set after the next look
         self._owed: Owed | None = None

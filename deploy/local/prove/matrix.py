@@ -48,6 +48,7 @@ class MatrixRow:
     ``by_the_clock``: the services keep production's patience, shortened by the clock's factor;
     otherwise the short patience of every proof, with a factor of 1. ``rules`` are the emulator's
     from the first order to the last. ``asks`` are the promises beyond those of every run.
+    ``reads_back``: they want every delivery and every handled message of the run, in memory.
     ``seconds_each``: about how long one time takes, on two processors.
     """
 
@@ -65,6 +66,7 @@ class MatrixRow:
     weather: tuple[str, ...] = ()
     rules: Callable[[FastClock], Sequence[Rule]] = lambda _clock: ()
     asks: tuple[Ask, ...] = ()
+    reads_back: bool = False
     confirms_per_second: float = 0.0
     seconds_each: float
     not_here: str = ""  # what of the row does not run on this machine
@@ -342,6 +344,7 @@ ROWS: Mapping[str, MatrixRow] = {
             does="all services ended and started one after another; RabbitMQ and Postgres, too",
             stated=50,
             unit="times each",
+            reads_back=True,
             draws=_rolls_and_stops,
             each=_by_plug_and_aim,
             asks=(
@@ -355,6 +358,7 @@ ROWS: Mapping[str, MatrixRow] = {
             name="F5",
             does="RabbitMQ away for 10 min",
             stated=5,
+            reads_back=True,
             draws=_outages("broker", "rabbitmq", 600.0),
             by_the_clock=True,
             factor=10.0,
@@ -379,6 +383,7 @@ ROWS: Mapping[str, MatrixRow] = {
             name="F7",
             does="Postgres away for 10 min",
             stated=5,
+            reads_back=True,
             draws=_outages("database", "postgres", 600.0),
             by_the_clock=True,
             factor=10.0,
@@ -394,6 +399,7 @@ ROWS: Mapping[str, MatrixRow] = {
             name="F8",
             does="RabbitMQ and Postgres away for 5 min, all webhooks lost",
             stated=5,
+            reads_back=True,
             draws=_outages("both", "rabbitmq and postgres", 300.0),
             by_the_clock=True,
             factor=5.0,
@@ -424,6 +430,7 @@ ROWS: Mapping[str, MatrixRow] = {
             does="the broker's memory and disk alarm for 120 s",
             stated=20,
             unit="times each alarm",
+            reads_back=True,
             draws=_alarms,
             each=_by_plug_and_aim,
             by_the_clock=True,
@@ -442,6 +449,7 @@ ROWS: Mapping[str, MatrixRow] = {
             does="30 % and 100 % of the webhooks dropped, 30 min each",
             stated=1,
             unit="times each share",
+            reads_back=True,
             draws=_dropped,
             each=_by_plug_and_aim,
             by_the_clock=True,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from deploy.local.prove import evidence, meters
 from deploy.local.prove.installation import Installation
 from deploy.local.prove.plugs import Plugs
-from deploy.local.prove.promises import Observed
+from deploy.local.prove.promises import Delivery, Fate, Handled, Observed
 from deploy.local.prove.schedule import REPLICAS
 from deploy.local.prove.verdict import Verdict
 from deploy.local.prove.watch import WARM_AFTER_S
@@ -20,9 +20,11 @@ RESTARTS_THE_BROKER = frozenset({"broker", "both", "stop"})
 class Observer:
     """One row on one installation."""
 
-    def __init__(self, installation: Installation, *, factor: float) -> None:
+    def __init__(self, installation: Installation, *, factor: float, reads_back: bool) -> None:
+        """``reads_back``: ledger and logs are read, too, once all is over."""
         self._on = installation
         self._factor = factor
+        self._reads_back = reads_back
         self._counters = meters.Counters()
         self._descriptors = meters.Descriptors()
 
@@ -58,7 +60,7 @@ class Observer:
         Raises StackError where Postgres does not answer, OSError where the broker does not.
         """
         self._look(at)
-        deliveries, fates = evidence.read_ledger(self._on.ledger)
+        deliveries, fates, handled = self._read_back()
         restarted = any(each.pull.plug in RESTARTS_THE_BROKER for each in plugs.pulled)
         url = self._on.parts["DATABASE_URL"]
         bloat = psql.ask(
@@ -66,16 +68,13 @@ class Observer:
             "CREATE EXTENSION IF NOT EXISTS pgstattuple",
             "SELECT table_len::float / nullif(tuple_len, 0) FROM pgstattuple('journal')",
         )
-        logs = [
-            log for letter in REPLICAS for log in (self._on.root / letter / "run").glob("*.log")
-        ]
         return Observed(
             factor=self._factor,
             pulled=plugs.pulled,
             deaths=len(plugs.deaths),
             deliveries=deliveries,
             fates=fates,
-            handled=evidence.read_handled(logs),
+            handled=handled,
             counters=self._counters.totals(),
             redelivered=None if restarted else meters.Broker(self._on.parts).redelivered(),
             parked_dead=verdict.counts.get("parked_dead", 0),
@@ -88,3 +87,11 @@ class Observer:
             descriptors=self._descriptors.told(warm_after_s=WARM_AFTER_S),
             bloat=float(bloat) if bloat else None,
         )
+
+    def _read_back(self) -> tuple[list[Delivery], list[Fate], list[Handled]]:
+        if not self._reads_back:
+            return [], [], []
+        logs = [
+            log for letter in REPLICAS for log in (self._on.root / letter / "run").glob("*.log")
+        ]
+        return *evidence.read_ledger(self._on.ledger), evidence.read_handled(logs)
