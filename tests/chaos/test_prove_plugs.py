@@ -21,7 +21,7 @@ from deploy.local.prove.schedule import OF_ROWS, Pull
 
 SHORT: tuple[tuple[str, str, float], ...] = (
     ("drop", "100 %", 3.0),
-    ("disk", "rabbitmq", 4.0),
+    ("disk", "rabbitmq", 8.0),
     ("partition", "database", 7.0),
     ("roll", "ingress", 0.0),
     ("stop", "rabbitmq", 0.5),
@@ -73,7 +73,8 @@ async def test_what_rows_pull_is_pulled_measured_and_survived(
     in_it = Counter(
         each.status
         for each in deliveries
-        if disk["out_at"] + UNDER_WAY_S <= each.at <= disk["healing_at"]
+        if disk["out_at"] + UNDER_WAY_S <= each.at
+        and each.at + each.ms / 1000 <= disk["healing_at"]
     )
     assert set(in_it) == {503}
 
