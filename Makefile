@@ -58,6 +58,10 @@ prove: setup ## pull every plug for two minutes and let the witness judge (SEED=
 prove-long: setup ## the same for an hour, with 100,000 predictions
 	@$(BIN)/darkroom prove --minutes 60 --predictions 100000 --every 8 --cancels $(if $(SEED),--seed $(SEED))
 
+.PHONY: prove-row
+prove-row: setup ## one row of the fault matrix (ROW=F5 TIMES=2; without a ROW: the list)
+	@$(BIN)/darkroom prove $(if $(ROW),--row $(ROW),--rows) $(if $(TIMES),--times $(TIMES)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: crash-points
 crash-points: setup ## kill -9 at every crash point between two durable steps (TIMES=30 each)
 	@$(BIN)/pytest tests/chaos/test_crash_points.py -q --crash-times $(or $(TIMES),1)

@@ -27,14 +27,31 @@ def prove(
         Path | None, typer.Option(help="Where the figures go; .darkroom/prove/SEED.json.")
     ] = None,
     keep: Annotated[bool, typer.Option(help="Keep the logs of a clean run, too.")] = False,
+    row: Annotated[
+        str | None,
+        typer.Option(
+            help="A row of the fault matrix, like F5, in the place of faults and minutes."
+        ),
+    ] = None,
+    times: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="How often; the row's stated count. F22 counts hours."),
+    ] = None,
+    factor: Annotated[
+        float | None,
+        typer.Option(min=1, max=100, help="How fast the clock of a long row runs; the row's own."),
+    ] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="List the rows, and run nothing.")] = False,
 ) -> None:
     """Prove that nothing is lost: real processes under load, plugs pulled, judged by a witness.
 
     Starts parts, an emulator and two of every service of its own on this machine, and removes them.
     Ends with 0 where nothing was lost, doubled or stuck, with 1 where something was.
     """
-    from deploy.local.prove.__main__ import run
+    from deploy.local.prove.__main__ import list_rows, run
 
+    if rows:
+        raise typer.Exit(list_rows())
     raise typer.Exit(
         run(
             seed=seed,
@@ -46,5 +63,8 @@ def prove(
             replay=replay,
             json=json,
             keep=keep,
+            row=row,
+            times=times,
+            factor=factor,
         )
     )

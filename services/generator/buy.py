@@ -43,6 +43,10 @@ log = structlog.get_logger()
 PURCHASES = Counter("darkroom_purchases_total", "Creates by how they were answered.", ["outcome"])
 IN_HAND = Gauge("darkroom_purchases_in_progress", "Creates between their claim and their answer.")
 ACCOUNT_PAUSED = Gauge("darkroom_account_paused", "1 while the provider turns our account away.")
+STALE = Counter(
+    "darkroom_stale_writes_refused_total",
+    "Answers to creates whose slot had meanwhile been claimed again: they moved nothing.",
+)
 
 # Polling is the truth; a wake-up makes it fast.
 POLL = timedelta(seconds=1)
@@ -347,6 +351,7 @@ class Buyer:
 
         slot = await slots.lock(tx, was.job_id, was.ordinal)
         if slot is None or (slot.attempt, slot.fence) != (was.attempt, was.fence):
+            STALE.inc()
             return
         to = decide(slot.state, _NEWS[type(answer)])
         if isinstance(to, Stale):

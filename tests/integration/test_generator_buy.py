@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from services.generator.settings import webhook_url
 from shared.db import rate_limit
@@ -306,12 +307,14 @@ async def test_an_answer_to_an_earlier_attempt_does_not_move_the_slot(shop: Shop
         "UPDATE slot SET state = 'pending', attempt = 2, due_at = now(), lease_until = NULL"
     )
     await shop.claimed(shop.buyer())
+    refused = _stale_writes_refused()
     await buying
 
     slot = await shop.slot(job_id)
     assert (slot["state"], slot["attempt"]) == ("creating", 2)
     outcomes = [row["outcome"] for row in await shop.purchases(job_id)]
     assert outcomes == ["in_doubt", "intended"]
+    assert _stale_writes_refused() == refused + 1
 
 
 async def test_a_provider_that_cannot_be_reached_costs_no_attempt(
@@ -439,6 +442,10 @@ def test_webhooks_are_asked_for_where_the_provider_can_call_us(
     public: str, provider: str, expected: str | None
 ) -> None:
     assert webhook_url(public, provider) == expected
+
+
+def _stale_writes_refused() -> float:
+    return REGISTRY.get_sample_value("darkroom_stale_writes_refused_total") or 0.0
 
 
 async def _entries(shop: Shop, kind: str) -> list[object]:

@@ -1,6 +1,7 @@
 """The conductor: a load, plugs that are pulled in it, and the witness's word on what came of it."""
 
 import asyncio
+import itertools
 import json
 import os
 import platform
@@ -19,18 +20,22 @@ from uuid import UUID
 
 import uvloop
 
-from deploy.local.prove import orders, schedule, table
+from deploy.local.prove import matrix, orders, schedule, table
+from deploy.local.prove.clock import FastClock
+from deploy.local.prove.confirms import Confirms
 from deploy.local.prove.crash_points import KINDS, POINTS, Kind
 from deploy.local.prove.installation import (
-    BRISK,
-    CLOCK_FACTOR,
-    EMULATED,
     Installation,
     a_photo,
     ask,
+    emulator_settings,
     installed,
+    services_settings,
 )
-from deploy.local.prove.plugs import Plugs
+from deploy.local.prove.matrix import MatrixRow
+from deploy.local.prove.observer import Observer
+from deploy.local.prove.plugs import DONE, Plugs, Pulled
+from deploy.local.prove.promises import ALWAYS, Observed, Promise
 from deploy.local.prove.schedule import Pull, Reachable
 from deploy.local.prove.table import Lived, Row
 from deploy.local.prove.verdict import Verdict
@@ -39,13 +44,16 @@ from deploy.local.prove.witness import Evidence, judge
 from deploy.local.stack import psql
 from deploy.local.stack.errors import StackError
 from deploy.local.stack.rabbitmq import VHOST
+from shared.clock import utc_now
 from shared.messaging.publisher import open_publisher
 
 Say = Callable[[str], None]
 
 LOOK_EVERY_S = 1.0
-# Everything that a run leaves is done so long after its end, or it is stuck.
+# Everything that a run leaves is done so long after its end, or it is stuck. By the provider's clock
+# longer: its rows have production's patience.
 SETTLED_WITHIN_S = 180.0
+SETTLED_WITHIN_PROVIDER_S = 900.0
 BOUGHT_WITHIN_S = 60.0
 NOT_BOUGHT = frozenset({"unplanned", "due", "creating"})
 # RabbitMQ 3.10 writes a new queue's registration up to a second after it has confirmed it.
@@ -61,7 +69,11 @@ def now() -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that decides a run. ``pulls``: what is pulled when; from an earlier run, or drawn."""
+    """All that decides a run. ``pulls``: what is pulled when; from an earlier run, or drawn.
+
+    With a ``row`` of the fault matrix the load goes on at ``per_second`` predictions until its
+    pulls, ``times`` over, are done; then ``predictions`` and ``minutes`` decide nothing.
+    """
 
     seed: int
     predictions: int
@@ -69,6 +81,25 @@ class Plan:
     faults: tuple[str, ...]
     cancels: bool
     pulls: tuple[Pull, ...]
+    row: str = ""
+    times: float = 0.0
+    factor: float = 1.0
+    per_second: float = 0.0
+
+    @property
+    def matrix_row(self) -> MatrixRow | None:
+        return matrix.row(self.row) if self.row else None
+
+    @property
+    def clock(self) -> FastClock | None:
+        """None: the wall's, with the short patience of every proof."""
+        row = self.matrix_row
+        return FastClock(self.factor) if row is not None and row.by_the_clock else None
+
+    @property
+    def settles_within_s(self) -> float:
+        by_the_clock = self.clock.on_the_wall(SETTLED_WITHIN_PROVIDER_S) if self.clock else 0.0
+        return max(SETTLED_WITHIN_S, by_the_clock)
 
     @classmethod
     def drawn(
@@ -83,13 +114,7 @@ class Plan:
     ) -> "Plan":
         """Raises UnknownFaults."""
         chosen = schedule.known(faults)
-        points = [
-            Reachable(name=point.name, service=point.service, often=point.kind == "picture")
-            for point in POINTS
-            # What takes more than an order has a test of its own.
-            if KINDS[point.kind].is_plain
-        ]
-        pulls = schedule.draw(seed, chosen, seconds=minutes * 60, points=points, every=every)
+        pulls = schedule.draw(seed, chosen, seconds=minutes * 60, points=_points(), every=every)
         return cls(
             seed=seed,
             predictions=predictions,
@@ -100,11 +125,50 @@ class Plan:
         )
 
     @classmethod
+    def of_row(
+        cls, name: str, *, seed: int, times: float | None = None, factor: float | None = None
+    ) -> "Plan":
+        """A row of the fault matrix, at its stated count unless ``times`` says another.
+
+        Raises UnknownRow, and ValueError where its clock has no such factor.
+        """
+        row = matrix.row(name)
+        if factor is not None and not row.by_the_clock and factor != row.factor:
+            raise ValueError(f"{row.name} runs on the wall's clock: its factor is {row.factor:g}")
+        times, clock = times or row.stated, FastClock(factor or row.factor)
+        pulls = row.pulls(seed, times, clock, _points())
+        if not pulls:
+            raise ValueError(f"{times:g} {row.unit} are nothing to pull")
+        plugs = {pull.plug for pull in pulls}
+        return cls(
+            seed=seed,
+            predictions=0,
+            minutes=0.0,
+            faults=schedule.known((*plugs, *row.weather), of_rows=True),
+            cancels=False,
+            pulls=pulls,
+            row=row.name,
+            times=times,
+            factor=clock.factor,
+            per_second=row.per_second,
+        )
+
+    @classmethod
     def of_an_earlier_run(cls, file: Path) -> "Plan":
         """The plan in the JSON that a run wrote. Raises OSError, ValueError, KeyError, TypeError."""
         plan = json.loads(file.read_text())["plan"]
         pulls = tuple(Pull(**pull) for pull in plan.pop("pulls"))
-        return cls(**{**plan, "faults": schedule.known(plan["faults"])}, pulls=pulls)
+        faults = schedule.known(plan["faults"], of_rows=True)
+        return cls(**{**plan, "faults": faults}, pulls=pulls)
+
+
+def _points() -> list[Reachable]:
+    return [
+        Reachable(name=point.name, service=point.service, often=point.kind == "picture")
+        for point in POINTS
+        # What takes more than an order has a test of its own.
+        if KINDS[point.kind].is_plain
+    ]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,6 +186,7 @@ class Outcome:
     deaths: list[dict[str, Any]] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    promises: list[Promise] = field(default_factory=list)  # of the row, and whether they were kept
 
     @property
     def clean(self) -> bool:
@@ -129,13 +194,26 @@ class Outcome:
             self.verdict is not None
             and self.verdict.clean
             and not (self.unplanned or self.left or self.queues)
+            and all(promise.kept is not False for promise in self.promises)
         )
+
+    @property
+    def done(self) -> float:
+        """How often the row was run: k of n."""
+        row, plan = self.plan.matrix_row, self.plan
+        if row is None:
+            return 0
+        if row.unit == "hours":
+            return round(float(self.figures.get("under_load_s", 0.0)) / 3600, 2)
+        done = {pulled["pull"]["number"] for pulled in self.pulled if pulled["outcome"] == DONE}
+        return row.done(plan.pulls, (pull for pull in plan.pulls if pull.number in done))
 
     def as_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "clean": self.clean,
-            "clock_factor": CLOCK_FACTOR,
+            "clock_factor": self.plan.factor,
+            "row": self._row_as_json(),
             "plan": asdict(self.plan),
             "table": [row.as_json() for row in self.rows],
             "verdict": None if self.verdict is None else self.verdict.as_json(),
@@ -147,7 +225,24 @@ class Outcome:
             "ended_by_themselves": self.deaths,
             "memory": self.memory,
             "versions": self.versions,
-            "settings": {"services": BRISK, "emulator": EMULATED},
+            "settings": {
+                "services": services_settings(self.plan.clock),
+                "emulator": emulator_settings(self.plan.clock),
+            },
+        }
+
+    def _row_as_json(self) -> dict[str, Any] | None:
+        row = self.plan.matrix_row
+        if row is None:
+            return None
+        return {
+            "name": row.name,
+            "does": row.does,
+            "done": self.done,
+            "stated": row.stated,
+            "unit": row.unit,
+            "not_here": row.not_here,
+            "promises": [promise.as_json() for promise in self.promises],
         }
 
 
@@ -167,7 +262,9 @@ def prove(plan: Plan, *, say: Say, live: Say, evidence: Path, keep: bool = False
 async def _prove(
     plan: Plan, root: Path, *, say: Say, live: Say, evidence: Path, keep: bool
 ) -> Outcome:
-    async with installed(root, seed=plan.seed, report=say, owner=os.getpid()) as installation:
+    async with installed(
+        root, seed=plan.seed, report=say, owner=os.getpid(), clock=plan.clock
+    ) as installation:
         clean = False
         try:
             outcome = await Run(plan, installation, say=say, live=live).play()
@@ -191,6 +288,12 @@ class Run:
         self._load: orders.Load | None = None
         self._watch = Watch(installation.parts["DATABASE_URL"], installation.ledger)
         self._memory = Memory()
+        self._observer: Observer | None = None
+        if (row := plan.matrix_row) is not None:
+            self._observer = Observer(installation, factor=plan.factor, reads_back=row.reads_back)
+        self._row = row
+        self._confirms: Confirms | None = None
+        self._looked = asyncio.Event()  # set after the next look
         self._owed: Owed | None = None
         self._began = self._ended = 0.0
         self._settled: float | None = None
@@ -205,24 +308,33 @@ class Run:
             load = orders.Load(publisher, now=now)
             self._load = load
             self._elsewhere = await asyncio.to_thread(self._put_a_photo_elsewhere)
-            for rule in schedule.weather(self._plan.faults):
+            row = self._row
+            if row is not None and row.confirms_per_second:
+                self._confirms = Confirms(publisher, self._on.parts, utc_now=utc_now)
+                await asyncio.to_thread(self._confirms.declare)
+                await asyncio.sleep(QUEUES_ON_DISK_S)
+            of_row = row.rules(FastClock(self._plan.factor)) if row is not None else ()
+            for rule in (*schedule.weather(self._plan.faults), *of_row):
                 await asyncio.to_thread(
                     ask, self._on.control("faults"), method="POST", body=json.dumps(rule).encode()
                 )
             self._began = now()
             watching = asyncio.create_task(self._look_on(load))
             supervising = asyncio.create_task(self._plugs.supervise())
+            others = [watching, supervising]
+            if self._observer is not None:
+                others.append(asyncio.create_task(self._observer.watch(now)))
             try:
-                await self._under_load(load)
+                await (self._under_load(load) if row is None else self._through(row, load))
                 self._ended = now()
                 await self._all_bought(load)
                 # The weather is over; what it did is still to be mended.
                 await asyncio.to_thread(ask, self._on.control("faults"), method="DELETE")
                 self._settled = await self._come_to_rest(load)
             finally:
-                for task in (watching, supervising):
+                for task in others:
                     task.cancel()
-                await asyncio.gather(watching, supervising, return_exceptions=True)
+                await asyncio.gather(*others, return_exceptions=True)
         return await self.judge()
 
     async def _under_load(self, load: orders.Load) -> None:
@@ -233,6 +345,49 @@ class Run:
             group.create_task(load.place(drawn, per_second=per_second))
             for pull in plan.pulls:
                 group.create_task(self._pull(pull))
+
+    async def _through(self, row: MatrixRow, load: orders.Load) -> None:
+        """Pull what the row pulls, one after another in each lane, under a load that lasts as long."""
+        over = asyncio.Event()
+        drawn = orders.draw(self._plan.seed, sys.maxsize, cancels=False)
+        steady = itertools.takewhile(lambda _order: not over.is_set(), drawn)
+        lanes: dict[str, list[Pull]] = {}
+        for pull in self._plan.pulls:
+            lanes.setdefault(row.lane(pull), []).append(pull)
+        confirming = None
+        if self._confirms is not None:
+            confirming = asyncio.create_task(self._confirms.publish(row.confirms_per_second))
+        try:
+            async with asyncio.TaskGroup() as group:
+                pace = self._plan.per_second
+                group.create_task(load.place(steady, per_second=pace, catch_up=False))
+                async with asyncio.TaskGroup() as pulling:
+                    for lane in lanes.values():
+                        pulling.create_task(self._pull_all(lane, alone=row.alone))
+                over.set()
+        finally:
+            if confirming is not None:
+                confirming.cancel()
+                with suppress(asyncio.CancelledError):
+                    await confirming
+
+    async def _pull_all(self, pulls: Sequence[Pull], *, alone: bool) -> None:
+        for pull in pulls:
+            await asyncio.sleep(pull.at)
+            pulled = await self._plugs.pull(pull)
+            if alone:
+                await self._until_settled(pulled)
+            if self._confirms is not None:
+                # What is not read now is read after the next pull, or at the end.
+                with suppress(OSError):
+                    await self._confirms.collect()
+
+    async def _until_settled(self, pulled: Pulled) -> None:
+        """Or until it has taken too long: then its promise is broken, and the row goes on."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._plan.settles_within_s):
+                while pulled.settled_at is None:
+                    await self._looked.wait()
 
     async def _order(self, kind: Kind) -> None:
         """Place one order of this kind, beside the load."""
@@ -274,6 +429,8 @@ class Run:
             if owed is not None:
                 self._owed = owed
                 self._note_settled(owed, looked_at)
+            self._looked.set()
+            self._looked = asyncio.Event()
             self._live(self._line(load))
             await asyncio.sleep(LOOK_EVERY_S - (now() - looked_at))
 
@@ -294,7 +451,7 @@ class Run:
         jobs = 0 if owed is None else owed.numbers["jobs"] - owed.numbers["open_jobs"]
         return (
             f"{now() - self._began:5.0f} s  ordered {load.placed.predictions}/"
-            f"{self._plan.predictions}  bought {kinds['purchase']}  made {kinds['ended']}"
+            f"{self._plan.predictions or '∞'}  bought {kinds['purchase']}  made {kinds['ended']}"
             f"  jobs ended {jobs}/{load.placed.jobs}  owed {oldest}"
             f"  pulls {len(self._plugs.pulled)}/{len(self._plan.pulls)}"
             f"  {', '.join(self._plugs.out) or 'all is plugged in'}"
@@ -316,7 +473,7 @@ class Run:
 
     async def _come_to_rest(self, load: orders.Load) -> float | None:
         """Wait until nothing moves any more; when that was, or None where it never was."""
-        until = now() + SETTLED_WITHIN_S
+        until = now() + self._plan.settles_within_s
         while now() < until:
             await asyncio.sleep(LOOK_EVERY_S)
             owed, kinds = self._owed, self._watch.ledger.kinds
@@ -334,6 +491,8 @@ class Run:
 
     async def _queues(self) -> dict[str, int]:
         """The queues that are not empty; messages in a consumer's hands count."""
+        if self._confirms is not None:
+            await self._confirms.collect()
         words = ("list_queues", "-q", "-p", VHOST, "--formatter", "json", "name", "messages")
         said = await asyncio.to_thread(self._on.stack.rabbitmq.ctl, *words)
         return {queue["name"]: queue["messages"] for queue in json.loads(said) if queue["messages"]}
@@ -366,7 +525,9 @@ class Run:
         outcome.pulled = [pulled.as_json() for pulled in self._plugs.pulled]
         outcome.deaths = [asdict(death) for death in self._plugs.deaths]
         outcome.memory = self._memory.told()
-        outcome.versions = await asyncio.to_thread(self._versions)
+        if self._row is not None and self._observer is not None:
+            seen = await asyncio.to_thread(self._observed, self._observer, verdict, outcome.memory)
+            outcome.promises = [promised(seen) for promised in (*ALWAYS, *self._row.asks)]
         under_load_s = self._ended - self._began
         outcome.figures = {
             "jobs": placed.jobs,
@@ -384,6 +545,18 @@ class Run:
             "judged_in_s": round(judged_s, 1),
         }
         return outcome
+
+    def _observed(
+        self, observer: Observer, verdict: Verdict, memory: Mapping[str, Any]
+    ) -> Observed:
+        return observer.observed(
+            self._plugs,
+            verdict,
+            at=now(),
+            growth={service: each["mib_an_hour"] for service, each in memory.items()},
+            confirmed=self._confirms.confirmed if self._confirms else 0,
+            confirmed_and_gone=self._confirms.gone if self._confirms else 0,
+        )
 
     def _lives(self, ids: Sequence[str]) -> dict[str, Lived]:
         """When the jobs of these findings lived. An id is a prediction's, or holds its job's."""
@@ -461,10 +634,17 @@ def told(outcome: Outcome) -> Sequence[str]:
     """The end of a run, for people."""
     plan, figures, verdict = outcome.plan, outcome.figures, outcome.verdict
     lines = ["", *table.lines(outcome.rows), ""]
+    if (row := plan.matrix_row) is not None:
+        lines.append(
+            f"row {row.name}: {outcome.done:g} of {row.stated:g} {row.unit}: {row.does};"
+            f" clock factor {plan.factor:g}" + (f"; {row.not_here}" if row.not_here else "")
+        )
+        lines += [f"  {promise.line}" for promise in outcome.promises]
+        lines.append("")
     lines.append(
         f"seed {plan.seed}; {figures['jobs']} jobs, {figures['purchases']} purchases in"
         f" {figures['under_load_s']:g} s ({figures['predictions_a_second']:g}/s); clock factor"
-        f" {CLOCK_FACTOR:g}; settled after {_or_never(figures['settled_after_s'])};"
+        f" {plan.factor:g}; settled after {_or_never(figures['settled_after_s'])};"
         f" judged in {figures['judged_in_s']:g} s"
     )
     growth = ", ".join(

@@ -14,6 +14,7 @@ from signal import SIGCONT, Signals
 from deploy.local.child import Child
 from deploy.local.photos import as_png, landscape
 from deploy.local.prove import links
+from deploy.local.prove.clock import FastClock
 from deploy.local.prove.links import Link
 from deploy.local.prove.orders import FOLDER, PHOTOS
 from deploy.local.prove.schedule import REPLICAS, SERVICES
@@ -25,8 +26,6 @@ from deploy.local.system import EMULATOR, PROJECT, System
 
 Report = Callable[[str], None]
 
-# The emulator's clock and the services' are the wall's: an hour of expiry is an hour.
-CLOCK_FACTOR = 1.0
 EMULATED = {
     "EMULATOR_COLD_START_S": "0.1",
     "EMULATOR_RUN_S": "1.0",
@@ -64,7 +63,14 @@ SHARED_BY_BOTH = (
     "DOWNLOAD_ALLOWED_ORIGIN",
     "SOURCE_ALLOWED_ORIGIN",
 )
-WATERMARK = "512MB"
+# The broker's limits: one that raises its alarm, and the one that it began with.
+ALARMS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "memory": (
+        ("set_vm_memory_high_watermark", "0.0000001"),
+        ("set_vm_memory_high_watermark", "absolute", "512MB"),
+    ),
+    "disk": (("set_disk_free_limit", "1000000GB"), ("set_disk_free_limit", "50MB")),
+}
 
 
 @dataclass(slots=True)
@@ -81,6 +87,10 @@ class Replica:
     @property
     def child(self) -> Child:
         return self.system.child(self.service)
+
+    @property
+    def health_url(self) -> str:
+        return self.system.layout.health_url(self.service)
 
     @property
     def running(self) -> bool:
@@ -164,10 +174,10 @@ class Installation:
                 continue
             return
 
-    def alarm(self, on: bool) -> None:
-        """Switch the broker's memory alarm."""
-        level = ("0.0000001",) if on else ("absolute", WATERMARK)
-        self.stack.rabbitmq.ctl("set_vm_memory_high_watermark", *level)
+    def alarm(self, on: bool, kind: str) -> None:
+        """Switch one of the broker's alarms (``ALARMS``)."""
+        raised, cleared = ALARMS[kind]
+        self.stack.rabbitmq.ctl(*(raised if on else cleared))
 
     def dead(self) -> list[Replica]:
         """Replicas that nobody holds and that do not run."""
@@ -184,11 +194,13 @@ class Installation:
 
 @asynccontextmanager
 async def installed(
-    root: Path, *, seed: int, report: Report, owner: int
+    root: Path, *, seed: int, report: Report, owner: int, clock: FastClock | None = None
 ) -> AsyncIterator[Installation]:
     """Everything below ``root``, up and ready; ended and removed afterwards, whatever happens.
 
     When the process ``owner`` dies without tidying up, the stack's watchdog ends all of it.
+    ``clock`` is that of provider and patience; without one the provider's is the wall's, and
+    patience is short.
     """
     async with AsyncExitStack() as until:
         stack = Stack(root, throwaway=True, owner=owner, tools=TOOLS)
@@ -214,7 +226,7 @@ async def installed(
         # The stack's watchdog ends what carries its tag, if we die before we have tidied up.
         tag = {processes.TAG: str(stack.rabbitmq.place.home)}
         common = {
-            **BRISK,
+            **services_settings(clock),
             **tag,
             "PUBLIC_BASE_URL": f"http://127.0.0.1:{ways.front.port}",
             # Whoever fetches an original by our link comes straight to the bucket.
@@ -224,7 +236,7 @@ async def installed(
             root / "a",
             {**parts, "S3_ENDPOINT_URL": f"http://127.0.0.1:{ways.first_s3.port}"},
             options=common,
-            emulator={**EMULATED, **tag, "EMULATOR_SEED": str(seed)},
+            emulator={**emulator_settings(clock), **tag, "EMULATOR_SEED": str(seed)},
         )
         until.push_async_callback(asyncio.to_thread, _end, first)
         await asyncio.to_thread(first.up)
@@ -250,6 +262,14 @@ async def installed(
         ways.front.lead_to(first.layout.ingress_url, second.layout.ingress_url)
         report("emulator and twelve services are ready")
         yield Installation(root, stack, ways, first, second)
+
+
+def services_settings(clock: FastClock | None) -> dict[str, str]:
+    return {**BRISK, **(clock.patience if clock else {})}
+
+
+def emulator_settings(clock: FastClock | None) -> dict[str, str]:
+    return {**EMULATED, **(clock.emulated if clock else {})}
 
 
 def _prepare(parts: Mapping[str, str]) -> None:

@@ -111,13 +111,18 @@ class Load:
         self._places = asyncio.Semaphore(AT_ONCE)
         self.placed = Placed()
 
-    async def place(self, orders: Iterator[Order], *, per_second: float) -> None:
-        """Place every order; what an outage has held up is caught up afterwards."""
+    async def place(
+        self, orders: Iterator[Order], *, per_second: float, catch_up: bool = True
+    ) -> None:
+        """Place every order; what an outage has held up is caught up afterwards, unless those who
+        order have given it up."""
         began = time.monotonic()
         due = 0.0
         async with asyncio.TaskGroup() as group:
             for order in orders:
-                await asyncio.sleep(began + due - time.monotonic())
+                passed = time.monotonic() - began
+                due = due if catch_up else max(due, passed)
+                await asyncio.sleep(due - passed)
                 due += order.predictions / per_second
                 await self._places.acquire()
                 group.create_task(self.place_one(order)).add_done_callback(

@@ -112,6 +112,68 @@ PLUGS: Mapping[str, Plug] = {
     )
 }
 
+# What only a row of the fault matrix pulls: long, or of everything at once.
+OF_ROWS: Mapping[str, Plug] = {
+    plug.name: plug
+    for plug in (
+        Plug(
+            name="both",
+            does="kill -9 of RabbitMQ and Postgres together, which are started again",
+            aims=("rabbitmq and postgres",),
+            weight=0,
+            seconds=(300, 300),
+            row="F8",
+            stated=5,
+        ),
+        Plug(
+            name="stop",
+            does="RabbitMQ or Postgres is ended in its own way, and started again",
+            aims=("rabbitmq", "postgres"),
+            weight=0,
+            seconds=(0, 3),
+            row="F4",
+            stated=50,  # of each
+        ),
+        Plug(
+            name="roll",
+            does="every process is asked to end (SIGTERM) and started again, one after another",
+            aims=("services",),
+            weight=0,
+            seconds=(0, 0),
+            row="F4",
+            stated=50,
+        ),
+        Plug(
+            name="disk",
+            does="the broker's disk alarm: it takes no more messages",
+            aims=("rabbitmq",),
+            weight=0,
+            seconds=(120, 120),
+            row="F10",
+            stated=20,
+        ),
+        Plug(
+            name="drop",
+            does="the provider loses a share of its webhooks, or all of them",
+            aims=("30 %", "100 %"),
+            weight=0,
+            seconds=(1800, 1800),
+            row="F13",
+            stated=1,  # of each
+        ),
+        Plug(
+            name="stale",
+            does="a buyer sleeps past its lease while its creates hang on the way to the provider",
+            aims=("generator-b",),
+            weight=0,
+            seconds=(26, 28),
+            row="F17",
+            stated=50,
+        ),
+    )
+}
+ALL_PLUGS: Mapping[str, Plug] = {**PLUGS, **OF_ROWS}
+
 # Rules of the emulator, by the name under which they are switched on. The rates are those of a bad
 # day, not of a week: with all of them on, about every third purchase meets something.
 WEATHER: Mapping[str, tuple[Mapping[str, Any], ...]] = {
@@ -153,7 +215,8 @@ class UnknownFaults(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pull:
     """One plug, pulled once: ``at`` seconds after the first order, at ``aim`` (a replica, a part, a
-    link), for ``seconds``. ``point`` and ``hit`` are of a crash: where, and which time there."""
+    link), for ``seconds``. ``point`` and ``hit`` are of a crash: where, and which time there. The
+    pulls of a row come one after another: there ``at`` is counted from the end of the last one."""
 
     number: int
     at: float
@@ -174,14 +237,15 @@ class Reachable:
     often: bool
 
 
-def known(faults: Iterable[str]) -> tuple[str, ...]:
-    """The faults, once each, in the table's order. Raises UnknownFaults."""
-    wanted = set(faults)
-    if strangers := wanted - set(FAULTS):
+def known(faults: Iterable[str], *, of_rows: bool = False) -> tuple[str, ...]:
+    """The faults, once each, in the table's order. Raises UnknownFaults. ``of_rows``: those that
+    only rows pull are known, too."""
+    wanted, there_are = set(faults), (*(ALL_PLUGS if of_rows else PLUGS), *WEATHER)
+    if strangers := wanted - set(there_are):
         raise UnknownFaults(
-            f"no fault is called {', '.join(sorted(strangers))}; there are {', '.join(FAULTS)}"
+            f"no fault is called {', '.join(sorted(strangers))}; there are {', '.join(there_are)}"
         )
-    return tuple(name for name in FAULTS if name in wanted)
+    return tuple(name for name in there_are if name in wanted)
 
 
 def weather(faults: Iterable[str]) -> tuple[Mapping[str, Any], ...]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from deploy.local.prove.plugs import DONE, Pulled
-from deploy.local.prove.schedule import PLUGS, WEATHER, Plug
+from deploy.local.prove.schedule import ALL_PLUGS, WEATHER, Plug
 from deploy.local.prove.verdict import Finding, Verdict
 
 KINDS = ("lost", "duplicated", "unaccounted", "stuck")
@@ -65,7 +65,7 @@ def rows(
     its own log; ``lives``: of the findings, by their id; ``spoiled``: requests that an ill bucket
     turned away, slowed down or cut."""
     found = [(kind, finding) for kind in KINDS for finding in getattr(verdict, kind)]
-    table = [_of_plug(name, pulled, found, lives, spoiled) for name in faults if name in PLUGS]
+    table = [_of_plug(name, pulled, found, lives, spoiled) for name in faults if name in ALL_PLUGS]
     kinds = [(name, rule["fault"]) for name in faults for rule in WEATHER.get(name, ())]
     return table + [
         _of_weather(f"{name}: {fault}", fault, weather, found, lives)
@@ -87,7 +87,7 @@ def _of_plug(
         for kind, finding in found
         if (life := lives.get(finding.id)) is not None and any(_overlap(p, life) for p in mine)
     )
-    plug = PLUGS[name]
+    plug = ALL_PLUGS[name]
     return Row(
         fault=name,
         injected=len(done),

@@ -162,13 +162,14 @@ def alive(mark: Mark | None) -> bool:
     """Say whether exactly this process still runs; one that got its pid later is not it."""
     if mark is None:
         return False
-    child = _children.get(mark.pid)
-    if child is not None and child.poll() is not None:
-        # Somebody in another thread may have looked at the same moment.
+    child, seen = _children.get(mark.pid), began(mark.pid)
+    if child is not None and (seen is None or child.poll() is not None):
+        # Another thread may look at the same moment: its poll says "nothing yet" to ours, and a
+        # child that nobody asks about again would stay behind dead.
+        _exit_codes[mark] = child.wait()
         _children.pop(mark.pid, None)
-        _exit_codes[mark] = child.returncode
         return False
-    return began(mark.pid) == mark.began
+    return seen == mark.began
 
 
 def send(mark: Mark | None, number: signal.Signals) -> None:
