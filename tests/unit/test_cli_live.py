@@ -30,7 +30,7 @@ def a_view(
 ) -> View:
     fields: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
     fields |= {"id": JOB, "recipe": "variations", "state": job_state, "n": len(slot_states)}
-    fields |= {"params": PARAMS, "report": "pending", **job}
+    fields |= {"params": PARAMS, "report": "pending", "unread": (), **job}
     slots = []
     for ordinal, state in enumerate(slot_states, start=1):
         values: dict[str, Any] = dict.fromkeys(SlotNow.__dataclass_fields__)
