@@ -22,6 +22,7 @@ import uvloop
 
 from deploy.local.prove import matrix, orders, schedule, table
 from deploy.local.prove.clock import FastClock
+from deploy.local.prove.confirms import QUEUE as CONFIRMS
 from deploy.local.prove.confirms import Confirms
 from deploy.local.prove.crash_points import KINDS, POINTS, Kind
 from deploy.local.prove.installation import (
@@ -45,6 +46,7 @@ from deploy.local.stack import psql
 from deploy.local.stack.errors import StackError
 from deploy.local.stack.rabbitmq import VHOST
 from shared.clock import utc_now
+from shared.messaging.consumer import open_subscriptions
 from shared.messaging.publisher import open_publisher
 
 Say = Callable[[str], None]
@@ -356,7 +358,7 @@ class Run:
             lanes.setdefault(row.lane(pull), []).append(pull)
         confirming = None
         if self._confirms is not None:
-            confirming = asyncio.create_task(self._confirms.publish(row.confirms_per_second))
+            confirming = asyncio.create_task(self._confirm(self._confirms, row))
         try:
             async with asyncio.TaskGroup() as group:
                 pace = self._plan.per_second
@@ -371,16 +373,16 @@ class Run:
                 with suppress(asyncio.CancelledError):
                     await confirming
 
+    async def _confirm(self, confirms: Confirms, row: MatrixRow) -> None:
+        async with open_subscriptions(self._on.parts["AMQP_URL"], name="prove") as subscriptions:
+            await confirms.publish(subscriptions, row.confirms_per_second)
+
     async def _pull_all(self, pulls: Sequence[Pull], *, alone: bool) -> None:
         for pull in pulls:
             await asyncio.sleep(pull.at)
             pulled = await self._plugs.pull(pull)
             if alone:
                 await self._until_settled(pulled)
-            if self._confirms is not None:
-                # What is not read now is read after the next pull, or at the end.
-                with suppress(OSError):
-                    await self._confirms.collect()
 
     async def _until_settled(self, pulled: Pulled) -> None:
         """Or until it has taken too long: then its promise is broken, and the row goes on."""
@@ -491,11 +493,13 @@ class Run:
 
     async def _queues(self) -> dict[str, int]:
         """The queues that are not empty; messages in a consumer's hands count."""
-        if self._confirms is not None:
-            await self._confirms.collect()
         words = ("list_queues", "-q", "-p", VHOST, "--formatter", "json", "name", "messages")
         said = await asyncio.to_thread(self._on.stack.rabbitmq.ctl, *words)
-        return {queue["name"]: queue["messages"] for queue in json.loads(said) if queue["messages"]}
+        return {
+            queue["name"]: queue["messages"]
+            for queue in json.loads(said)
+            if queue["messages"] and queue["name"] != CONFIRMS.name
+        }
 
     async def judge(self) -> Outcome:
         """What the witness says of the run now, and everything that was seen of it."""

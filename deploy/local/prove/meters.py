@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.stack.rabbitmq import MANAGEMENT, VHOST
+from deploy.local.stack.rabbitmq import MANAGEMENT
 
 ANSWERS_WITHIN_S = 2.5
 
@@ -128,8 +128,10 @@ class Broker:
 
     def __init__(self, parts: Mapping[str, str]) -> None:
         at = urlsplit(parts[MANAGEMENT])
-        self._url = f"http://{at.hostname}:{at.port}/api/queues/{quote(VHOST, safe='')}"
-        login = b64encode(f"{at.username}:{at.password}".encode()).decode()
+        vhost = unquote(urlsplit(parts["AMQP_URL"]).path[1:])
+        self._url = f"http://{at.hostname}:{at.port}/api/queues/{quote(vhost, safe='')}"
+        user = f"{unquote(at.username or '')}:{unquote(at.password or '')}"
+        login = b64encode(user.encode()).decode()
         self._headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
 
     def queued(self) -> int:
