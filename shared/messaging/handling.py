@@ -255,11 +255,10 @@ class Handling:
             await self._park_dead(queue, envelope, error, attempts=attempt)
             return envelope, "dead"
         except Exception as error:  # noqa: BLE001 - a bug looks like a bad day: same patience, same end
-            if attempt >= (
-                min(MOST_STARTS, self._max_attempts)
-                if isinstance(error, Hung)
-                else self._max_attempts
-            ):
+            most = self._max_attempts
+            if isinstance(error, Hung):
+                most = min(most, MOST_STARTS)
+            if attempt >= most:
                 await self._park_dead(queue, envelope, error, attempts=attempt)
                 return envelope, "dead"
             await self._park_for_later(queue, envelope, error, attempts=attempt)

@@ -511,13 +511,38 @@ MESSAGES = (
     Guard(
         "attempts are used up at some time",
         HANDLING,
-        "            if attempt >= self._max_attempts:\n",
+        "            if attempt >= most:\n",
         "            if False:\n",
         _of(
             "integration",
             "test_messaging",
             "test_attempts_that_are_used_up_end_among_the_dead",
         ),
+    ),
+    Guard(
+        "a handling that never ends is ended",
+        HANDLING,
+        "clock = asyncio.timeout(self._within_s)",
+        "clock = asyncio.timeout(None)",
+        _of(
+            "integration",
+            "test_messaging_hung",
+            "test_a_handling_that_never_ends_makes_room_for_the_others",
+        ),
+    ),
+    Guard(
+        "what hangs is started five times at the most",
+        HANDLING,
+        "                most = min(most, MOST_STARTS)\n",
+        "                pass\n",
+        _of("integration", "test_messaging_hung", "test_what_hung_five_times_is_parked_dead"),
+    ),
+    Guard(
+        "a subscription that the broker forgot is made again",
+        "shared/messaging/consumer.py",
+        "{ending, stopping, breaking, forgotten}, return_when",
+        "{ending, stopping, breaking}, return_when",
+        _of("matrix", "test_broker", "test_a_consumer_that_the_broker_forgot_comes_back"),
     ),
     Guard(
         "while Postgres is away nothing is parked or lost",
@@ -752,6 +777,26 @@ FILES = (
         "    if False:\n",
         _of(
             "unit", "test_signatures", "test_a_time_beyond_five_minutes_is_stale_and_tells_how_far"
+        ),
+    ),
+    Guard(
+        "a genuine webhook is not blamed for our clock",
+        "services/ingress/app.py",
+        "if ours or not secrets.made(stale.claim, body):",
+        "if True:",
+        _of(
+            "integration",
+            "test_ingress",
+            "test_a_genuine_webhook_is_503_and_never_401_while_our_clock_is_wrong",
+        ),
+    ),
+    Guard(
+        "what no key of ours made is no doubt of our clock",
+        "shared/signatures.py",
+        "genuine |= hmac.compare_digest(mine, signature)",
+        "genuine = True",
+        _of(
+            "unit", "test_signatures", "test_what_a_key_of_ours_made_is_known_whatever_the_time_is"
         ),
     ),
     Guard(
