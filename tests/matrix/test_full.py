@@ -1,19 +1,8 @@
-"""F19, each once."""
-
-import os
-
-import pytest
+"""F19, once each: what needs no disk of its own."""
 
 from tests.matrix import full
 from tests.matrix.ground import Ground
 from tests.matrix.promises import broken
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason=full.CANNOT_MOUNT)
-async def test_a_full_disk_of_the_broker_holds_everything_up_and_loses_nothing(
-    ground: Ground,
-) -> None:
-    assert broken(await full.disk_of_the_broker(ground, 1)) == []
 
 
 async def test_a_service_that_may_open_nothing_more_goes_on_by_itself_afterwards(
