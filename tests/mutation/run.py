@@ -76,9 +76,7 @@ class Warm:
         return code
 
     def end(self) -> None:
-        assert self._running.stdin is not None
-        self._running.stdin.close()
-        self._running.wait()
+        self._running.communicate()
 
     def _silent_for(self, timeout: float) -> bool:
         stdout = self._running.stdout
