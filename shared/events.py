@@ -4,13 +4,14 @@ Types grow by adding optional fields; a shipped field never changes its meaning.
 facts carry Replicate's body byte for byte and are read by ``shared.domain.prediction``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from shared.domain import identity
 from shared.domain.prediction import FACT_OF_STATUS
@@ -18,7 +19,7 @@ from shared.domain.refusal import WEBHOOK_REFUSED
 from shared.domain.slot import FailureCode
 from shared.envelope import Envelope
 from shared.errors import Permanent
-from shared.validation import sentence
+from shared.validation import OURS, sentence
 
 ARTIFACTS_TOLD = 200  # more than that, and an event says `truncated` instead
 MISSING_TOLD = 200
@@ -56,6 +57,24 @@ class UrlSource:
     url: Annotated[str, Field(max_length=2048), AfterValidator(_https_or_near)]
 
 
+def _which_source(value: Any) -> str | None:
+    """By its one field, so that a refusal speaks of what was meant; None: it is neither, or both."""
+    if isinstance(value, KeySource | UrlSource):
+        return "key" if isinstance(value, KeySource) else "url"
+    named = [name for name in ("key", "url") if isinstance(value, Mapping) and name in value]
+    return named[0] if len(named) == 1 else None
+
+
+Source = Annotated[
+    Annotated[KeySource, Tag("key")] | Annotated[UrlSource, Tag("url")],
+    Discriminator(
+        _which_source,
+        custom_error_type=OURS,
+        custom_error_message='must be {"key": …} or {"url": …}',
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadReceived:
     """Somebody ordered a job. The only fact that other teams publish."""
@@ -65,13 +84,16 @@ class UploadReceived:
     recipe: Annotated[str, Field(min_length=1, max_length=100)]
     job_id: UUID | None = None
     external_ref: Annotated[str, Field(max_length=200)] | None = None
-    source: KeySource | UrlSource | None = None
+    source: Source | None = None
     params: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     timezone: Annotated[str, Field(max_length=64)] | None = None
     locale: Annotated[str, Field(max_length=16)] | None = None
     deadline_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = None
     callback_url: HttpsUrl | None = None
+
+
+ORDER_FIELDS = frozenset(UploadReceived.__dataclass_fields__) - {"type"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,7 @@ class Vocabulary:
     report_published: str
     report_failed: str
     not_planned: str
+    unread: str
     canceled: str
     provider_says: str
     slot_stored: str
@@ -117,6 +118,7 @@ EN = Vocabulary(
     report_published="The report is ready too.",
     report_failed="The report could not be made.",
     not_planned="The order could not be carried out: {reason}",
+    unread="The order says more than is read here: {names}.",
     canceled="The job was canceled.",
     provider_says="The provider says: {detail}",
     slot_stored="ready",
@@ -192,6 +194,7 @@ KO = Vocabulary(
     report_published="보고서도 준비되었습니다.",
     report_failed="보고서는 만들지 못했습니다.",
     not_planned="주문을 진행할 수 없습니다: {reason}",
+    unread="주문에 사용되지 않은 항목이 있습니다: {names}.",
     canceled="작업이 취소되었습니다.",
     provider_says="제공업체가 알려 온 이유: {detail}",
     slot_stored="준비됨",

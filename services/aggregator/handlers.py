@@ -154,7 +154,7 @@ class EndJobs:
             await artifacts.of_job(tx, job.id),
             await predictions.of_job(tx, job.id),
             missing,
-            tuple(words["en"] for words in notes_of(recipe, job)) if recipe else (),
+            tuple(words["en"] for words in notes_of(recipe, job)),
             spares,
         )
         await journal.say(tx, state(fact, source="aggregator", now=self.now(), causation=cause))

@@ -2,17 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 from uuid import UUID, uuid4
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from services.cli.environment import settings
+from services.cli.job_words import LABELS, Labels
 from services.cli.live import (
     COLOURS,
     FollowSettings,
@@ -25,6 +27,7 @@ from services.cli.live import (
     seen,
     shown,
 )
+from services.cli.naming import SHORTEST, meant_by, read_name
 from shared.clock import utc_now
 from shared.db import artifacts, jobs, journal, live, predictions, slots, spared
 from shared.db.connection import Connection, Database, open_database
@@ -39,9 +42,14 @@ from shared.settings import DatabaseSettings
 app = typer.Typer(help="Look at jobs, and cancel them.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
-Locale = Annotated[Tongue, typer.Option(help="The language of the sentences.")]
+Locale = Annotated[Tongue, typer.Option(help="The language of what is shown.")]
+JobId = Annotated[
+    str, typer.Argument(help="The id of a job, or how it begins (8 digits or more).", metavar="ID")
+]
 
 T = TypeVar("T")
+
+WIDE = 140  # characters of a terminal that shows whole ids beside a sentence
 
 RECIPES_BY_NAME = {recipe.name: recipe for recipe in RECIPES}
 
@@ -54,34 +62,51 @@ def list_jobs(
     as_json: AsJson = False,
 ) -> None:
     """The latest jobs, or those with one external reference."""
-    found = run(_latest(settings(DatabaseSettings), limit, external_ref))
+    # One more than is shown tells whether there are more.
+    found = run(_latest(settings(DatabaseSettings), limit + 1, external_ref))
+    shown, more = found[:limit], len(found) > limit
     if as_json:
-        typer.echo(_json([asdict(view.job) | live_fields(view.live) for view in found]))
-        return
+        typer.echo(_json([asdict(view.job) | live_fields(view.live) for view in shown]))
+    elif shown:
+        _print_table(shown, locale)
+    say = LABELS[locale]
+    if more:
+        typer.echo(say.more, err=True)
+    if not shown and not as_json:
+        nothing = say.none_known if external_ref is None else say.none_with
+        typer.echo(nothing.format(ref=external_ref), err=True)
+
+
+def _print_table(views: Sequence[View], locale: Tongue) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=250)
+    # A narrow terminal has room for the beginning of an id, which the other commands take too.
+    whole = console.width >= WIDE
+    say = LABELS[locale]
     table = Table(show_edge=False, pad_edge=False)
-    for column in ("job", "recipe", "state", "stored", "", "reference", "ordered", "sentence"):
+    for column in (say.job, say.recipe, say.state, say.stored, ""):
+        table.add_column(column, no_wrap=True)
+    for column in (say.reference, say.ordered, say.sentence):
         table.add_column(column, overflow="fold")
-    for view in found:
+    for view in views:
         table.add_row(
-            str(view.job.id),
+            str(view.job.id) if whole else str(view.job.id)[:SHORTEST],
             Text(view.job.recipe),
-            Text(view.job.state, style=COLOURS[view.job.state]),
+            Text(say.states.get(view.job.state, view.job.state), style=COLOURS[view.job.state]),
             f"{view.live.stored}/{view.live.n}",
             f"{view.live.progress:.0%}",
             Text(view.job.external_ref or ""),
             f"{view.job.ordered_at:%Y-%m-%d %H:%M:%S}Z",
             Text(view.live.sentence[locale]),
         )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=250)
     console.print(table)
 
 
 @app.command("show")
-def show(job_id: str, locale: Locale = Tongue.EN, as_json: AsJson = False) -> None:
+def show(job_id: JobId, locale: Locale = Tongue.EN, as_json: AsJson = False) -> None:
     """One job: how it stands, its slots, purchases, files and timeline."""
-    view, story, spares = run(_story(settings(DatabaseSettings), _uuid(job_id)))
+    view, story, spares = run(_story(settings(DatabaseSettings), read_name(job_id)))
     if as_json:
         typer.echo(_json(story, indent=2))
         return
@@ -95,46 +120,64 @@ def _tell(
     locale: Tongue,
     spares: Spared | None,
 ) -> None:
-    job, now = view.job, view.live
-    typer.echo(f"job        {job.id}")
-    typer.echo(f"recipe     {job.recipe}")
-    typer.echo(f"state      {job.state}" + (f": {job.reason}" if job.reason else ""))
-    typer.echo(f"           {now.sentence[locale]}")
+    job, now, say = view.job, view.live, LABELS[locale]
+    line = _lines_under(say)
+    line(say.job, str(job.id))
+    line(say.recipe, job.recipe)
+    line(
+        say.state, say.states.get(job.state, job.state) + (f": {job.reason}" if job.reason else "")
+    )
+    line("", now.sentence[locale])
     for note in now.notes:
-        typer.echo(f"           {note[locale]}")
-    typer.echo(f"progress   {now.progress:.0%}, {now.stored} of {now.n} stored")
-    typer.echo(f"replicate  {now.replicate_status or '-'}{_heard(view)}")
-    typer.echo(f"report     {job.report_key or now.report or 'none is made'}")
+        line("", note[locale])
+    line(say.progress, f"{now.progress:.0%}, {say.stored_of.format(stored=now.stored, n=now.n)}")
+    line(say.replicate, (now.replicate_status or "-") + _heard(view, say))
+    line(say.report, job.report_key or now.report or say.no_report)
     if spares:
-        typer.echo(f"spared     {_told_spared(spares)}")
+        line(say.spared, _told_spared(spares, say))
     if job.external_ref:
-        typer.echo(f"reference  {job.external_ref}")
-    typer.echo("\nslots")
+        line(say.reference, job.external_ref)
+    typer.echo(f"\n{say.slots}")
     for slot, detail in zip(now.slots, view.slots, strict=True):
         failed = detail.failure_code and f"  {detail.failure_code}: {detail.failure_detail}"
         typer.echo(
-            f"  {slot.ordinal:>3}  {slot.state:<10} {slot.progress:>4.0%}  attempt {slot.attempt}  "
-            f"seed {detail.seed}  {slot.prediction_id or '-'}{failed or ''}"
+            f"  {slot.ordinal:>3}  {say.states.get(slot.state, slot.state):<10} "
+            f"{slot.progress:>4.0%}  {say.attempt.format(attempt=slot.attempt)}  "
+            f"{say.seed.format(seed=detail.seed)}  {slot.prediction_id or '-'}{failed or ''}"
         )
         for skipped in detail.skipped:
-            typer.echo(f"       output {skipped.get('index')} not used: {skipped.get('why')}")
-    typer.echo("\nfiles")
+            unused = say.not_used.format(index=skipped.get("index"), why=skipped.get("why"))
+            typer.echo(f"       {unused}")
+    typer.echo(f"\n{say.files}")
     for file in files:
+        score = "" if file["score"] is None else say.score.format(score=file["score"])
         typer.echo(
             f"  {_named(file):<20} {file['bytes']:>10}  {file['content_type']:<11} "
-            f"{_measures(file):<12} {_score(file):<11} {file['key']}"
+            f"{_measures(file):<12} {score:<11} {file['key']}"
         )
-    typer.echo("\ntimeline (UTC)")
+    typer.echo(f"\n{say.timeline}")
     for entry in timeline:
+        outcome = entry["outcome"] or ""
         typer.echo(
             f"  {entry['recorded_at']:%H:%M:%S.%f}  {entry['type']:<22} {entry['source']:<22} "
-            f"{entry['outcome'] or ''}"
+            f"{say.outcomes.get(outcome, outcome)}"
         )
 
 
-def _heard(view: View) -> str:
+def _lines_under(say: Labels) -> Callable[[str, str], None]:
+    """Writes a label and what is said under it. A letter of Korean is as wide as two."""
+    labels = (say.job, say.recipe, say.state, say.progress, say.replicate, say.report)
+    width = max(map(cell_len, (*labels, say.spared, say.reference))) + 2
+
+    def write(label: str, words: str) -> None:
+        typer.echo(label + " " * (width - cell_len(label)) + words)
+
+    return write
+
+
+def _heard(view: View, say: Labels) -> str:
     at = view.live.last_webhook_received
-    return f", last webhook {at:%H:%M:%S}Z" if at else ""
+    return f", {say.last_webhook.format(at=f'{at:%H:%M:%S}Z')}" if at else ""
 
 
 def _named(file: dict[str, Any]) -> str:
@@ -147,22 +190,21 @@ def _measures(file: dict[str, Any]) -> str:
     return f"{file['width']} × {file['height']}" if file["width"] else ""
 
 
-def _score(file: dict[str, Any]) -> str:
-    return "" if file["score"] is None else f"score {file['score']:.2f}"
-
-
 @app.command("watch")
-def watch(job_id: str, locale: Locale = Tongue.EN, as_json: AsJson = False) -> None:
+def watch(job_id: JobId, locale: Locale = Tongue.EN, as_json: AsJson = False) -> None:
     """Follow one job to its end. Exits 1 if it did not complete with its report."""
-    chosen, wanted = settings(FollowSettings), _uuid(job_id)
-    views = run(_watched(chosen, wanted, JsonLines() if as_json else shown(locale)))
-    if not views[wanted].succeeded:
+    name = read_name(job_id)
+    chosen = settings(FollowSettings)
+    view = run(_watched(chosen, name, JsonLines() if as_json else shown(locale)))
+    if not view.succeeded:
         raise typer.Exit(1)
 
 
 @app.command("cancel")
 def cancel(
-    job_ids: Annotated[list[str], typer.Argument(help="Uuids of jobs.", metavar="ID...")],
+    job_ids: Annotated[
+        list[str], typer.Argument(help="Ids of jobs, or how they begin.", metavar="ID...")
+    ],
     reason: Annotated[
         str, typer.Option(help="Why; it is shown with the job.")
     ] = "asked for by an operator",
@@ -170,17 +212,17 @@ def cancel(
 ) -> None:
     """End jobs now: nothing more is bought, what runs is stopped, and what is stored stays.
 
-    A job that is not known here yet is canceled when its order comes. Exits 1 where one of them had
-    ended before.
+    A job that is not known here yet is canceled when its order comes, if its whole id is given.
+    Exits 1 where one of them had ended before.
     """
-    wanted = list(dict.fromkeys(_uuid(job_id) for job_id in job_ids))
+    names = [read_name(job_id) for job_id in job_ids]
     try:
-        adapter(JobCancelRequested).validate_python({"job_id": wanted[0], "reason": reason})
+        adapter(JobCancelRequested).validate_python({"job_id": UUID(int=0), "reason": reason})
     except ValueError:
         raise typer.BadParameter("at most 500 characters", param_hint="--reason") from None
     chosen = settings(FollowSettings)
     try:
-        before = run(_ask_to_cancel(chosen, wanted, reason))
+        wanted, before = run(_ask_to_cancel(chosen, names, reason))
     except (Permanent, Transient) as error:
         typer.secho(f"not canceled: {error}", err=True, fg="red")
         raise typer.Exit(1) from None
@@ -202,13 +244,15 @@ def cancel(
 
 
 async def _ask_to_cancel(
-    chosen: FollowSettings, job_ids: Sequence[UUID], reason: str
-) -> dict[UUID, Job]:
-    """Publish a wish for each that has not ended; those that are known, as they stood before."""
+    chosen: FollowSettings, names: Sequence[UUID | str], reason: str
+) -> tuple[list[UUID], dict[UUID, Job]]:
+    """Publish a wish for each that has not ended; the jobs that are meant, and those of them that
+    are known, as they stood before."""
     from shared.messaging.publisher import open_publisher
 
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
         async with database.connection() as tx:
+            job_ids = await meant_by(tx, names)
             before = {job.id: job for job in await jobs.several(tx, job_ids)}
     async with open_publisher(chosen.amqp_url.get_secret_value(), name="darkroom-cli") as publisher:
         for job_id in job_ids:
@@ -217,7 +261,7 @@ async def _ask_to_cancel(
                 await publisher.publish(
                     state(wish, source="cli", now=utc_now(), event_id=str(uuid4()))
                 )
-    return before
+    return job_ids, before
 
 
 async def _how_they_ended(chosen: FollowSettings, job_ids: Sequence[UUID]) -> list[str]:
@@ -230,7 +274,7 @@ async def _how_they_ended(chosen: FollowSettings, job_ids: Sequence[UUID]) -> li
         async with database.connection() as tx:
             for job in await jobs.several(tx, job_ids):
                 spares = await _spared(tx, job)
-                told = f": {_told_spared(spares)}" if spares else ""
+                told = f": {_told_spared(spares, LABELS[Tongue.EN])}" if spares else ""
                 lines.append(
                     f"{job.id} is {job.state}, {job.stored} of {job.n} stored and kept{told}"
                 )
@@ -245,32 +289,33 @@ async def _spared(tx: Connection, job: Job) -> Spared | None:
     return await spared.by_the_end_of(tx, job.id, typical=typical, now=utc_now())
 
 
-def _told_spared(spares: Spared) -> str:
-    told = f"{spares.not_bought} never bought, {spares.stopped} stopped at Replicate"
+def _told_spared(spares: Spared, say: Labels) -> str:
+    told = say.spared_of.format(not_bought=spares.not_bought, stopped=spares.stopped)
     if spares.dollars is None:
         return told
-    return f"{told}, about ${spares.dollars:.4f} saved"
+    return f"{told}, {say.saved.format(dollars=spares.dollars)}"
 
 
-async def _watched(chosen: FollowSettings, job_id: UUID, show: Any) -> dict[UUID, View]:
+async def _watched(chosen: FollowSettings, name: UUID | str, show: Any) -> View:
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
-        await _known(database, job_id)
-    return await follow(chosen, [job_id], show=show)
+        job_id = (await _known(database, name)).job.id
+    return (await follow(chosen, [job_id], show=show))[job_id]
 
 
 async def _latest(chosen: DatabaseSettings, limit: int, external_ref: str | None) -> list[View]:
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
         async with database.connection() as tx:
             if external_ref is not None:
-                found = await jobs.by_external_ref(tx, external_ref)
+                found = await jobs.by_external_ref(tx, external_ref, limit=limit)
             else:
                 found = await jobs.latest(tx, limit=limit)
             return [seen(now) for now in await live.of_jobs(tx, found)]
 
 
-async def _known(database: Database, job_id: UUID) -> View:
+async def _known(database: Database, name: UUID | str) -> View:
     """The job as it stands; ends the command where there is none."""
     async with database.connection() as tx:
+        [job_id] = await meant_by(tx, [name])
         now = await live.read(tx, job_id)
     if now is None:
         typer.secho(f"no job {job_id} is known here", err=True, fg="red")
@@ -279,10 +324,11 @@ async def _known(database: Database, job_id: UUID) -> View:
 
 
 async def _story(
-    chosen: DatabaseSettings, job_id: UUID
+    chosen: DatabaseSettings, name: UUID | str
 ) -> tuple[View, dict[str, Any], Spared | None]:
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
-        view = await _known(database, job_id)
+        view = await _known(database, name)
+        job_id = view.job.id
         async with database.connection() as tx:
             files: list[Artifact] = await artifacts.of_job(tx, job_id)
             bought = await predictions.of_job(tx, job_id)
@@ -313,13 +359,6 @@ async def _story(
 
 def _without_token(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "token"}
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no job id (a uuid)") from None
 
 
 def _json(what: Any, *, indent: int | None = None) -> str:

@@ -99,7 +99,7 @@ def ledger(
         }
         typer.echo(json.dumps(told, ensure_ascii=False))
     else:
-        _print(spends, balance)
+        _print(spends, balance, settled)
     if balance is not None and not balance.holds:
         raise typer.Exit(1)
 
@@ -160,7 +160,7 @@ def _hold(balance: Balance, listed: Prediction, known: dict[str, Status | None])
         balance.contradicting[listed.id] = f"{ours} here, {listed.raw_status} there"
 
 
-def _print(spends: Sequence[Spend], balance: Balance | None) -> None:
+def _print(spends: Sequence[Spend], balance: Balance | None, settled: str) -> None:
     typer.echo(f"{'purchases':>9} {'adopted':>8} {'unwanted':>8} {'seconds':>10} {'cost $':>10}")
     for one in spends:
         _line(one, _WORDS[one.fate])
@@ -189,7 +189,8 @@ def _print(spends: Sequence[Spend], balance: Balance | None) -> None:
     agree = "they agree to the prediction" if balance.holds else "they do not agree"
     unheard = f"; {balance.unheard} ended there and are not heard of yet" if balance.unheard else ""
     typer.echo(
-        f"the provider lists {balance.listed}, the ledger has {balance.ours}: {agree}{unheard}"
+        f"of those made more than {settled} ago the provider lists {balance.listed}, "
+        f"the ledger has {balance.ours}: {agree}{unheard}"
     )
 
 

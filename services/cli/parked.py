@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -15,9 +15,9 @@ from rich.table import Table
 from services.cli.environment import settings
 from services.cli.spans import moment
 from shared.clock import utc_now
-from shared.db import parked
+from shared.db import parked, server_clock
 from shared.db.connection import Connection, open_database
-from shared.db.parked import ParkedMessage, Which
+from shared.db.parked import EVERYTHING, ParkedMessage, Which
 from shared.errors import DatabaseUnavailable
 from shared.observability import redacted, redacted_header
 from shared.settings import DatabaseSettings
@@ -81,7 +81,8 @@ def list_parked(
         return
     table = Table(show_edge=False, pad_edge=False)
     for column in ("id", "queue", "type", "job", "state", "tries", "parked", "reason"):
-        table.add_column(column, overflow="fold")
+        # An id that is broken over lines is none that could be copied.
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     for message in found:
         table.add_row(
             str(message.id),
@@ -96,6 +97,9 @@ def list_parked(
     console = Console()
     if not console.is_terminal:
         console = Console(width=260)
+    if not found:
+        typer.echo("nothing is parked" + (" that fits" if which != EVERYTHING else ""))
+        return
     console.print(table)
     if all_of_them > len(found):
         typer.echo(f"{all_of_them - len(found)} more; --limit shows them")
@@ -166,8 +170,9 @@ def replay(
         _would_be(which, "brought back")
         return
     count = _run(lambda tx: parked.bring_back(tx, which))
-    if ids and not count:
-        _none(", ".join(ids))
+    if not count:
+        _nothing_fits(which)
+        return
     typer.echo(f"{count} brought back; the reconciler publishes them within a second or two")
 
 
@@ -191,9 +196,12 @@ def discard(
     if dry_run:
         _would_be(which, "discarded")
         return
+    # What is parked from now on was not looked at, and is not discarded with the rest.
+    which = replace(which, until=_run(server_clock.read))
     count = _run(lambda tx: parked.how_many(tx, which))
-    if ids and not count:
-        _none(", ".join(ids))
+    if not count:
+        _nothing_fits(which)
+        return
     if not yes:
         typer.confirm(f"discard {count} for good?", abort=True)
     typer.echo(f"{_run(lambda tx: parked.discard(tx, which))} discarded")
@@ -266,6 +274,23 @@ def _cell(text: str) -> str:
 
 def _line(text: str) -> str:
     return redacted(text).replace("\n", " ")
+
+
+def _nothing_fits(which: Which) -> None:
+    """Say that nothing is meant; of named messages, whether they are there and only wait."""
+    if which.named is None:
+        typer.echo("nothing is parked that fits")
+        return
+    waiting = _run(lambda tx: parked.how_many(tx, Which(named=which.named, dead=False)))
+    if which.dead and waiting:
+        typer.secho(
+            "not dead: it waits for its time, which `darkroom parked show` tells; "
+            "--any means such ones too",
+            err=True,
+            fg="red",
+        )
+        raise typer.Exit(1)
+    _none(", ".join(which.named))
 
 
 def _none(named: str) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from shared.domain import identity, keys
+from shared.domain.unread import unread_of
 from shared.envelope import Envelope
 from shared.errors import Permanent
-from shared.events import KeySource, UploadReceived, UrlSource, read
+from shared.events import ORDER_FIELDS, KeySource, UploadReceived, UrlSource, read
 from shared.orders import LARGEST_ORDER, check_words, is_plain, why_not_kept
 from shared.recipes import validated
 from shared.recipes.recipe import Configured, Order, SourceRule
@@ -19,13 +20,15 @@ from shared.recipes.recipe import Configured, Order, SourceRule
 class Ordered:
     """Which job is ordered, and what else can be read of an order that may be wrong elsewhere.
 
-    ``flaw`` is what nobody could keep of it: such an order is refused whatever else it says."""
+    ``flaw`` is what nobody could keep of it: such an order is refused whatever else it says.
+    ``unread`` are the names of its fields that nobody reads."""
 
     job_id: UUID
     recipe: str
     flaw: str | None = None
     external_ref: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ def identify(envelope: Envelope) -> Ordered:
         else "unknown",
         external_ref=ref if isinstance(ref, str) and len(ref) <= 200 and is_plain(ref) else None,
         metadata=metadata if isinstance(metadata, dict) and not why_not_kept(metadata) else {},
+        unread=unread_of(body, ORDER_FIELDS),
     )
 
 

@@ -31,6 +31,7 @@ from shared.events import (
     state,
 )
 from shared.recipes.recipe import Configured, SlotInput
+from shared.recipes.standing import notes_of
 
 log = structlog.get_logger()
 
@@ -79,14 +80,14 @@ class PlanJobs:
             return
 
         # Fast and atomic: job, slots and files commit as one. Nothing can be bought before.
-        job = self._job(envelope, request, n=len(inputs))
+        job = self._job(envelope, ordered, request, n=len(inputs))
         files = (*((original,) if original else ()), *prepared)
         accepted = JobAccepted(
             job_id=job.id,
             recipe=job.recipe,
             n=job.n,
             external_ref=job.external_ref,
-            notes=tuple(note["en"] for note in request.recipe.recipe.notes(job.params)),
+            notes=tuple(note["en"] for note in notes_of(request.recipe.recipe, job)),
         )
         async with self.database.transaction() as tx:
             await jobs.hold_order(tx, job.id)
@@ -111,6 +112,7 @@ class PlanJobs:
             n=job.n,
             prepared=len(prepared),
             external_ref=job.external_ref,
+            unread=list(job.unread),
         )
 
     def _check(self, envelope: Envelope, ordered: Ordered) -> Request:
@@ -150,6 +152,7 @@ class PlanJobs:
                     ordered_at=envelope.time,
                     external_ref=ordered.external_ref,
                     metadata=dict(ordered.metadata),
+                    unread=ordered.unread,
                 ),
             )
             ended = entered and await jobs.end(
@@ -169,7 +172,13 @@ class PlanJobs:
             await self._say(tx, fact, envelope)
         known = ordered.recipe if ordered.recipe in self.recipes else "unknown"
         ORDERS.labels(known, what).inc()
-        log.warning(fact.type, job_id=str(ended.id), recipe=ended.recipe, reason=ended.reason)
+        log.warning(
+            fact.type,
+            job_id=str(ended.id),
+            recipe=ended.recipe,
+            reason=ended.reason,
+            unread=list(ended.unread),
+        )
 
     async def _note_duplicate(self, envelope: Envelope, ordered: Ordered, job: Job) -> None:
         """The first order of a job stands; another one changes nothing, and is seen."""
@@ -195,7 +204,7 @@ class PlanJobs:
         # Parameters that the recipe got since are none of the job's.
         return all(params.get(name) == value for name, value in job.params.items())
 
-    def _job(self, envelope: Envelope, request: Request, *, n: int) -> NewJob:
+    def _job(self, envelope: Envelope, ordered: Ordered, request: Request, *, n: int) -> NewJob:
         fact = request.fact
         limit = fact.deadline_seconds
         return NewJob(
@@ -212,6 +221,7 @@ class PlanJobs:
             locale=fact.locale,
             callback_url=fact.callback_url,
             deadline=None if limit is None else self.now() + timedelta(seconds=limit),
+            unread=ordered.unread,
         )
 
     async def _say(
@@ -269,4 +279,5 @@ def _end_of(job: Job) -> JobFailed | JobCanceled:
         created_at=job.created_at,
         ended_at=job.ended_at,
         reason=job.reason,
+        notes=tuple(note["en"] for note in notes_of(None, job)),
     )

@@ -1,6 +1,7 @@
 """Say that a job's deadline has passed; the aggregator ends it by its recipe's rule."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
@@ -21,14 +22,19 @@ class WatchDeadlines:
 
     async def run_once(self) -> dict[str, int]:
         """State it once for each; a job that is still open then is the aggregator's to end."""
-        async with self.database.connection() as db:
-            overdue = await jobs.overdue(db, limit=BATCH)
         told = 0
-        for job_id in overdue:
-            fact = JobDeadlineReached(job_id=job_id)
-            async with self.database.transaction() as tx:
-                said = await journal.say(tx, state(fact, source="reconciler", now=self.now()))
-            if said:
-                told += 1
-                log.info(fact.type, job_id=str(job_id))
-        return {"deadline_reached": told}
+        while True:
+            async with self.database.connection() as db:
+                overdue = await jobs.overdue(db, limit=BATCH)
+            newly = [job_id for job_id in overdue if await self._tell(job_id)]
+            told += len(newly)
+            if len(overdue) < BATCH or not newly:
+                return {"deadline_reached": told}
+
+    async def _tell(self, job_id: UUID) -> bool:
+        fact = JobDeadlineReached(job_id=job_id)
+        async with self.database.transaction() as tx:
+            said = await journal.say(tx, state(fact, source="reconciler", now=self.now()))
+        if said:
+            log.info(fact.type, job_id=str(job_id))
+        return said

@@ -19,7 +19,7 @@ from services.reconciler.reads import Reads
 from shared.clock import Clock
 from shared.db import jobs, journal, predictions, server_clock, slots
 from shared.db.connection import Connection, Database
-from shared.db.predictions import Purchase
+from shared.db.predictions import PredictionRow, Purchase
 from shared.db.record import fail
 from shared.domain.prediction import Prediction, Status
 from shared.domain.slot import FailureCode, News, Stale, decide
@@ -30,7 +30,8 @@ from shared.replicate_api import Replicate
 
 log = structlog.get_logger()
 
-BATCH = 500
+# Looked at in one round. Where there are more, an input that fits one of them may fit another too.
+BATCH = 2000
 # What the first looks did not settle is looked at by the slower round, so that one old doubt does
 # not have its whole time listed every few seconds.
 FRESH = timedelta(minutes=10)
@@ -69,15 +70,18 @@ class SettleDoubt:
     async def run_once(self) -> dict[str, int]:
         """Settle what came into doubt a short while ago."""
         counts = {"lease_ran_out": await self._doubt_the_overdue()}
-        doubted = await self._doubted()
-        fresh = [one for one in doubted if self.now() - one.row.create_deadline < FRESH]
-        return counts | await self._settle_all(fresh, rivals=await self._strays() if fresh else ())
+        fresh = await self._doubted(younger_than=FRESH)
+        if not fresh:
+            return counts
+        rivals = (*await self._doubted(), *await self._strays())
+        return counts | await self._settle_all(fresh, rivals=rivals)
 
     async def look_for_strays(self) -> dict[str, int]:
         """Settle what is in doubt for longer, and find purchases for which no slot waits any more:
         they are canceled if they run, and counted."""
         doubted, strays = await self._doubted(), await self._strays()
-        return await self._settle_all([*doubted, *strays], rivals=())
+        looked_at = (*doubted, *strays)
+        return await self._settle_all(looked_at, rivals=looked_at)
 
     async def _doubt_the_overdue(self) -> int:
         """What a buyer did not come back from may have been bought."""
@@ -98,23 +102,19 @@ class SettleDoubt:
                 await slots.move(tx, slot, to)
         return len(overdue)
 
-    async def _doubted(self) -> list[Doubted]:
+    async def _doubted(self, *, younger_than: timedelta | None = None) -> list[Doubted]:
         async with self.database.connection() as db:
-            return [
-                Doubted(slot, row)
-                for slot in await slots.in_doubt(db, limit=BATCH)
-                for row in await predictions.of_slot(db, slot.job_id, slot.ordinal)
-                if row.attempt == slot.attempt
-            ]
+            waiting = await slots.in_doubt(db, limit=BATCH, younger_than=younger_than)
+            rows = await predictions.of_attempts(
+                db, [(slot.job_id, slot.ordinal, slot.attempt) for slot in waiting]
+            )
+        return _paired(waiting, rows)
 
     async def _strays(self) -> list[Doubted]:
         async with self.database.connection() as db:
             rows = await predictions.unexplained(db, younger_than=STRAYS_UNTIL, limit=BATCH)
-            return [
-                Doubted(slot, row)
-                for row in rows
-                if (slot := await slots.get(db, row.job_id, row.ordinal)) is not None
-            ]
+            found = await slots.several(db, [(row.job_id, row.ordinal) for row in rows])
+        return _paired(found, rows)
 
     async def _settle_all(
         self, doubted: Sequence[Doubted], *, rivals: Sequence[Doubted]
@@ -122,7 +122,9 @@ class SettleDoubt:
         counts: dict[str, int] = {}
         for together in of_one_time(doubted):
             listed = await self._list(together)
-            for one, evidence in weigh(together, listed.unexplained, rivals=[*doubted, *rivals]):
+            for one, evidence in weigh(
+                together, listed.unexplained, rivals=rivals, all_known=len(rivals) < BATCH
+            ):
                 settled = await self._settle(one, evidence, listed)
                 counts[settled] = counts.get(settled, 0) + 1
         return counts
@@ -244,6 +246,16 @@ class SettleDoubt:
         async with self.database.connection() as db:
             job = await jobs.get(db, one.row.job_id)
         return self.recipes.get(job.recipe) if job else None
+
+
+def _paired(found: Sequence[slots.Slot], rows: Sequence[PredictionRow]) -> list[Doubted]:
+    """Each purchase with its slot, in the order of ``rows``' intents."""
+    by_place = {(slot.job_id, slot.ordinal): slot for slot in found}
+    return [
+        Doubted(by_place[row.job_id, row.ordinal], row)
+        for row in sorted(rows, key=lambda row: row.intended_at)
+        if (row.job_id, row.ordinal) in by_place
+    ]
 
 
 def of_one_time(doubted: Sequence[Doubted]) -> list[list[Doubted]]:

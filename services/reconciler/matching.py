@@ -56,12 +56,14 @@ def weigh(
     unexplained: Sequence[Prediction],
     *,
     rivals: Sequence[Doubted] = (),
+    all_known: bool = True,
 ) -> list[tuple[Doubted, Evidence]]:
     """What the list says of each purchase in doubt.
 
     ``unexplained`` are the listed predictions that no purchase has yet; ``rivals`` further purchases
-    that one of them could be. A slot in the webhook's URL decides. Where the list does not tell it,
-    the input does, if one prediction fits one purchase and no other, in both directions.
+    that one of them could be, and ``all_known`` says that there are no more of these. A slot in the
+    webhook's URL decides. Where the list does not tell it, the input does, if one prediction fits
+    one purchase and no other, in both directions.
     """
     every = {(o.row.job_id, o.row.ordinal, o.row.attempt): o for o in (*rivals, *doubted)}
     by_ref: dict[str, list[Prediction]] = {}
@@ -73,7 +75,7 @@ def weigh(
         elif prediction.webhook is None:
             nameless.append(prediction)
     possible = list(every.values())
-    return [(one, _evidence(one, possible, by_ref, nameless)) for one in doubted]
+    return [(one, _evidence(one, possible, by_ref, nameless, all_known)) for one in doubted]
 
 
 def _evidence(
@@ -81,23 +83,26 @@ def _evidence(
     doubted: Sequence[Doubted],
     by_ref: Mapping[str, list[Prediction]],
     nameless: Sequence[Prediction],
+    all_known: bool,
 ) -> Evidence:
     named = by_ref.get(str(one.row.ref), [])
     if len(named) == 1:
         return Found(named[0])
     if named:
         return Unclear("several predictions carry its slot")
-    return _evidence_by_input(one, doubted, nameless)
+    return _evidence_by_input(one, doubted, nameless, all_known)
 
 
 def _evidence_by_input(
-    one: Doubted, doubted: Sequence[Doubted], nameless: Sequence[Prediction]
+    one: Doubted, doubted: Sequence[Doubted], nameless: Sequence[Prediction], all_known: bool
 ) -> Evidence:
     fitting = [p for p in nameless if _in_time(one, p) and _fits(one, p)]
     if len(fitting) == 1:
         rivals = [o for o in doubted if _in_time(o, fitting[0]) and _fits(o, fitting[0])]
-        if len(rivals) == 1:
+        if len(rivals) == 1 and all_known:
             return Found(fitting[0])
+        if len(rivals) == 1:
+            return Unclear("more purchases are in doubt than can be told apart at once")
         return Unclear("its prediction could be another slot's as well")
     if fitting:
         return Unclear("several predictions have its input")

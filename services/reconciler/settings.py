@@ -43,6 +43,8 @@ class Settings(
     waste_patience_seconds: Seconds = 120.0
     # A report takes seconds; a job that waits for it longer is said to have completed once more.
     report_patience_seconds: Seconds = 300.0
+    # A fact that was published has its effect within it, or is said once more.
+    heard_within_seconds: Seconds = 120.0
 
     # Of the account's reads; the rest is for everybody else who uses the account.
     reads_share: Annotated[float, Field(gt=0, le=1)] = 0.8

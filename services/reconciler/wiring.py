@@ -18,6 +18,7 @@ from services.reconciler.reads import Reads
 from services.reconciler.refused import KeepRefused
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
+from services.reconciler.unheard import RescueFacts
 from services.reconciler.unreported import RescueReports
 from services.reconciler.unsaved import RescueOutputs
 from services.reconciler.waste import ClearWaste
@@ -96,6 +97,12 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         files_live=settings.files_live,
     )
 
+    facts = RescueFacts(
+        database=database,
+        patience=timedelta(seconds=settings.heard_within_seconds),
+        now=utc_now,
+    )
+
     forget = Forget(database=database)
     waste = ClearWaste(
         database=database,
@@ -144,5 +151,6 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
+        rounds("facts", facts.run_once, settings.heard_within_seconds),
         relay(database, publisher),
     )

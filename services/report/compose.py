@@ -276,8 +276,7 @@ def _surface(told: Any) -> tuple[float, float] | None:
 
 
 def _notes(recipe: Recipe | None, job: Job, locale: Locale) -> tuple[str, ...]:
-    said = notes_of(recipe, job) if recipe else ()
-    return tuple(words.get(locale) or words["en"] for words in said)
+    return tuple(words.get(locale) or words["en"] for words in notes_of(recipe, job))
 
 
 def _title(recipe: Recipe | None, locale: Locale) -> str | None:

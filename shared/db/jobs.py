@@ -12,7 +12,8 @@ from shared.domain.job import JobState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """An order as its planner enters it. ``ordered_at`` is the time that the upload carries."""
+    """An order as its planner enters it. ``ordered_at`` is the time that the upload carries;
+    ``unread`` are the names of its fields that nobody reads."""
 
     id: UUID
     recipe: str
@@ -28,6 +29,7 @@ class NewJob:
     callback_url: str | None = None
     deadline: datetime | None = None
     retry_of: UUID | None = None
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,8 @@ async def insert(tx: Connection, job: NewJob) -> bool:
     inserted = await tx.fetchval(
         """
         INSERT INTO job (id, recipe, n, ordered_at, external_ref, source_key, source_url, params,
-                         metadata, timezone, locale, callback_url, deadline, retry_of)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                         metadata, timezone, locale, callback_url, deadline, retry_of, unread)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
             ON CONFLICT (id) DO NOTHING
      RETURNING true
         """,
@@ -107,10 +109,23 @@ async def hold_open(tx: Connection, job_id: UUID) -> bool:
     return row is not None and row["ended_at"] is None
 
 
-async def by_external_ref(tx: Connection, ref: str) -> list[Job]:
+async def beginning_with(tx: Connection, digits: str, *, limit: int) -> list[UUID]:
+    """The ids that begin with these hexadecimal digits (without hyphens, 32 at most)."""
+    rows = await tx.fetch(
+        "SELECT id FROM job WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3",
+        UUID(digits.ljust(32, "0")),
+        UUID(digits.ljust(32, "f")),
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+async def by_external_ref(tx: Connection, ref: str, *, limit: int = 200) -> list[Job]:
     """The publisher's own id names every job ordered under it, newest first."""
     rows = await tx.fetch(
-        "SELECT * FROM job WHERE external_ref = $1 ORDER BY created_at DESC, id LIMIT 200", ref
+        "SELECT * FROM job WHERE external_ref = $1 ORDER BY created_at DESC, id LIMIT $2",
+        ref,
+        limit,
     )
     return _jobs(rows)
 
@@ -204,13 +219,16 @@ async def set_report(tx: Connection, job_id: UUID, *, report: str, key: str | No
 
 
 async def overdue(tx: Connection, *, limit: int) -> list[UUID]:
-    """Open jobs past their deadline, the longest past first."""
+    """Open jobs past their deadline of which it is not said yet, the longest past first."""
     rows = await tx.fetch(
         """
         SELECT id
           FROM job
          WHERE ended_at IS NULL
            AND deadline <= now()
+           AND NOT EXISTS (SELECT FROM journal
+                            WHERE journal.job_id = job.id
+                              AND journal.type = 'job.deadline_reached')
       ORDER BY deadline
          LIMIT $1
         """,
@@ -220,15 +238,19 @@ async def overdue(tx: Connection, *, limit: int) -> list[UUID]:
 
 
 async def unreported(tx: Connection, *, older_than: timedelta, limit: int) -> list[UUID]:
-    """Completed jobs whose report has not come within ``older_than`` of their end."""
+    """Completed jobs whose report has not come within ``older_than`` of their end, nor since they
+    were last said to have completed. The longest unsaid first, so that all get their turn."""
     rows = await tx.fetch(
         """
-        SELECT id
+        SELECT job.id
           FROM job
-         WHERE state = 'completed'
-           AND report = 'pending'
-           AND ended_at < now() - $1::interval
-      ORDER BY ended_at
+          JOIN journal ON journal.job_id = job.id
+                      AND journal.type = 'job.completed'
+                      AND journal.published_at < now() - $1::interval
+         WHERE job.state = 'completed'
+           AND job.report = 'pending'
+           AND job.ended_at < now() - $1::interval
+      ORDER BY journal.published_at
          LIMIT $2
         """,
         older_than,
@@ -245,6 +267,7 @@ def _job(row: Row | None) -> Job | None:
         return None
     values = {name: row[name] for name in _COLUMNS}
     values["state"] = JobState(values["state"])
+    values["unread"] = tuple(values["unread"])
     return Job(**values)
 
 

@@ -112,6 +112,19 @@ async def say_again(tx: Connection, event_id: str) -> bool:
     return True
 
 
+async def note_said(tx: Connection, event_id: str) -> None:
+    """Note that a fact was published just now, past the relay."""
+    await tx.execute(
+        """
+        UPDATE journal
+           SET published_at = clock_timestamp()
+         WHERE event_id = $1
+           AND published_at IS NOT NULL
+        """,
+        event_id,
+    )
+
+
 async def hear(
     tx: Connection,
     envelope: Envelope,

@@ -305,7 +305,8 @@ class Which:
 
     ``dead`` True: only those that wait for an operator, False: only those that wait for their time.
     ``named`` are ids of parked messages or of the events in them; ``reason`` is a part of the
-    reason, in any case. ``job`` is the subject; ``since`` is when it was parked at the earliest.
+    reason, in any case. ``job`` is the subject; ``since`` and ``until`` are when it was parked at the
+    earliest and at the latest.
     """
 
     dead: bool | None = None
@@ -315,6 +316,7 @@ class Which:
     named: Sequence[str] | None = None
     job: UUID | None = None
     since: datetime | None = None
+    until: datetime | None = None
 
 
 EVERYTHING = Which()
@@ -327,19 +329,20 @@ AND ($4::text IS NULL OR position(lower($4) IN lower(reason)) > 0)
 AND ($5::text[] IS NULL OR id::text = ANY($5) OR event_id = ANY($5))
 AND ($6::text IS NULL OR subject = $6)
 AND ($7::timestamptz IS NULL OR parked_at >= $7)
+AND ($8::timestamptz IS NULL OR parked_at <= $8)
 """
 
 
 def _fits(which: Which) -> tuple[object, ...]:
     named = None if which.named is None else list(which.named)
     job = None if which.job is None else str(which.job)
-    return (which.dead, which.queue, which.type, which.reason, named, job, which.since)
+    return (which.dead, which.queue, which.type, which.reason, named, job, which.since, which.until)
 
 
 async def listing(tx: Connection, which: Which = EVERYTHING, *, limit: int) -> list[ParkedMessage]:
     """What is parked, the latest first."""
     rows = await tx.fetch(
-        f"SELECT * FROM parked_message WHERE {_FITS} ORDER BY parked_at DESC, id LIMIT $8",  # noqa: S608
+        f"SELECT * FROM parked_message WHERE {_FITS} ORDER BY parked_at DESC, id LIMIT $9",  # noqa: S608
         *_fits(which),
         limit,
     )

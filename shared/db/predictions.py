@@ -265,6 +265,23 @@ async def of_slot(tx: Connection, job_id: UUID, ordinal: int) -> list[Prediction
     )
 
 
+async def of_attempts(
+    tx: Connection, attempts: Sequence[tuple[UUID, int, int]]
+) -> list[PredictionRow]:
+    """The purchases of these jobs, ordinals and attempts."""
+    rows = await tx.fetch(
+        """
+        SELECT prediction.*
+          FROM unnest($1::uuid[], $2::int[], $3::int[]) AS asked (job_id, ordinal, attempt)
+          JOIN prediction USING (job_id, ordinal, attempt)
+        """,
+        [job_id for job_id, _, _ in attempts],
+        [ordinal for _, ordinal, _ in attempts],
+        [attempt for _, _, attempt in attempts],
+    )
+    return _predictions(rows)
+
+
 async def by_prediction_id(tx: Connection, prediction_id: str) -> PredictionRow | None:
     row = await tx.fetchrow("SELECT * FROM prediction WHERE prediction_id = $1", prediction_id)
     return None if row is None else _prediction(row)

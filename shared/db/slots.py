@@ -110,13 +110,6 @@ async def lock(tx: Connection, job_id: UUID, ordinal: int) -> Slot | None:
     return None if row is None else _slot(row)
 
 
-async def get(tx: Connection, job_id: UUID, ordinal: int) -> Slot | None:
-    row = await tx.fetchrow(
-        "SELECT * FROM slot WHERE job_id = $1 AND ordinal = $2", job_id, ordinal
-    )
-    return None if row is None else _slot(row)
-
-
 async def move(
     tx: Connection,
     slot: Slot,
@@ -286,10 +279,36 @@ async def leases_run_out(tx: Connection, *, limit: int) -> list[Slot]:
     return _slots(rows)
 
 
-async def in_doubt(tx: Connection, *, limit: int) -> list[Slot]:
-    """Slots whose purchase nobody knows of, the longest in doubt first."""
+async def in_doubt(
+    tx: Connection, *, limit: int, younger_than: timedelta | None = None
+) -> list[Slot]:
+    """Slots whose purchase nobody knows of, the longest in doubt first; ``younger_than`` leaves out
+    those that are in doubt for longer."""
     rows = await tx.fetch(
-        "SELECT * FROM slot WHERE state = 'in_doubt' ORDER BY moved_at LIMIT $1", limit
+        """
+        SELECT *
+          FROM slot
+         WHERE state = 'in_doubt'
+           AND ($2::interval IS NULL OR moved_at > now() - $2)
+      ORDER BY moved_at
+         LIMIT $1
+        """,
+        limit,
+        younger_than,
+    )
+    return _slots(rows)
+
+
+async def several(tx: Connection, keys: Sequence[tuple[UUID, int]]) -> list[Slot]:
+    """The slots of these jobs and ordinals."""
+    rows = await tx.fetch(
+        """
+        SELECT slot.*
+          FROM unnest($1::uuid[], $2::int[]) AS asked (job_id, ordinal)
+          JOIN slot USING (job_id, ordinal)
+        """,
+        [job_id for job_id, _ in keys],
+        [ordinal for _, ordinal in keys],
     )
     return _slots(rows)
 
@@ -314,19 +333,26 @@ async def waits_for_files(tx: Connection, job_id: UUID, ordinal: int, *, attempt
     return waits is True
 
 
-async def unsaved(tx: Connection, *, older_than: timedelta, limit: int) -> list[Slot]:
-    """Slots whose files are still only at Replicate after ``older_than``, soonest expiry first."""
+async def unsaved(
+    tx: Connection, *, older_than: timedelta, limit: int, past: Slot | None = None
+) -> list[Slot]:
+    """Slots whose files are still only at Replicate after ``older_than``, soonest expiry first;
+    those that come after ``past``, a slot that was read before."""
     rows = await tx.fetch(
         """
         SELECT *
           FROM slot
          WHERE state = 'succeeded'
            AND moved_at < now() - $1::interval
-      ORDER BY expires_at
+           AND ($3::timestamptz IS NULL OR (expires_at, job_id, ordinal) > ($3, $4::uuid, $5::int))
+      ORDER BY expires_at, job_id, ordinal
          LIMIT $2
         """,
         older_than,
         limit,
+        past.expires_at if past else None,
+        past.job_id if past else None,
+        past.ordinal if past else None,
     )
     return _slots(rows)
 

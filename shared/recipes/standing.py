@@ -5,18 +5,29 @@ from typing import Any, Protocol
 
 from shared.domain.live import JobRow, Live, PurchaseRow, SlotRow, live
 from shared.domain.spared import Typical
+from shared.domain.unread import note_of
 from shared.errors import Permanent
+from shared.events import ORDER_FIELDS
 from shared.recipes import validated
 from shared.recipes.recipe import Recipe, Words
 
 
-class OrderedJob(JobRow, Protocol):
+class Noted(Protocol):
+    """What is asked of a job that something may be said about."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def unread(self) -> Sequence[str]: ...
+
+
+class OrderedJob(JobRow, Noted, Protocol):
     """What is asked of a job."""
 
     @property
     def recipe(self) -> str: ...
-    @property
-    def params(self) -> Mapping[str, Any]: ...
 
 
 def standing(
@@ -27,14 +38,18 @@ def standing(
 ) -> Live:
     """The live status of a job. A recipe that this installation does not know says nothing."""
     recipe = recipes.get(job.recipe)
-    if recipe is None:
-        return live(job, slots, bought, says={})
-    return live(job, slots, bought, says=recipe.says, notes=notes_of(recipe, job))
+    says = recipe.says if recipe else {}
+    return live(job, slots, bought, says=says, notes=notes_of(recipe, job))
 
 
-def notes_of(recipe: Recipe, job: OrderedJob) -> tuple[Words, ...]:
-    """What people should know about how the order is carried out."""
-    if job.n == 0:
+def notes_of(recipe: Recipe | None, job: Noted) -> tuple[Words, ...]:
+    """What people should know about how the order is carried out, and what of it nobody reads."""
+    unread = note_of(job.unread, ORDER_FIELDS)
+    return (*_recipes_notes(recipe, job), *((unread,) if unread else ()))
+
+
+def _recipes_notes(recipe: Recipe | None, job: Noted) -> tuple[Words, ...]:
+    if recipe is None or job.n == 0:
         return ()  # it was never planned, and its params may be anything
     try:
         return recipe.notes(validated(recipe, job.params))

@@ -1,5 +1,6 @@
 """A brief for a rubber surface becomes a stencil, and the stencil concepts in granule colours."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,7 +48,18 @@ def _different(colours: tuple[str, ...]) -> tuple[str, ...]:
     return lowered
 
 
-Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
+_COLOUR = r"#[0-9A-Fa-f]{6}"
+
+
+def _a_colour(text: str) -> str:
+    if re.fullmatch(_COLOUR, text) is None:
+        raise ValueError("must be a colour such as #c05a2b")
+    return text
+
+
+Colour = Annotated[
+    str, AfterValidator(_a_colour), Field(json_schema_extra={"pattern": f"^{_COLOUR}$"})
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

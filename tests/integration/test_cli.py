@@ -17,7 +17,7 @@ from shared.recipes.standing import typical_of
 from shared.recipes.variations import VARIATIONS
 from shared.settings import BucketSettings
 from tests.support import photos
-from tests.support.purchases import a_slot, end_job, hear, news
+from tests.support.purchases import a_job, a_slot, end_job, hear, news
 
 
 async def darkroom(env: dict[str, str], *words: str) -> tuple[int, str, str]:
@@ -163,6 +163,72 @@ async def test_jobs_are_listed_with_their_sentences(
     assert set(listed) == {str(running.job_id), str(failed.job_id)}, err
     assert listed[str(running.job_id)]["sentence"]["ko"] == "만들고 있습니다."
     assert "만들고 있습니다." in text
+
+
+async def test_a_list_in_korean_speaks_korean_throughout(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    slot = await a_slot(database, SlotState.RUNNING, prediction_id="p1")
+
+    _, listed, _ = await darkroom(service_environment, "jobs", "list", "--locale", "ko")
+    _, shown, _ = await darkroom(
+        service_environment, "jobs", "show", str(slot.job_id), "--locale", "ko"
+    )
+
+    assert listed.split()[0] == "작업"
+    assert "진행 중" in listed
+    assert "running" not in listed + shown.partition("기록")[0]
+    assert not {"job", "state", "progress", "slots", "files"} & set(shown.split())
+
+
+async def test_a_list_says_that_there_is_more_and_that_there_is_nothing(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    _, _, empty = await darkroom(service_environment, "jobs", "list")
+    for _ in range(3):
+        await a_job(database, external_ref="brief-7")
+
+    by_ref = ("jobs", "list", "--external-ref", "brief-7", "--limit")
+    _, two, said = await darkroom(service_environment, *by_ref, "2", "--json")
+    _, _, all_of_them = await darkroom(service_environment, *by_ref, "3")
+    _, _, nobodys = await darkroom(service_environment, "jobs", "list", "--external-ref", "brief-8")
+
+    assert "no jobs yet" in empty
+    assert len(json.loads(two)) == 2
+    assert "there are more; --limit shows them" in said
+    assert "more" not in all_of_them
+    assert "no job has the reference 'brief-8'" in nobodys
+
+
+async def test_a_job_is_meant_by_a_beginning_that_only_it_has(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    first, second = UUID("0badcafe-0000-4000-8000-000000000001"), UUID(int=0xBADCAFE << 96 | 2)
+    for job_id in (first, second):
+        await a_job(database, id=job_id, external_ref=str(job_id))
+
+    code, out, err = await darkroom(
+        service_environment, "jobs", "show", "0BADCAFE-0000-4", "--json"
+    )
+    several = await darkroom(service_environment, "jobs", "show", "0badcafe")
+    nobodys = await darkroom(service_environment, "jobs", "cancel", "0badcafd")
+    short = await darkroom(service_environment, "jobs", "watch", "0badcaf")
+    told, _, _ = await darkroom(service_environment, "jobs", "cancel", "0badcafe-0000-4")
+
+    assert (code, json.loads(out)["job"]["id"]) == (0, str(first)), err
+    assert several[0] == 1
+    assert str(first) in several[2]
+    assert str(second) in several[2]
+    assert (nobodys[0], nobodys[2].strip()) == (
+        1,
+        "no job that begins with 0badcafd is known here",
+    )
+    assert short[0] == 2
+    assert told == 0
+    wish = await published(service_environment["AMQP_URL"], topology.AGGREGATOR_SLOTS)
+    assert wish["job_id"] == str(first)
+    with pytest.raises(aio_pika.exceptions.QueueEmpty):
+        await published(service_environment["AMQP_URL"], topology.AGGREGATOR_SLOTS)
 
 
 async def test_a_wish_to_cancel_is_published_for_jobs_that_are_open_or_not_known_yet(

@@ -210,12 +210,47 @@ async def test_where_nothing_is_to_be_said_nothing_is(shop: Shop) -> None:
     assert json.loads(accepted["body"])["notes"] == []
 
 
+async def test_an_order_that_says_more_than_is_read_is_carried_out_and_says_so(shop: Shop) -> None:
+    order = await with_original(shop, a_photo())
+
+    await shop.planner().hear(an_order(order | {"extrenal_ref": "order-17", "tenant": {"id": 4}}))
+
+    job = await shop.job(UUID(order["job_id"]))
+    assert (job["state"], job["external_ref"]) == ("pending", None)
+    assert job["unread"] == ["extrenal_ref", "tenant"]
+    (accepted,) = await shop.rows("SELECT body FROM journal WHERE type = 'job.accepted'")
+    [note] = json.loads(accepted["body"])["notes"]
+    assert "extrenal_ref (external_ref?), tenant." in note
+
+
+async def test_what_nobody_reads_is_told_of_an_order_that_fails_for_it(shop: Shop) -> None:
+    order = await with_original(shop, a_photo())
+    order["sauce"] = order.pop("source")
+
+    assert "source is missing" in await refused(shop, order)
+
+    (failed,) = await shop.rows("SELECT body FROM journal WHERE type = 'job.failed'")
+    [note] = json.loads(failed["body"])["notes"]
+    assert "sauce (source?)" in note
+
+
+@pytest.mark.parametrize("name", ["\x00", "\ud800", "\x1b[31m", "x" * 5000])
+async def test_a_name_that_nobody_reads_can_be_kept_whatever_it_is(shop: Shop, name: str) -> None:
+    order = await with_original(shop, a_photo())
+
+    await shop.planner().hear(an_order(order | {name: 1}))
+
+    [kept] = (await shop.job(UUID(order["job_id"])))["unread"]
+    assert kept.isprintable()
+    assert len(kept) <= 64
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
         ({"recipe": "no-such"}, "there is no recipe 'no-such'; there is variations"),
-        ({"params": {"count": 11}}, "count: Input should be less than or equal to 10"),
-        ({"params": {"count": "3"}}, "count: Input should be a valid integer"),
+        ({"params": {"count": 11}}, "count: must be 10 or less"),
+        ({"params": {"count": "3"}}, "count: must be a whole number"),
         ({"params": {"prompts": "x"}}, "has no parameter 'prompts'"),
         ({"timezone": "Mars/Olympus"}, "there is no time zone 'Mars/Olympus'"),
         ({"timezone": "../../etc/passwd"}, "there is no time zone"),

@@ -184,12 +184,32 @@ async def test_an_old_doubt_is_left_to_the_slower_look(shop: Shop) -> None:
         " create_deadline = now() - interval '19 minutes' RETURNING 1"
     )
 
+    await shop.rows("UPDATE slot SET moved_at = now() - interval '19 minutes' RETURNING 1")
+
     quick = await shop.settler().run_once()
     slow = await shop.settler().look_for_strays()
 
     assert quick == {"lease_ran_out": 0}
     assert slow == {"bought_anew": 1}
     assert (await shop.slot(job_id))["state"] == "pending"
+
+
+async def test_old_doubts_do_not_keep_the_fresh_ones_from_being_looked_at(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.reconciler.doubt.BATCH", 1)
+    old = await never_bought(shop)
+    await shop.rows(
+        "UPDATE slot SET moved_at = now() - interval '19 minutes' WHERE job_id = $1 RETURNING 1",
+        old,
+    )
+    fresh = await orphaned(shop)
+
+    told = await shop.settler().run_once()
+
+    assert told["adopted"] == 1
+    assert (await shop.slot(fresh))["state"] == "submitted"
+    assert (await shop.slot(old))["state"] == "in_doubt"
 
 
 async def test_a_doubt_that_cannot_be_told_ends_its_slot_in_the_end(

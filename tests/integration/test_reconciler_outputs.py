@@ -20,6 +20,7 @@ from shared.domain.slot import SlotState
 from shared.envelope import Envelope
 from shared.messaging.topology import STORAGE_OUTPUTS, STORAGE_URGENT
 from tests.support.purchases import (
+    MINUTE,
     a_slot,
     always,
     hear,
@@ -126,6 +127,47 @@ async def test_a_success_that_waits_parked_is_left_to_its_time(database: Databas
 
     assert told.messages == []
     assert soon == late == {"outputs_rescued": 0, "outputs_lost": 0}
+
+
+async def test_what_waits_parked_at_the_front_keeps_nobody_from_being_said_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.reconciler.unsaved.BATCH", 2)
+    for _ in range(4):
+        said, _ = await a_success(database)
+        await Parked(database).park(
+            STORAGE_OUTPUTS.name, said, reason="later", trace=None, attempts=1, due_in=MINUTE
+        )
+    fallen_out, slot = await a_success(database)
+    async with database.transaction() as tx:
+        await tx.execute(
+            "UPDATE slot SET expires_at = expires_at + interval '1 minute' WHERE job_id = $1",
+            slot.job_id,
+        )
+    told = Told()
+
+    counts = await a_rescue(database, told).run_once()
+
+    assert counts == {"outputs_rescued": 1, "outputs_lost": 0}
+    assert [envelope.id for _, envelope in told.messages] == [fallen_out.id]
+
+
+async def test_a_success_is_not_said_again_while_the_last_copy_may_lie_in_storages_line(
+    database: Database,
+) -> None:
+    said, _ = await a_success(database)
+    told = Told()
+    async with database.transaction() as tx:  # it was heard a while ago
+        await tx.execute("UPDATE slot SET moved_at = now() - interval '5 minutes'")
+        await tx.execute("UPDATE journal SET published_at = now() - interval '5 minutes'")
+
+    first = await a_rescue(database, told).run_once()
+    soon = await a_rescue(database, told).run_once()
+    later = await a_rescue(database, told, later=timedelta(minutes=11)).run_once()
+
+    rescued = [counts["outputs_rescued"] for counts in (first, soon, later)]
+    assert rescued == [1, 0, 1]
+    assert {envelope.id for _, envelope in told.messages} == {said.id}
 
 
 async def test_files_that_are_gone_fail_their_slot_as_expired_and_say_so(

@@ -662,12 +662,45 @@ FILES = (
     Guard(
         "ordering by expiry: what nobody stored",
         SLOTS,
-        "      ORDER BY expires_at\n         LIMIT $2\n",
-        "      ORDER BY expires_at DESC\n         LIMIT $2\n",
+        "      ORDER BY expires_at, job_id, ordinal\n",
+        "      ORDER BY expires_at DESC, job_id, ordinal\n",
         _of(
             "integration",
             "test_reconciler_outputs",
             "test_what_is_deleted_first_is_said_again_first",
+        ),
+    ),
+    Guard(
+        "what may lie in a queue is not all said twice",
+        "services/reconciler/unheard.py",
+        "patient, TRIED)",
+        "patient, BATCH)",
+        _of(
+            "integration",
+            "test_reconciler_unheard",
+            "test_closings_that_nobody_counts_at_the_moment_are_not_all_said_twice",
+        ),
+    ),
+    Guard(
+        "what is parked is not said again",
+        "shared/db/unheard.py",
+        "WHERE parked_message.event_id = journal.event_id)",
+        "WHERE false)",
+        _of(
+            "integration",
+            "test_reconciler_unheard",
+            "test_a_closing_that_lies_parked_is_left_to_its_time_and_its_operator",
+        ),
+    ),
+    Guard(
+        "an input decides only where all that it could fit are known",
+        "services/reconciler/matching.py",
+        "if len(rivals) == 1 and all_known:",
+        "if len(rivals) == 1:",
+        _of(
+            "unit",
+            "test_reconciler_matching",
+            "test_an_input_decides_nothing_where_not_all_that_it_could_fit_are_known",
         ),
     ),
     Guard(

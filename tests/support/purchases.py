@@ -73,9 +73,9 @@ async def a_job(
     **order: object,
 ) -> UUID:
     """An open job with ``n`` slots that are due, whose outputs are to be finished so."""
-    job_id = uuid4()
+    new = {"id": uuid4(), "recipe": "variations", "n": n, "ordered_at": NOON, **order}
+    job_id = UUID(str(new["id"]))
     async with database.transaction() as tx:
-        new = {"id": job_id, "recipe": "variations", "n": n, "ordered_at": NOON, **order}
         assert await jobs.insert(tx, NewJob(**new))  # type: ignore[arg-type]
         await slots.insert_all(
             tx,

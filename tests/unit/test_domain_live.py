@@ -29,6 +29,7 @@ class AJob:
     report: str = "pending"
     recipe: str = "variations"
     params: dict[str, Any] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,6 +279,23 @@ def test_concepts_that_wait_for_a_gpu_say_that_the_stencil_is_made() -> None:
     assert now.state == "queued"
     assert now.sentence["en"] == "The stencil is made. Waiting for a GPU."
     assert "스텐실" in now.sentence["ko"]
+
+
+def test_what_nobody_reads_of_an_order_is_among_the_notes_whatever_its_recipe() -> None:
+    recipes = {recipe.name: recipe for recipe in RECIPES}
+    unread = ("extrenal_ref", "callbackUrl", "tenant")
+
+    known = standing(recipes, AJob(recipe="restoration", unread=unread), [ASlot()], [])
+    unknown = standing(recipes, AJob(recipe="gone", unread=unread), [ASlot()], [])
+
+    assert known.notes == unknown.notes
+    assert known.notes[0]["en"] == (
+        "The order says more than is read here: "
+        "extrenal_ref (external_ref?), callbackUrl (callback_url?), tenant."
+    )
+    assert "external_ref?" in known.notes[0]["ko"]
+    learned = standing(recipes, AJob(recipe="restoration", unread=("locale",)), [ASlot()], [])
+    assert learned.notes == ()
 
 
 def test_what_a_recipe_has_to_say_about_an_order_is_among_the_notes() -> None:

@@ -69,7 +69,7 @@ def test_an_order_without_any_id_cannot_be_stated() -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b"{", "Invalid JSON"),
+        (b"{", "the body: is not JSON"),
         (b"[]", "the body"),
         (b'{"job_id": "x"}', "recipe: is missing"),
         (b'{"recipe": "r", "deadline_seconds": 0}', "deadline_seconds"),

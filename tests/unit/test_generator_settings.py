@@ -66,7 +66,7 @@ def test_it_names_every_mistake_at_once_and_does_not_start(module: str) -> None:
         "S3_BUCKET is missing",
         "REPLICATE_API_TOKEN is missing",
         "AMQP_URL: must begin with amqp:// or amqps://",
-        "SOURCE_MAX_BYTES: Input should be greater than or equal to 1",
+        "SOURCE_MAX_BYTES: must be 1 or more",
         "REPLICATE_OUTPUT_FORMAT must be png or jpg",
         "REPLICATE_SAFETY_TOLERANCE must be 0 (most strict), 1 or 2",
     ):

@@ -143,6 +143,15 @@ def test_a_prediction_that_an_earlier_purchase_of_the_slot_may_be_is_not_given_t
     assert isinstance(found, Unclear)
 
 
+def test_an_input_decides_nothing_where_not_all_that_it_could_fit_are_known() -> None:
+    ((_, by_input),) = weigh([doubted()], [listed()], all_known=False)
+    named = listed(webhook=f"https://us.example/w?slot={doubted().row.ref}")
+    ((_, by_slot),) = weigh([doubted()], [named], all_known=False)
+
+    assert isinstance(by_input, Unclear)
+    assert by_slot == Found(named)
+
+
 def test_one_prediction_that_fits_two_slots_is_given_to_neither() -> None:
     both = weigh([doubted(1), doubted(2)], [listed()])
 

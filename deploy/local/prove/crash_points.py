@@ -409,7 +409,7 @@ def _reconciler() -> list[CrashPoint]:
     )
     its.after("another attempt committed", COMMIT, within=f"{doubt}._settle", kind="torn")
 
-    deadlines = "services.reconciler.deadlines:WatchDeadlines.run_once"
+    deadlines = "services.reconciler.deadlines:WatchDeadlines._tell"
     its.after("deadline stated, not committed", SAY, within=deadlines, kind="overdue")
     its.after("deadline committed", COMMIT, within=deadlines, kind="overdue")
 

@@ -1,0 +1,128 @@
+"""What the commands about jobs write around what they show, in every language that we speak."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.cli.live import Tongue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """``…_of`` and the like take numbers in braces. ``states`` are those of jobs and of slots,
+    ``outcomes`` what hearing a fact did, where its name alone says too little to people."""
+
+    job: str
+    recipe: str
+    state: str
+    stored: str
+    reference: str
+    ordered: str
+    sentence: str
+    progress: str
+    stored_of: str
+    replicate: str
+    last_webhook: str
+    report: str
+    no_report: str
+    spared: str
+    spared_of: str
+    saved: str
+    slots: str
+    attempt: str
+    seed: str
+    not_used: str
+    files: str
+    score: str
+    timeline: str
+    none_known: str
+    none_with: str
+    more: str
+    states: Mapping[str, str]
+    outcomes: Mapping[str, str]
+
+
+EN = Labels(
+    job="job",
+    recipe="recipe",
+    state="state",
+    stored="stored",
+    reference="reference",
+    ordered="ordered",
+    sentence="sentence",
+    progress="progress",
+    stored_of="{stored} of {n} stored",
+    replicate="replicate",
+    last_webhook="last webhook {at}",
+    report="report",
+    no_report="none is made",
+    spared="spared",
+    spared_of="{not_bought} never bought, {stopped} stopped at Replicate",
+    saved="about ${dollars:.4f} saved",
+    slots="slots",
+    attempt="attempt {attempt}",
+    seed="seed {seed}",
+    not_used="output {index} not used: {why}",
+    files="files",
+    score="score {score:.2f}",
+    timeline="timeline (UTC)",
+    none_known="no jobs yet; `darkroom publish upload` orders one",
+    none_with="no job has the reference {ref!r}",
+    more="there are more; --limit shows them (up to 1000)",
+    states={},
+    outcomes={
+        "nothing_new": "nothing new",
+        "lost": "not needed any more",
+        "data_removed": "its files are gone",
+        "too_late": "too late",
+    },
+)
+
+KO = Labels(
+    job="작업",
+    recipe="레시피",
+    state="상태",
+    stored="저장",
+    reference="참조",
+    ordered="주문 시각",
+    sentence="설명",
+    progress="진행",
+    stored_of="{n}개 중 {stored}개 저장",
+    replicate="replicate",
+    last_webhook="마지막 웹훅 {at}",
+    report="보고서",
+    no_report="만들지 않음",
+    spared="절약",
+    spared_of="{not_bought}건 구매 안 함, {stopped}건 Replicate에서 중단",
+    saved="약 ${dollars:.4f} 절약",
+    slots="항목",
+    attempt="{attempt}차 시도",
+    seed="시드 {seed}",
+    not_used="출력 {index} 사용 안 함: {why}",
+    files="파일",
+    score="점수 {score:.2f}",
+    timeline="기록 (UTC)",
+    none_known="아직 작업이 없습니다. `darkroom publish upload`로 주문하세요",
+    none_with="참조가 {ref!r}인 작업이 없습니다",
+    more="작업이 더 있습니다. --limit으로 볼 수 있습니다(최대 1000)",
+    states={
+        "pending": "대기",
+        "queued": "접수됨",
+        "creating": "주문 중",
+        "in_doubt": "확인 중",
+        "submitted": "접수됨",
+        "running": "진행 중",
+        "succeeded": "저장 중",
+        "stored": "저장됨",
+        "completed": "완료",
+        "failed": "실패",
+        "canceled": "취소됨",
+    },
+    outcomes={
+        "nothing_new": "새 소식 없음",
+        "lost": "더는 필요 없음",
+        "data_removed": "파일이 삭제됨",
+        "too_late": "너무 늦음",
+    },
+)
+
+LABELS: Mapping[Tongue, Labels] = {Tongue.EN: EN, Tongue.KO: KO}
