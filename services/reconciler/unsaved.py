@@ -43,7 +43,7 @@ LOST = Counter("darkroom_outputs_lost_total", "Slots closed because their files 
 class RescueOutputs:
     """``patience``: how long a success may stand without its files, before we look after it;
     ``heard_within``: how long after it was last said, before it is said again; ``files_live``: how
-    long the provider keeps its files."""
+    long the provider keeps files."""
 
     database: Database
     publish: Publish

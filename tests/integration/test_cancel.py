@@ -35,6 +35,7 @@ from shared.events import (
     state,
 )
 from shared.recipes.standing import typical_of
+from tests.support.locks import somebody_waits_for_a_lock
 from tests.support.purchases import (
     a_job,
     always,
@@ -95,22 +96,6 @@ async def outcomes(database: Database, job_id: UUID) -> list[str | None]:
     async with database.connection() as db:
         entries = await journal.of_job(db, job_id)
     return [entry.outcome for entry in entries if entry.type == JobCancelRequested.type]
-
-
-async def somebody_waits_for_a_lock(database: Database) -> None:
-    async def waiting() -> int:
-        async with database.connection() as db:
-            count: int = await db.fetchval(
-                """
-                SELECT count(*)
-                  FROM pg_stat_activity
-                 WHERE datname = current_database()
-                   AND wait_event_type = 'Lock'
-                """
-            )
-            return count
-
-    await eventually("somebody waits for a lock", waiting)
 
 
 async def store(database: Database, job_id: UUID, ordinal: int = 1) -> Envelope:

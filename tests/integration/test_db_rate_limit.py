@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from shared.db import rate_limit
-from shared.db.connection import Database
+from shared.db.connection import Connection, Database
 from shared.db.rate_limit import CREATES
+from tests.support.locks import somebody_waits_for_a_lock
 
 SECOND = timedelta(seconds=1)
 
@@ -95,6 +96,29 @@ async def test_takers_at_once_never_take_a_token_twice(database: Database) -> No
     taken = await asyncio.gather(*(take(database) for _ in range(40)))
 
     assert 10 <= sum(wait is None for wait in taken) <= 10 + flow.most
+
+
+async def test_a_taker_waits_for_the_one_before_it_and_sees_what_that_left(
+    database: Database,
+) -> None:
+    async def take_one(tx: Connection) -> timedelta | None:
+        # A minute has to pass for another token to flow in.
+        return await rate_limit.take(tx, CREATES, per_minute=2, burst=10)
+
+    async def take_later() -> timedelta | None:
+        async with database.transaction() as tx:
+            return await take_one(tx)
+
+    assert await take_later() is None
+    async with database.transaction() as tx:
+        assert await take_one(tx) is None
+        later = asyncio.create_task(take_later())
+        await somebody_waits_for_a_lock(database)
+
+    assert await later is None
+    async with database.connection() as connection:
+        left = await connection.fetchval("SELECT tokens FROM rate_limit")
+    assert 7 <= left < 8
 
 
 async def test_a_smaller_share_leaves_the_rest_to_others(database: Database) -> None:

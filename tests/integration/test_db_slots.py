@@ -13,6 +13,7 @@ from shared.domain.job import JobState
 from shared.domain.prediction import read_prediction
 from shared.domain.slot import CLOSED, OPEN, FailureCode, Move, News, SlotState, Stale, decide
 from shared.errors import Permanent
+from tests.support.locks import somebody_waits_for_a_lock
 from tests.support.purchases import (
     MINUTE,
     a_job,
@@ -28,7 +29,6 @@ from tests.support.purchases import (
     the_purchase,
     the_slot,
 )
-from tests.support.waiting import eventually
 
 S = SlotState
 SOON = timedelta(seconds=30)
@@ -488,7 +488,7 @@ async def test_without_the_lock_two_counters_still_count_once(database: Database
         first = await count(one)
         async with database.transaction() as two:
             waiting = asyncio.create_task(count(two))
-            await blocked(database)
+            await somebody_waits_for_a_lock(database)
             await one.execute("COMMIT")
             second = await waiting
         await one.execute("BEGIN")
@@ -551,18 +551,3 @@ async def carry_out(
         to = decide(current.state, told, again=again)
         assert isinstance(to, Move)
         return await slots.move(tx, current, to, due_in=due_in, code=code, detail=detail)
-
-
-async def blocked(database: Database) -> None:
-    """Return once some statement waits for a lock."""
-
-    async def waiting() -> int:
-        async with database.connection() as connection:
-            return int(
-                await connection.fetchval(
-                    "SELECT count(*) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-                )
-            )
-
-    await eventually("a statement waits for a lock", waiting)

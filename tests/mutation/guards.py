@@ -231,7 +231,7 @@ MONEY = (
         _of(
             "integration",
             "test_db_rate_limit",
-            "test_takers_at_once_never_take_a_token_twice",
+            "test_a_taker_waits_for_the_one_before_it_and_sees_what_that_left",
         ),
     ),
     Guard(
