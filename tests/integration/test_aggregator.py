@@ -14,6 +14,7 @@ from shared import recipes
 from shared.clock import utc_now
 from shared.db import journal, predictions, slots
 from shared.db.connection import Database
+from shared.db.parked import Parked
 from shared.domain.job import ANY, JobState
 from shared.domain.slot import FailureCode, Move, SlotState
 from shared.envelope import Envelope
@@ -397,3 +398,25 @@ async def test_a_completed_job_without_its_report_is_said_again(database: Databa
         again = await journal.claim_owed(tx, 100)
     assert (patient, impatient) == ({"report_overdue": 0}, {"report_overdue": 1})
     assert [entry.type for entry in again] == ["job.completed"]
+
+
+async def test_the_end_of_a_job_that_waits_parked_for_its_report_is_left_to_its_time(
+    database: Database,
+) -> None:
+    job_id = await a_job(database, n=1)
+    await an_aggregator(database).one(await close(database, job_id, 1))
+    async with database.transaction() as tx:
+        (end,) = [e for e in await journal.claim_owed(tx, 100) if e.type == "job.completed"]
+        await journal.mark_published(tx, [end.id])
+    await Parked(database).park(
+        "darkroom.report.jobs",
+        end.envelope,
+        reason="later",
+        trace=None,
+        attempts=3,
+        due_in=timedelta(minutes=1),
+    )
+
+    counts = await RescueReports(database=database, patience=timedelta(0)).run_once()
+
+    assert counts == {"report_overdue": 0}
