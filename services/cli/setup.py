@@ -11,6 +11,7 @@ import typer
 from pydantic import SecretStr
 
 from services.cli.environment import settings
+from services.cli.local import fail
 from shared.errors import BrokerUnavailable, Misconfigured
 from shared.settings import BrokerSettings, DatabaseSettings
 
@@ -128,7 +129,7 @@ def users(
                 typer.echo(json.dumps(broker.definitions(vhost_of(url), hashes(words)), indent=2))
             return
         if chosen.amqp_management_url is None or not words:
-            raise Misconfigured("--apply needs AMQP_MANAGEMENT_URL and --passwords")
+            fail("--apply needs AMQP_MANAGEMENT_URL and --passwords")
         done = asyncio.run(
             apply_users(
                 chosen.amqp_management_url.get_secret_value(),

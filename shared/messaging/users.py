@@ -2,6 +2,7 @@
 
 import secrets
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -37,14 +38,16 @@ async def apply_users(
     as they are. Raises Misconfigured or BrokerUnavailable.
     """
     address = urlsplit(management_url)
-    login = aiohttp.BasicAuth(unquote(address.username or ""), unquote(address.password or ""))
+    login = f"{unquote(address.username or '')}:{unquote(address.password or '')}"
     host = address.netloc.rpartition("@")[2]
     url = urlunsplit((address.scheme, host, f"{address.path.rstrip('/')}/api/definitions", "", ""))
     body = definitions(vhost, hashes(passwords), parties=passwords)
     try:
         async with (
             aiohttp.ClientSession(
-                auth=login, timeout=aiohttp.ClientTimeout(total=WITHIN_S), trust_env=False
+                headers={"Authorization": f"Basic {b64encode(login.encode()).decode()}"},
+                timeout=aiohttp.ClientTimeout(total=WITHIN_S),
+                trust_env=False,
             ) as session,
             session.post(
                 url,

@@ -5,6 +5,7 @@ operation touches, and two more (write, read) about routing keys at a topic exch
 without the latter may use every routing key, so each account here has them.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -157,6 +158,11 @@ def commands(vhost: str) -> list[str]:
             f"rabbitmqctl set_topic_permissions -p {_quoted(vhost)} {user} {EXCHANGE} "
             + " ".join(_quoted(e) for e in (rights.routes_to, rights.binds_by)),
         ]
+    policy = _subscribers_policy(vhost)
+    lines.append(
+        f"rabbitmqctl set_policy -p {_quoted(vhost)} --apply-to {policy['apply-to']} {policy['name']} "
+        f"{_quoted(str(policy['pattern']))} {_quoted(json.dumps(policy['definition']))}"
+    )
     return lines
 
 
