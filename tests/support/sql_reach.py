@@ -2,7 +2,8 @@
 every name that they use, to the SQL in the functions that they reach.
 
 A class that is reached is reached with all its methods, so the answer is never too small for what
-runs; that it is not too large is what makes it worth comparing with the rights that are granted.
+runs. Locking rows asks for the right to update some column: whoever locks here also writes, which
+the running system shows.
 """
 
 import ast
@@ -17,22 +18,27 @@ PROJECT = Path(__file__).parents[2]
 Symbol = tuple[str, str]  # module, name
 
 _SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|FROM|JOIN|USING)\b")
+_CREATE = re.compile(r"^CREATE TABLE ([a-z_]+)", re.MULTILINE)
 _READ = re.compile(r"\b(?:FROM|JOIN|USING)\s+(?:ONLY\s+)?([a-z_]+)\b")
 _INSERT = re.compile(r"\bINSERT\s+INTO\s+([a-z_]+)\b")
 _DELETE = re.compile(r"\bDELETE\s+FROM\s+([a-z_]+)\b")
 _UPDATE = re.compile(r"\bUPDATE\s+([a-z_]+)(?:\s+(?:AS\s+)?[a-z_]+)?\s+SET\b")
 _UPSERT = re.compile(r"\bDO\s+UPDATE\s+SET\b")
-_LOCK = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?(?:UPDATE|SHARE|KEY\s+SHARE)\b(?:\s+OF\s+([a-z_]+))?")
 
 
 @dataclass
 class Asked:
-    """Of one table: the verbs, and the columns that are written by UPDATE. ``locked``: rows of it
-    are locked, which takes the right to update at least one column."""
+    """Of one table: the verbs, and the columns that UPDATE writes."""
 
     verbs: set[str] = field(default_factory=set)
     updates: set[str] = field(default_factory=set)
-    locked: bool = False
+
+
+def tables() -> frozenset[str]:
+    """Every table that the migrations make."""
+    files = (PROJECT / "shared/db/migrations").glob("*.sql")
+    made = {name for file in files for name in _CREATE.findall(file.read_text(encoding="utf-8"))}
+    return frozenset({*made, "schema_migrations"})
 
 
 def asked_by(service: str, tables: frozenset[str]) -> dict[str, Asked]:
@@ -66,13 +72,6 @@ def _read(text: str, tables: frozenset[str], asked: dict[str, Asked]) -> None:
         if found[1] in tables:
             of(found[1]).verbs.add("SELECT")
             of(found[1]).updates |= set(_assigned(text[found.end() :]))
-    for lock in _LOCK.finditer(text):
-        aliases = dict(re.findall(r"\b(?:FROM|JOIN)\s+([a-z_]+)(?:\s+(?:AS\s+)?([a-z]+)\b)?", text))
-        named = {alias: table for table, alias in aliases.items()} | {t: t for t in aliases}
-        locked = [named[lock[1]]] if lock[1] else list(aliases)
-        for table in locked:
-            if table in tables:
-                of(table).locked = True
 
 
 def _assigned(text: str) -> Iterator[str]:
