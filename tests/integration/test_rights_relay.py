@@ -4,15 +4,17 @@ from collections.abc import Callable
 
 import pytest
 
-from deploy.local.logins import Logins, create_users
+from deploy.local.logins import as_party, create_users
 from deploy.local.stack import Isolation
 from shared.clock import utc_now
 from shared.db import journal
 from shared.db.connection import Database
 from shared.envelope import Envelope
-from shared.messaging.publisher import open_publisher
+from shared.errors import BrokerUnavailable
+from shared.messaging.publisher import Publisher, open_publisher
 from shared.messaging.relay import relay_once
 from shared.messaging.topology import AGGREGATOR, RECONCILER, STORAGE, Service, relayed_by
+from tests.support.waiting import eventually
 
 OF_EACH = ("artifacts.stored", "job.completed", "prediction.succeeded", "upload.received")
 
@@ -20,12 +22,20 @@ OF_EACH = ("artifacts.stored", "job.completed", "prediction.succeeded", "upload.
 @pytest.fixture
 def url_of(stack: Isolation, amqp_url: str) -> Callable[[Service], str]:
     create_users(stack.environment() | {"AMQP_URL": amqp_url})
-    return lambda service: Logins().of(service.name, {"AMQP_URL": amqp_url})["AMQP_URL"]
+    return lambda service: as_party(amqp_url, service.name)
 
 
 async def owed(database: Database) -> set[str]:
     async with database.connection() as tx:
         return {entry.type for entry in await journal.claim_owed(tx, 100)}
+
+
+async def answers(publisher: Publisher) -> bool:
+    try:
+        await publisher.ping()
+    except BrokerUnavailable:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
@@ -46,6 +56,7 @@ async def test_a_relay_publishes_what_its_own_account_may_and_leaves_the_rest(
             await journal.say(tx, said)
 
     async with open_publisher(url_of(service), name="test") as publisher:
+        await eventually("the broker answers", lambda: answers(publisher))
         await relay_once(database, publisher, types=relayed_by(service))
 
     assert await owed(database) == left
