@@ -152,5 +152,5 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
         rounds("facts", facts.run_once, settings.heard_within_seconds),
-        relay(database, publisher),
+        relay(database, publisher, of=topology.RECONCILER),
     )

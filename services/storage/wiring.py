@@ -51,5 +51,5 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             max_attempts=settings.storage_attempts,
             within_s=settings.storage_message_seconds,
         ),
-        relay(database, publisher),
+        relay(database, publisher, of=topology.STORAGE),
     )
