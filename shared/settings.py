@@ -78,7 +78,11 @@ class CommonSettings(BaseSettings):
     """What every process has."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_file=None, str_strip_whitespace=True
+        frozen=True,
+        extra="ignore",
+        env_file=None,
+        env_ignore_empty=True,  # a variable that is passed on empty was not set
+        str_strip_whitespace=True,
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
