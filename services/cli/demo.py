@@ -91,8 +91,8 @@ def _start(root: Path, *, external: bool) -> None:
             stack = Stack(root)
             stack.up(say)
             parts = stack.environment()
-        prepare(parts)
-        system = system_of(root, parts)
+        prepare(parts, ours=not external)
+        system = system_of(root, parts, ours=not external)
         system.up(say)
     for name, value in system.layout.environment().items():
         os.environ[name] = value  # noqa: TID251 - its environment is ours now
