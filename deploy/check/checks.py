@@ -61,7 +61,7 @@ def dockerfile() -> str:
 
 def compose() -> str:
     """As a bare clone has it, with every profile, and with a real account but no passwords."""
-    bare = {name: "" for name in (*PASSWORDS, "REPLICATE_API_TOKEN", "COMPOSE_PROFILES")}
+    bare = dict.fromkeys((*PASSWORDS, "REPLICATE_API_TOKEN", "COMPOSE_PROFILES"), "")
     words = [_beside("docker-compose"), "-f", COMPOSE, "--env-file", os.devnull]
     _clean(run([*words, "config", "-q"], more=bare))
     _clean(run([*words, "--profile", "*", "config", "-q"], more=bare))

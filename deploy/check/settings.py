@@ -23,9 +23,12 @@ SECRETS = frozenset(
 # What the chart sets itself, out of values of its own.
 MANAGED = frozenset(
     {
+        "AMQP_CA_FILE",
+        "AWS_CA_BUNDLE",
         "AWS_DEFAULT_REGION",
         "CREATE_LEASE_SECONDS",
         "CREATE_WITHIN_SECONDS",
+        "DATABASE_CA_FILE",
         "DOWNLOAD_WITHIN_SECONDS",
         "DRAIN_SECONDS",
         "HEALTH_HOST",
@@ -39,6 +42,7 @@ MANAGED = frozenset(
         "S3_ENDPOINT_URL",
         "S3_PUBLIC_ENDPOINT_URL",
         "SOURCE_WITHIN_SECONDS",
+        "TLS_REQUIRED",
     }
 )
 

@@ -27,7 +27,7 @@ class ToolMissing(Exception):
 
 
 def run(
-    command: Sequence[str | Path],
+    command: Sequence[object],
     *,
     within_s: float = PATIENCE_S,
     folder: Path = ROOT,
@@ -76,7 +76,7 @@ def trivy() -> Path:
     return binary
 
 
-def asyncapi() -> list[str | Path]:
+def asyncapi() -> list[object]:
     """The command that reads an AsyncAPI document; the document's path comes last."""
     place = TOOLS / "asyncapi"
     _once(TOOLS / "asyncapi.ready", HERE / "asyncapi" / "package-lock.json", _fetch_asyncapi)

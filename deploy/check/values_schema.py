@@ -71,7 +71,7 @@ def values_schema() -> Schema:
                         "whenUnsatisfiable": {"enum": ["ScheduleAnyway", "DoNotSchedule"]},
                     }
                 ),
-                "authority": closed({"secret": NAME_OR_NONE, "configMap": NAME_OR_NONE}),
+                "tls": tls(),
                 "disruption": closed(
                     {
                         "enabled": YES_NO,
@@ -88,6 +88,7 @@ def values_schema() -> Schema:
                         "migrate": YES_NO,
                         "topology": YES_NO,
                         "asHooks": YES_NO,
+                        "passwordsSecret": NAME_OR_NONE,
                         "resources": FREE,
                         "activeDeadlineSeconds": {"type": "integer", "minimum": 30},
                         "ttlSecondsAfterFinished": {"type": "integer", "minimum": 0},
@@ -148,6 +149,12 @@ def secrets() -> Schema:
             "replicate": closed({"name": NAME}),
         }
     )
+
+
+def tls() -> Schema:
+    parts: Schema = {"type": "array", "items": {"enum": ["broker", "database", "bucket"]}}
+    authority = {"secret": NAME_OR_NONE, "configMap": NAME_OR_NONE, "vouchesFor": parts}
+    return closed({"required": YES_NO, "authority": closed(authority)})
 
 
 def placing() -> Schema:
@@ -238,14 +245,14 @@ def keda() -> Schema:
 
 
 def network() -> Schema:
-    way = closed({"peers": FREE_LIST, "ports": PORTS})
+    way: Schema = {"peers": FREE_LIST, "ports": PORTS}
     return closed(
         {
             "enabled": YES_NO,
             "dns": FREE_LIST,
-            "broker": way,
-            "database": way,
-            "bucket": way,
+            "broker": closed(way | {"managementPorts": PORTS}),
+            "database": closed(way),
+            "bucket": closed(way),
             "monitoring": FREE_LIST,
             "webhooks": FREE_LIST,
             "privateRanges": {"type": "array", "items": TEXT},

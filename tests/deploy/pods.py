@@ -1,5 +1,6 @@
 """What a pod of the chart is given, read the way that Kubernetes would hand it over."""
 
+from pathlib import Path
 from typing import Any
 
 from deploy.check.chart import Document
@@ -36,7 +37,7 @@ def container(workload: Document) -> dict[str, Any]:
 def by_secret(workload: Document) -> dict[str, dict[str, str]]:
     """Variables that come from Secrets: name and key of each."""
     env = container(workload).get("env", [])
-    return {each["name"]: each["valueFrom"]["secretKeyRef"] for each in env}
+    return {each["name"]: each["valueFrom"]["secretKeyRef"] for each in env if "valueFrom" in each}
 
 
 def by_text(documents: Rendered, workload: Document) -> dict[str, str]:
@@ -48,7 +49,11 @@ def by_text(documents: Rendered, workload: Document) -> dict[str, str]:
     return told
 
 
-def environment(documents: Rendered, workload: Document) -> dict[str, str]:
-    """All that the process reads, with words in the secrets' place."""
+def environment(documents: Rendered, workload: Document, *, mounts: Path) -> dict[str, str]:
+    """All that the process reads, with words in the secrets' place and ``mounts`` in that of the
+    volumes."""
     secrets = {name: SECRET_VALUES[name] for name in by_secret(workload)}
-    return by_text(documents, workload) | secrets
+    plain = by_text(documents, workload)
+    return {
+        name: value.replace("/etc/darkroom", str(mounts)) for name, value in plain.items()
+    } | secrets

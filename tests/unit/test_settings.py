@@ -68,7 +68,7 @@ def test_a_variable_that_is_passed_on_empty_was_not_set(named: pytest.MonkeyPatc
     named.setenv("DATABASE_POOL_SIZE", "")
     named.setenv("DATABASE_URL", "")
 
-    with pytest.raises(Misconfigured, match="^DATABASE_URL is missing$"):
+    with pytest.raises(Misconfigured, match=r"^DATABASE_URL is missing$"):
         read_settings(All)
     named.setenv("DATABASE_URL", "postgresql://db/name")
     assert read_settings(All).download_allowed_origin is None

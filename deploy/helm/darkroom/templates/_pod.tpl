@@ -24,10 +24,14 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
+{{- define "darkroom.authority" -}}
+{{- if or .Values.tls.authority.secret .Values.tls.authority.configMap }}yes{{ end -}}
+{{- end -}}
+
 {{/* The mounts and volumes that every pod has: (dict "root" $ "scratch" "32Mi") */}}
 {{- define "darkroom.mounts" -}}
 - {name: scratch, mountPath: /tmp}
-{{- if or .root.Values.authority.secret .root.Values.authority.configMap }}
+{{- if include "darkroom.authority" .root }}
 - {name: authority, mountPath: /etc/darkroom/tls, readOnly: true}
 {{- end }}
 {{- end -}}
@@ -35,11 +39,11 @@ imagePullSecrets:
 {{- define "darkroom.volumes" -}}
 - name: scratch
   emptyDir: {sizeLimit: {{ .scratch }}}
-{{- with .root.Values.authority.secret }}
+{{- with .root.Values.tls.authority.secret }}
 - name: authority
   secret: {secretName: {{ . }}, items: [{key: ca.crt, path: ca.crt}]}
 {{- else }}
-{{- with .root.Values.authority.configMap }}
+{{- with .root.Values.tls.authority.configMap }}
 - name: authority
   configMap: {name: {{ . }}, items: [{key: ca.crt, path: ca.crt}]}
 {{- end }}

@@ -17,8 +17,12 @@
 {{- with .root.Values.bucket.endpoint }}{{ $_ := set $own "S3_ENDPOINT_URL" . }}{{ end -}}
 {{- with .root.Values.bucket.publicEndpoint }}{{ $_ := set $own "S3_PUBLIC_ENDPOINT_URL" . }}{{ end -}}
 {{- end -}}
-{{- if or .root.Values.authority.secret .root.Values.authority.configMap -}}
-{{- $_ := set $own "AWS_CA_BUNDLE" "/etc/darkroom/tls/ca.crt" -}}
+{{- if .root.Values.tls.required }}{{ $_ := set $own "TLS_REQUIRED" "true" }}{{ end -}}
+{{- if include "darkroom.authority" .root -}}
+{{- $vouched := .root.Values.tls.authority.vouchesFor -}}
+{{- if has "broker" $vouched }}{{ $_ := set $own "AMQP_CA_FILE" "/etc/darkroom/tls/ca.crt" }}{{ end -}}
+{{- if and $parts.database (has "database" $vouched) }}{{ $_ := set $own "DATABASE_CA_FILE" "/etc/darkroom/tls/ca.crt" }}{{ end -}}
+{{- if and $parts.bucket (has "bucket" $vouched) }}{{ $_ := set $own "AWS_CA_BUNDLE" "/etc/darkroom/tls/ca.crt" }}{{ end -}}
 {{- end -}}
 {{- $bounds := include "darkroom.bounds" . | fromYaml -}}
 {{- $chosen := mergeOverwrite (deepCopy .root.Values.config) (index .root.Values.services .service).config -}}
