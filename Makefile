@@ -90,7 +90,7 @@ deploy-check: setup ## image, compose file, chart, rules and contracts, each by 
 	@$(BIN)/python -m deploy.check $(CHECK)
 
 chart-schema: setup ## write the chart's values.schema.json anew, after a setting has changed
-	@$(BIN)/python -m deploy.check.values_schema
+	@$(BIN)/python -m deploy.check.chart_files
 
 lock: setup ## resolve the lock files anew
 	@$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-header -q -o requirements-dev.lock

@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonschema.validators import validator_for
 
-from deploy.check import chart, tools, values_schema
+from deploy.check import chart, chart_files, tools
 from deploy.check.tools import ROOT, run
 
 KUBERNETES = ("1.30", "1.34", "1.37")
@@ -101,9 +101,9 @@ def same() -> str:
 
 
 def current_schema() -> str:
-    if values_schema.PLACE.read_text(encoding="utf-8") != values_schema.as_text():
-        raise Bad("run `python -m deploy.check.values_schema`: a setting has changed")
-    return "values.schema.json says what the services read"
+    if old := chart_files.stale():
+        raise Bad(f"a setting has changed: `make chart-schema` writes {', '.join(old)} anew")
+    return "the schema of the values, and who is given what, follow from the settings"
 
 
 def yaml_style() -> str:
@@ -204,7 +204,7 @@ def prometheus() -> str:
 
 
 def asyncapi() -> str:
-    found = list(_files("asyncapi"))
+    found = list(documents_of("asyncapi"))
     if not found:
         raise NotRun("there is no AsyncAPI document")
     for path in found:
@@ -213,7 +213,7 @@ def asyncapi() -> str:
 
 
 def openapi() -> str:
-    found = list(_files("openapi"))
+    found = list(documents_of("openapi"))
     if not found:
         raise NotRun("there is no OpenAPI document")
     validator = tools.python_tool("openapi-spec-validator")
@@ -222,7 +222,15 @@ def openapi() -> str:
     return f"openapi-spec-validator: {', '.join(str(path.relative_to(ROOT)) for path in found)}"
 
 
-def _files(kind: str) -> Iterator[Path]:
+def schemas() -> str:
+    found = sorted((ROOT / "docs").rglob("*.schema.json"))
+    if not found:
+        raise NotRun("there are no JSON Schemas")
+    _clean(run([_beside("check-jsonschema"), "--check-metaschema", *found]))
+    return f"{len(found)} JSON Schemas are ones"
+
+
+def documents_of(kind: str) -> Iterator[Path]:
     """Documents of ``kind``: ``docs/…/asyncapi.json``, ``…/ingress.openapi.yaml`` and the like."""
     for folder, folders, names in os.walk(ROOT):
         folders[:] = sorted(set(folders) - set(LEFT_OUT))
@@ -244,5 +252,6 @@ ALL = (
     Check("rules-of-ours", "what no schema knows: drain, queues, secrets, rights", chart_tests),
     Check("prometheus", "recording rules, alerts and their tests", prometheus),
     Check("asyncapi", "the events, for others", asyncapi),
+    Check("json-schemas", "each event's body, for others", schemas),
     Check("openapi", "the ingress, for others", openapi),
 )

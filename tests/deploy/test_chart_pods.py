@@ -11,7 +11,7 @@ from deploy.local.system import SERVICES
 from tests.deploy.conftest import Render, Rendered, of_kind
 from tests.deploy.pods import container, deployments, template
 
-REACH_THE_INTERNET = {"generator", "storage", "reconciler"}
+REACH_THE_INTERNET = {"generator", "storage", "reconciler"}  # Replicate, and who it names
 HAVE_NO_DATABASE = {"ingress"}
 DATABASE_PORT = 5432
 

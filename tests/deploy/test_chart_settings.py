@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.check import values_schema
+from deploy.check import chart_files
 from deploy.check.chart import NotRendered
 from deploy.check.settings import MANAGED, SECRETS, plain, read_by, read_by_any, settings_of
 from deploy.local.system import SERVICES
@@ -40,8 +40,8 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_the_schema_of_the_values_says_what_the_services_read() -> None:
-    assert values_schema.PLACE.read_text(encoding="utf-8") == values_schema.as_text()
+def test_what_follows_from_the_settings_is_written_as_they_are_now() -> None:
+    assert chart_files.stale() == []
 
 
 def test_every_setting_is_a_secret_or_the_charts_or_an_operators_to_choose() -> None:
@@ -73,6 +73,13 @@ def test_no_pod_is_given_a_secret_that_its_service_does_not_read(documents: Rend
 def test_no_pod_is_given_a_variable_that_nobody_reads(documents: Rendered) -> None:
     for deployment in deployments(documents).values():
         assert set(by_text(documents, deployment)) <= read_by_any()
+
+
+def test_a_pod_is_given_every_part_that_its_service_reads(render: Render) -> None:
+    for service, deployment in deployments(render("least")).items():
+        given = set(by_secret(deployment)) | set(by_text(render("least"), deployment))
+        for name in ("AMQP_URL", "DATABASE_URL", "S3_BUCKET", *SECRET_VALUES):
+            assert (name in given) is (name in read_by(service)), (service, name)
 
 
 def test_the_ingress_has_neither_database_nor_bucket_nor_token(documents: Rendered) -> None:

@@ -32,14 +32,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* What each service is given, and nothing else. */}}
+{{/* What each service is given, and nothing else: made from the settings that it reads. */}}
 {{- define "darkroom.parts" -}}
-ingress: {database: false, bucket: false, internet: false}
-generator: {database: true, bucket: true, internet: true}
-storage: {database: true, bucket: true, internet: true}
-aggregator: {database: true, bucket: false, internet: false}
-report: {database: true, bucket: true, internet: false}
-reconciler: {database: true, bucket: false, internet: true}
+{{ .Files.Get "files/parts.yaml" }}
 {{- end -}}
 
 {{/* Whether something else than the Deployment says how many replicas there are. */}}

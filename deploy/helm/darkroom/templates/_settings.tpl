@@ -54,10 +54,10 @@
 {{ include "darkroom.fromSecret" (list "AWS_ACCESS_KEY_ID" $secrets.bucket.name (printf "%s-access-key-id" $prefix)) }}
 {{ include "darkroom.fromSecret" (list "AWS_SECRET_ACCESS_KEY" $secrets.bucket.name (printf "%s-secret-access-key" $prefix)) }}
 {{- end }}
-{{- if has .service (list "generator" "reconciler") }}
+{{- if $parts.token }}
 {{ include "darkroom.fromSecret" (list "REPLICATE_API_TOKEN" $secrets.replicate.name "api-token") }}
 {{- end }}
-{{- if eq .service "ingress" }}
+{{- if $parts.webhookSecret }}
 {{ include "darkroom.fromSecret" (list "REPLICATE_WEBHOOK_SECRET" $secrets.replicate.name "webhook-secret") }}
 {{- end }}
 {{- end -}}

@@ -1,17 +1,22 @@
-"""The JSON Schema of the chart's values, made from the settings that the services read.
+"""What of the chart follows from the settings that the services read: the JSON Schema of its values,
+and which service is given which part.
 
-``python -m deploy.check.values_schema`` writes it; a test holds what is written against this.
+``python -m deploy.check.chart_files`` writes both; a test holds what is written against this.
 """
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from deploy.check.chart import CHART
-from deploy.check.settings import plain
+from deploy.check.settings import plain, read_by
 from deploy.local.system import SERVICES
 
-PLACE = CHART / "values.schema.json"
+SCHEMA = CHART / "values.schema.json"
+PARTS = CHART / "files" / "parts.yaml"
 
 Schema = dict[str, Any]
 
@@ -255,6 +260,7 @@ def network() -> Schema:
             "bucket": closed(way),
             "monitoring": FREE_LIST,
             "webhooks": FREE_LIST,
+            "moreWaysOut": FREE_LIST,
             "privateRanges": {"type": "array", "items": TEXT},
         }
     )
@@ -298,10 +304,43 @@ def operators() -> Schema:
     )
 
 
-def as_text() -> str:
-    return json.dumps(values_schema(), indent=1) + "\n"
+# A part is given to whoever reads the variable that names it.
+NAMED_BY = {
+    "database": {"DATABASE_URL"},
+    "bucket": {"S3_BUCKET"},
+    "token": {"REPLICATE_API_TOKEN"},
+    "webhookSecret": {"REPLICATE_WEBHOOK_SECRET"},
+    "internet": {"REPLICATE_API_TOKEN", "DOWNLOAD_HOSTS", "SOURCE_HOSTS"},
+}
+
+
+def parts() -> dict[str, dict[str, bool]]:
+    """Of each service, which parts it has."""
+    return {
+        service: {part: bool(names & read_by(service)) for part, names in NAMED_BY.items()}
+        for service in SERVICES
+    }
+
+
+def generated() -> dict[Path, str]:
+    """Each file that is made, with its text."""
+    told = "# Made from the settings of the services: `make chart-schema`.\n"
+    return {
+        SCHEMA: json.dumps(values_schema(), indent=1) + "\n",
+        PARTS: told + yaml.safe_dump(parts(), sort_keys=False),
+    }
+
+
+def stale() -> list[str]:
+    """Names of files that say something else than the settings do."""
+    return [
+        path.name
+        for path, text in generated().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
 
 
 if __name__ == "__main__":
-    PLACE.write_text(as_text(), encoding="utf-8")
-    sys.stdout.write(f"{PLACE} is current\n")
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{path.name} is current\n")
