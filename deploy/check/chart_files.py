@@ -99,6 +99,9 @@ def values_schema() -> Schema:
                         "ttlSecondsAfterFinished": {"type": "integer", "minimum": 0},
                     }
                 ),
+                "toolbox": closed(
+                    {"enabled": YES_NO, "serviceAccountAnnotations": TEXTS, "resources": FREE}
+                ),
                 "networkPolicy": network(),
                 "monitoring": closed(
                     {

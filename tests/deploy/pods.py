@@ -17,12 +17,28 @@ SECRET_VALUES = {
 }
 
 
+TOOLBOX = "toolbox"
+
+
 def deployments(documents: Rendered) -> dict[str, Document]:
-    """By the service's name."""
-    return {
+    """Of services, by the service's name."""
+    named = {
         each["metadata"]["labels"]["app.kubernetes.io/component"]: each
         for each in of_kind(documents, "Deployment").values()
     }
+    return {component: each for component, each in named.items() if component != TOOLBOX}
+
+
+def toolbox(documents: Rendered) -> Document | None:
+    """Where an operator types."""
+    return next(
+        (
+            each
+            for each in of_kind(documents, "Deployment").values()
+            if each["metadata"]["labels"]["app.kubernetes.io/component"] == TOOLBOX
+        ),
+        None,
+    )
 
 
 def template(workload: Document) -> dict[str, Any]:

@@ -8,8 +8,12 @@ from deploy.check import chart_files
 from deploy.check.chart import NotRendered
 from deploy.check.settings import MANAGED, SECRETS, plain, read_by, read_by_any, settings_of
 from deploy.local.system import SERVICES
+from services.cli.audit import AuditSettings
+from services.cli.doctor import DoctorSettings
+from services.cli.ledger import LedgerSettings
+from services.cli.publish import PublishSettings
 from shared.recipes import RECIPES
-from shared.settings import read_settings
+from shared.settings import CommonSettings, read_settings
 from tests.deploy.conftest import Render, Rendered, of_kind
 from tests.deploy.leaving import leaves_in_time, slowest_message
 from tests.deploy.pods import (
@@ -20,6 +24,7 @@ from tests.deploy.pods import (
     deployments,
     environment,
     template,
+    toolbox,
 )
 
 # Where a service names no bound of its own, the chart's common one stands.
@@ -102,6 +107,25 @@ def test_nothing_secret_stands_in_plain_text(documents: Rendered) -> None:
     for data in (each.get("data", {}) for each in of_kind(documents, "ConfigMap").values()):
         assert not SECRETS & set(data)
     assert not of_kind(documents, "Secret")
+
+
+@pytest.mark.parametrize("kind", [AuditSettings, DoctorSettings, LedgerSettings, PublishSettings])
+def test_every_command_of_an_operator_works_in_the_toolbox(
+    render: Render, nothing_set: pytest.MonkeyPatch, mounts: Path, kind: type[CommonSettings]
+) -> None:
+    documents = render("full", "--set", "secrets.bucket.name=darkroom-bucket")
+    pod = toolbox(documents)
+    assert pod is not None
+    for name, value in environment(documents, pod, mounts=mounts).items():
+        nothing_set.setenv(name, value)
+
+    read_settings(kind)
+
+    assert {each["key"].split("-")[0] for each in by_secret(pod).values()} == {"operator", "api"}
+
+
+def test_nobody_has_a_place_to_type_in_unless_it_is_asked_for(render: Render) -> None:
+    assert toolbox(render("least")) is None
 
 
 @pytest.mark.parametrize("name", sorted(SECRETS))
