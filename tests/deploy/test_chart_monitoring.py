@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 import yaml
 
 from deploy.check.checks import RULES
@@ -38,6 +39,25 @@ def test_every_service_is_scraped_by_way_of_a_service_too(render: Render) -> Non
         assert "health" in [
             port["name"] for port in template(deployment)["spec"]["containers"][0]["ports"]
         ]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "endpoints"),
+    [
+        ("full", "PodMonitor", "podMetricsEndpoints"),
+        ("operators", "ServiceMonitor", "endpoints"),
+    ],
+)
+def test_what_is_scraped_bears_the_labels_that_the_alerts_go_by(
+    render: Render, values: str, kind: str, endpoints: str
+) -> None:
+    (monitor,) = of_kind(render(values), kind).values()
+    (endpoint,) = monitor["spec"][endpoints]
+    labels = {each["targetLabel"]: each for each in endpoint["relabelings"]}
+
+    assert labels["job"]["replacement"] == "darkroom"
+    (source,) = labels["service"]["sourceLabels"]
+    assert source == "__meta_kubernetes_pod_label_app_kubernetes_io_component"
 
 
 def test_the_alerts_of_the_cluster_are_those_of_the_file(render: Render) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.check.checks import COMPOSE, PASSWORDS
+from deploy.check.checks import COMPOSE, PASSWORDS, RULES
 from deploy.check.settings import SECRETS, read_by, read_by_any, settings_of
 from deploy.check.tools import run
 from deploy.local.system import SERVICES
@@ -168,13 +168,16 @@ def test_a_chosen_password_is_the_one_that_both_sides_use() -> None:
         assert told == "chosen-AWS_SECRET_ACCESS_KEY"
 
 
-def test_prometheus_scrapes_every_service(project: Mapping[str, Any]) -> None:
-    read = yaml.safe_load(project["configs"]["prometheus"]["content"])
+def test_prometheus_finds_every_service_where_the_file_puts_it(project: Mapping[str, Any]) -> None:
+    read = yaml.safe_load((RULES.parent / "prometheus.yaml").read_text(encoding="utf-8"))
     (ours,) = [each for each in read["scrape_configs"] if each["job_name"] == "darkroom"]
+    targets = [target for group in ours["static_configs"] for target in group["targets"]]
+    mounted = {
+        each["source"].rpartition("/")[2] for each in project["services"]["prometheus"]["volumes"]
+    }
 
-    assert set(ours["static_configs"][0]["targets"]) == {f"{name}:8081" for name in SERVICES}
-    mounted = {each["target"] for each in project["services"]["prometheus"]["volumes"]}
-    assert set(read["rule_files"]) <= mounted
+    assert {target.partition(":")[0] for target in targets} == set(SERVICES)
+    assert {"prometheus.yaml", *read["rule_files"]} <= mounted
 
 
 def test_secrets_of_the_file_are_known_as_secrets(project: Mapping[str, Any]) -> None:
