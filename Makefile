@@ -11,7 +11,7 @@ TESTS ?= -n auto --dist loadgroup
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test systems check unit integration contract e2e chaos prove prove-long bench fmt lint types imports lock deploy-check clean nuke
+.PHONY: help setup demo up down status test systems check unit integration contract e2e chaos prove prove-long bench fmt lint types imports lock deploy-check chart-schema clean nuke
 
 ##@ Run
 
@@ -90,17 +90,19 @@ types: setup
 imports: setup
 	@$(BIN)/lint-imports
 
-deploy-check: setup ## Dockerfile and compose file, as far as paper goes
-	@$(BIN)/hadolint deploy/Dockerfile
-	@POSTGRES_PASSWORD=x RABBITMQ_PASSWORD=x AWS_SECRET_ACCESS_KEY=x $(BIN)/docker-compose -f compose.yaml config -q
-	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+deploy-check: setup ## image, compose file, chart, rules and contracts, each by its own tools (CHECK="lint same", CRDS=folder)
+	@$(BIN)/python -m deploy.check $(CHECK)
+
+chart-schema: setup ## write the chart's values.schema.json anew, after a setting has changed
+	@$(BIN)/python -m deploy.check.chart_files
 
 lock: setup ## resolve the lock files anew
 	@$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-header -q -o requirements-dev.lock
 	@$(UV) pip compile pyproject.toml --universal --generate-hashes --no-header -q -c requirements-dev.lock -o requirements.lock
+	@$(UV) pip compile deploy/check/tools.in --universal --generate-hashes --no-header -q -o deploy/check/tools.lock
 
 clean: ## remove the virtual environment and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 nuke: ## stop everything and delete its data
 	@[ ! -x $(BIN)/darkroom ] || $(BIN)/darkroom down

@@ -36,7 +36,6 @@ DOWNLOADED_BYTES = Counter("darkroom_downloaded_bytes_total", "Bytes of files th
 
 CONNECT_WITHIN_S = 5.0
 SILENCE_S = 10.0
-TOTAL_S = 120.0
 IN_MEMORY = 1024 * 1024  # more of one file lies on disk
 CHUNK = 64 * 1024
 LONGEST_URL = 8192
@@ -247,6 +246,7 @@ def open_downloads(
         hosts=settings.download_hosts,
         allowed_origin=settings.download_allowed_origin,
         max_bytes=settings.download_max_bytes,
+        within_s=settings.download_within_seconds,
         setting="DOWNLOAD_HOSTS",
     )
 
@@ -260,19 +260,22 @@ def open_sources(
         hosts=settings.source_hosts,
         allowed_origin=settings.source_allowed_origin,
         max_bytes=settings.source_max_bytes,
+        within_s=settings.source_within_seconds,
         setting="SOURCE_HOSTS",
     )
 
 
 @asynccontextmanager
-async def _opened(resolver: AbstractResolver | None, **allowed: Any) -> AsyncIterator[Downloads]:
+async def _opened(
+    resolver: AbstractResolver | None, *, within_s: float, **allowed: Any
+) -> AsyncIterator[Downloads]:
     """Two ways out: one to public addresses only, one to the single origin that a setting opens."""
 
     def session(make_socket: Callable[[Any], socket.socket]) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, resolver=resolver, socket_factory=make_socket),
             timeout=aiohttp.ClientTimeout(
-                total=TOTAL_S,
+                total=within_s,
                 connect=CONNECT_WITHIN_S,
                 sock_connect=CONNECT_WITHIN_S,
                 sock_read=SILENCE_S,

@@ -95,7 +95,11 @@ class CommonSettings(BaseSettings):
     """What every process has."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_file=None, str_strip_whitespace=True
+        frozen=True,
+        extra="ignore",
+        env_file=None,
+        env_ignore_empty=True,  # a variable that is passed on empty was not set
+        str_strip_whitespace=True,
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -202,6 +206,7 @@ class DownloadSettings(CommonSettings):
     )
     download_allowed_origin: HttpUrl | None = None
     download_max_bytes: Annotated[int, Field(ge=1)] = 200 * 1024 * 1024
+    download_within_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
 
 
 class SourceSettings(CommonSettings):
@@ -211,6 +216,7 @@ class SourceSettings(CommonSettings):
     source_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
     source_allowed_origin: HttpUrl | None = None
     source_max_bytes: Annotated[int, Field(ge=1, le=500_000_000)] = 50_000_000
+    source_within_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
 
 
 class PeopleSettings(CommonSettings):

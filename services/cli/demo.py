@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import typer
 
 from services.cli import reading
-from services.cli.environment import local_root
+from services.cli.environment import local_root, settings
 from services.cli.live import Shown, Tongue, View, follow, shown
 from services.cli.local import external_parts, fail, prepare, say, system_of, told
 from services.cli.publish import PublishSettings, order
@@ -43,6 +43,9 @@ def demo(
     external: Annotated[
         bool, typer.Option(help="Use the parts that the environment names, and say which.")
     ] = False,
+    running: Annotated[
+        bool, typer.Option(help="Start nothing: order at the system that the environment names.")
+    ] = False,
     locale: Annotated[
         Tongue, typer.Option(help="The language of what is shown and of the reports.")
     ] = Tongue.EN,
@@ -51,20 +54,11 @@ def demo(
     began = time.monotonic()
     root = local_root()
     placed = orders(photo, locale)
-    parts = external_parts() if external else None
-    with told():
-        if parts is None:
-            from deploy.local.stack import Stack
-
-            stack = Stack(root)
-            stack.up(say)
-            parts = stack.environment()
-        prepare(parts, ours=not external)
-        system = system_of(root, parts, ours=not external)
-        system.up(say)
-    for name, value in system.layout.environment().items():
-        os.environ[name] = value  # noqa: TID251 - this process now speaks to the local system
-    chosen = read_settings(PublishSettings)
+    if running:
+        chosen = settings(PublishSettings)
+    else:
+        _start(root, external=external)
+        chosen = read_settings(PublishSettings)
 
     say(f"\nordering {', '.join(each.fact.recipe for each in placed)}")
     say(f"of {photo or 'photos of our own'}, and of words alone\n")
@@ -78,10 +72,30 @@ def demo(
         _tell(chosen, each, done, copies.get(each.job_id), locale)
     last = max(done.seconds.values(), default=0.0)
     say(f"took {last:.1f} s from the orders, {time.monotonic() - began:.1f} s in all")
-    say("it all still runs: `make status`, `.venv/bin/darkroom jobs list`; `make down` stops it")
+    if not running:
+        say(
+            "it all still runs: `make status`, `.venv/bin/darkroom jobs list`; `make down` stops it"
+        )
     short = [each.fact.recipe for each in placed if each.job_id not in copies]
     if short:
         fail(f"not completed with a report: {', '.join(short)}")
+
+
+def _start(root: Path, *, external: bool) -> None:
+    """Bring the system up on this machine, and let this process speak to it from here on."""
+    parts = external_parts() if external else None
+    with told():
+        if parts is None:
+            from deploy.local.stack import Stack
+
+            stack = Stack(root)
+            stack.up(say)
+            parts = stack.environment()
+        prepare(parts, ours=not external)
+        system = system_of(root, parts, ours=not external)
+        system.up(say)
+    for name, value in system.layout.environment().items():
+        os.environ[name] = value  # noqa: TID251 - its environment is ours now
 
 
 class Done:

@@ -201,12 +201,9 @@ async def test_a_host_that_falls_silent_is_left(
             await fetched(fetcher, url)
 
 
-async def test_a_host_that_drips_is_left_when_the_time_is_up(
-    host: FileHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(downloads, "TOTAL_S", 0.3)
+async def test_a_host_that_drips_is_left_when_the_time_is_up(host: FileHost) -> None:
     url = host.hang("/a", b"HTTP/1.1 200 OK\r\n")
-    async with opened(host) as fetcher:
+    async with opened(host, download_within_seconds=0.3) as fetcher:
         with pytest.raises(Transient, match="too long"):
             await fetched(fetcher, url)
 

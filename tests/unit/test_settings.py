@@ -63,6 +63,17 @@ def test_a_list_is_written_with_commas(named: pytest.MonkeyPatch) -> None:
     assert read_settings(All).download_hosts == ("replicate.delivery", "files.example.com")
 
 
+def test_a_variable_that_is_passed_on_empty_was_not_set(named: pytest.MonkeyPatch) -> None:
+    named.setenv("DOWNLOAD_ALLOWED_ORIGIN", "")
+    named.setenv("DATABASE_POOL_SIZE", "")
+    named.setenv("DATABASE_URL", "")
+
+    with pytest.raises(Misconfigured, match=r"^DATABASE_URL is missing$"):
+        read_settings(All)
+    named.setenv("DATABASE_URL", "postgresql://db/name")
+    assert read_settings(All).download_allowed_origin is None
+
+
 @pytest.mark.parametrize(
     ("url", "here"),
     [
