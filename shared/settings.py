@@ -86,6 +86,8 @@ class CommonSettings(BaseSettings):
     health_host: str = "0.0.0.0"  # noqa: S104 - probes come from outside the pod
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     drain_seconds: Annotated[float, Field(gt=0, le=3600)] = 25.0
+    # What the image was built from, as its metrics tell it.
+    revision: Annotated[str, Field(max_length=64)] = "unknown"
 
     @classmethod
     def mistakes_beside(cls, _environment: Mapping[str, str]) -> list[str]:

@@ -13,6 +13,7 @@ from services.reconciler.deadlines import WatchDeadlines
 from services.reconciler.doubt import SettleDoubt
 from services.reconciler.forget import Forget
 from services.reconciler.give_up import GiveUp
+from services.reconciler.levels import MeasureLevels, MeasureQueues
 from services.reconciler.losses import WatchLosses
 from services.reconciler.reads import Reads
 from services.reconciler.refused import KeepRefused
@@ -78,6 +79,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         now=utc_now,
     )
     losses = WatchLosses(database=database, now=utc_now)
+    measure_levels = MeasureLevels(database=database)
+    measure_queues = MeasureQueues(queues=subscriptions.levels())
     deadlines = WatchDeadlines(database=database, now=utc_now)
 
     patience = timedelta(seconds=settings.report_patience_seconds)
@@ -114,6 +117,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         rounds("doubt", doubt.run_once, settings.doubt_every_seconds),
         rounds("strays", doubt.look_for_strays, settings.strays_every_seconds),
         rounds("losses", losses.run_once, settings.losses_every_seconds),
+        rounds("levels", measure_levels.run_once, settings.levels_every_seconds),
+        rounds("queues", measure_queues.run_once, settings.levels_every_seconds),
         rounds("deadlines", deadlines.run_once, settings.deadlines_every_seconds),
         subscriptions.worker(
             topology.DEAD_LETTERS,

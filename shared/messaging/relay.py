@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
-from shared.clock import utc_now
 from shared.db import journal
 from shared.db.connection import Database
 from shared.db.journal import Entry
@@ -32,9 +31,6 @@ ALONE_WITHIN_S = 5.0
 LONGEST_PAUSE_S = 5.0
 
 RELAYED = Counter("darkroom_relayed_total", "Journal rows published", ["outcome"])
-OWED_AGE = Gauge(
-    "darkroom_outbox_oldest_age_seconds", "Age of the oldest row that this relay took last"
-)
 for outcome in ("confirmed", "failed"):
     RELAYED.labels(outcome)
 
@@ -95,9 +91,7 @@ async def relay_once(database: Database, publisher: Publisher, *, past: int = 0)
     async with database.transaction() as tx:
         entries = await journal.claim_owed(tx, BATCH, past=past)
         if not entries:
-            OWED_AGE.set(0)
             return Round(0, 0, 0, None)
-        OWED_AGE.set(max(0.0, (utc_now() - entries[0].recorded_at).total_seconds()))
         troubles = await _published(publisher, entries)
         done = [entry.id for entry in entries if troubles[entry.id] is None]
         await journal.mark_published(tx, done)
