@@ -55,24 +55,24 @@ async def read(tx: Connection) -> Levels:
     row = await tx.fetchrow(
         """
         SELECT (SELECT count(*) FROM (
-                   SELECT FROM journal WHERE published_at IS NULL ORDER BY id LIMIT $1) AS some) AS owed,
+                   SELECT FROM journal WHERE published_at IS NULL ORDER BY id LIMIT $1) AS few) AS owed,
                (SELECT recorded_at FROM journal
                  WHERE published_at IS NULL ORDER BY id LIMIT 1) AS owed_since,
                (SELECT count(*) FROM (
                    SELECT FROM slot
                     WHERE state = 'pending' AND due_at <= now()
-                 ORDER BY due_at LIMIT $1) AS some) AS due,
+                 ORDER BY due_at LIMIT $1) AS few) AS due,
                (SELECT due_at FROM slot
                  WHERE state = 'pending' AND due_at <= now()
               ORDER BY due_at LIMIT 1) AS due_since,
                (SELECT count(*) FROM (
                    SELECT FROM slot
-                    WHERE state = 'in_doubt' ORDER BY moved_at LIMIT $1) AS some) AS in_doubt,
+                    WHERE state = 'in_doubt' ORDER BY moved_at LIMIT $1) AS few) AS in_doubt,
                (SELECT moved_at FROM slot
                  WHERE state = 'in_doubt' ORDER BY moved_at LIMIT 1) AS in_doubt_since,
                (SELECT count(*) FROM (
                    SELECT FROM job
-                    WHERE ended_at IS NULL ORDER BY created_at LIMIT $1) AS some) AS open_jobs,
+                    WHERE ended_at IS NULL ORDER BY created_at LIMIT $1) AS few) AS open_jobs,
                (SELECT created_at FROM job
                  WHERE ended_at IS NULL ORDER BY created_at LIMIT 1) AS open_jobs_since,
                clock_timestamp() AS now
@@ -102,11 +102,11 @@ async def parked(tx: Connection, queues: Sequence[str]) -> list[ParkedLevel]:
                LATERAL (SELECT count(*) AS waiting, min(first_at) AS waiting_since
                           FROM (SELECT first_at FROM parked_message
                                  WHERE queue = asked.queue AND due_at IS NOT NULL
-                              ORDER BY first_at LIMIT $2) AS some) AS waiting,
+                              ORDER BY first_at LIMIT $2) AS few) AS waiting,
                LATERAL (SELECT count(*) AS dead, min(first_at) AS dead_since
                           FROM (SELECT first_at FROM parked_message
                                  WHERE queue = asked.queue AND due_at IS NULL
-                              ORDER BY first_at LIMIT $2) AS some) AS dead
+                              ORDER BY first_at LIMIT $2) AS few) AS dead
       ORDER BY asked.place
         """,
         list(queues),
