@@ -136,5 +136,5 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
-        relay(database, publisher),
+        relay(database, publisher, poll_s=settings.bring_back_every_seconds),
     )

@@ -316,6 +316,14 @@ async def mark_published(tx: Connection, ids: Sequence[int]) -> int:
     )
 
 
+async def owes(tx: Connection) -> bool:
+    """Whether there is anything to publish; also what another relay is just at."""
+    found: bool = await tx.fetchval(
+        "SELECT EXISTS (SELECT FROM journal WHERE published_at IS NULL)"
+    )
+    return found
+
+
 async def owed(tx: Connection) -> Owed:
     row = await tx.fetchrow(
         """

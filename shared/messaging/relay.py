@@ -22,8 +22,9 @@ from shared.messaging.topology import urgent_queue
 log = structlog.get_logger()
 
 BATCH = 200
-# The bell wakes it at once; this only bounds how long another process's rows wait.
-POLL_S = 1.0
+# The bell wakes it at once; this only bounds how long another process's rows wait: those of one
+# that died, or of an operator who says facts again.
+POLL_S = 5.0
 # Of one batch together, and then of those that are tried alone: its rows stay locked so long at
 # the most.
 BATCH_WITHIN_S = 10.0
@@ -50,9 +51,12 @@ class Round:
 
 
 def relay(
-    database: Database, publisher: Publisher
+    database: Database, publisher: Publisher, *, poll_s: float = POLL_S
 ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
-    """The worker that relays. Any number of them may run: rows are claimed, never skipped past."""
+    """The worker that relays. Any number of them may run: rows are claimed, never skipped past.
+
+    It looks for rows of other processes every ``poll_s``, with one small question.
+    """
 
     async def worker(stop: asyncio.Event) -> None:
         pause, past = 0.0, 0
@@ -69,7 +73,7 @@ def relay(
                 continue
             pause = 0.0
             if done.taken < BATCH:
-                await _rung_or(stop, database, POLL_S)
+                await _owed_or(stop, database, poll_s)
         # What our last commits stated goes out before we do.
         try:
             await relay_once(database, publisher)
@@ -150,11 +154,26 @@ def _tell(entries: Sequence[Entry], troubles: dict[int, Trouble]) -> None:
             log.error("relay.unfit", event_id=entry.event_id, type=entry.type, why=str(trouble))
 
 
-async def _rung_or(stop: asyncio.Event, database: Database, seconds: float) -> None:
+async def _owed_or(stop: asyncio.Event, database: Database, poll_s: float) -> None:
+    """Return when there may be something to publish, or when we are to stop."""
+    while not stop.is_set():
+        if await _rung_or(stop, database, poll_s):
+            return
+        try:
+            async with database.connection() as db:
+                if await journal.owes(db):
+                    return
+        except (DatabaseUnavailable, Transient):
+            return  # whoever claims next says so, and waits
+
+
+async def _rung_or(stop: asyncio.Event, database: Database, seconds: float) -> bool:
+    """Whether a commit of our own owes something."""
     rung = asyncio.create_task(database.facts_owed.wait(seconds))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({rung, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return rung.done() and rung.result()
     finally:
         rung.cancel()
         stopping.cancel()
