@@ -14,9 +14,10 @@ def one(expr: str, legend: str = "") -> tuple[Query, ...]:
 def quantiles(histogram: str, by: str = "", *, where: str = "") -> tuple[Query, ...]:
     labels = f"le, {by}" if by else "le"
     name = f" {{{{{by}}}}}" if by else ""
+    rate = f"rate({histogram}_bucket{where}[{OVER}])"
     return tuple(
         Query(
-            expr=f"histogram_quantile({share}, sum by ({labels}) (rate({histogram}_bucket{where}[{OVER}])))",
+            expr=f"histogram_quantile({share}, sum by ({labels}) ({rate}))",
             legend=f"p{round(share * 100)}{name}",
         )
         for share in (0.5, 0.99)
@@ -100,7 +101,7 @@ HEALTH = Dashboard(
                 ),
                 Panel(
                     title="Who brought the news",
-                    says="Webhooks, or the reconciler's questions. Questions that rise: webhooks are lost.",
+                    says="Webhooks, or the reconciler's questions; these rise where webhooks are lost.",
                     unit="reqps",
                     queries=(
                         Query(
@@ -150,7 +151,7 @@ HEALTH = Dashboard(
             panels=(
                 Panel(
                     title="Webhooks turned away",
-                    says="By the window that is looked at. The budget is 0.1 %; 1.44 % over an hour pages.",
+                    says="By the window looked at. The budget is 0.1 %; 1.44 % over an hour pages.",
                     unit="percentunit",
                     queries=tuple(
                         Query(expr=f"darkroom:webhooks_turned_away:ratio_rate{over}", legend=over)
@@ -431,7 +432,7 @@ MONEY = Dashboard(
                 ),
                 Panel(
                     title="What is left of the limits",
-                    says="Of calls that may be made at once. Near 0 for long: the account's limit is the pace.",
+                    says="Of calls that may be made at once. Near 0 for long: the limit is the pace.",
                     unit="percentunit",
                     queries=one("min by (calls) (darkroom_budget_left_ratio)", "{{calls}}"),
                 ),
