@@ -60,7 +60,7 @@ async def test_r6_an_account_that_is_turned_away_pages_until_it_is_paid(
     world: World, tmp_path: Path
 ) -> None:
     async with scraping(programs_or_skip(), world.system, tmp_path) as prometheus:
-        await world.misbehave(None, {"name": "refuse", "status": 402})
+        await world.misbehave(None, {"fault": "refuse", "status": 402})
         job_id = await world.order(A_PHOTO, params={"count": 1})
 
         async def fires() -> bool:
