@@ -65,6 +65,7 @@ def test_every_page_but_the_index_says_what_to_type(page: Path) -> None:
     assert bool(lines(page)) is (page.name != "README.md")
 
 
+@pytest.mark.timeout(900)  # some sixty commands, each an interpreter that starts
 async def test_every_command_of_the_runbook_works_on_a_running_system(world: World) -> None:
     named = await what_is_looked_at(world)
     environment = {
