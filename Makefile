@@ -73,6 +73,10 @@ simulation: setup ## days of trouble in virtual time (DAYS=100000 FROM=12000)
 mutants: setup ## each guard taken away in turn: which test misses it (GUARDS="fence signature")
 	@$(BIN)/python -m tests.mutation $(GUARDS)
 
+.PHONY: alerts
+alerts: setup ## the alerts by Prometheus' own tool: read, seen to fire, seen to stay silent
+	@$(BIN)/python -m deploy.local.prometheus
+
 bench: setup ## benchmarks, each with its named reference
 	@for bench in ingress latency orders fan_in weight finishing sound witness; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 

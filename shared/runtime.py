@@ -13,6 +13,7 @@ from shared.connections import Connections
 from shared.errors import Misconfigured
 from shared.health import Health, serving_health
 from shared.observability import configure_logging
+from shared.process_metrics import tell_build, watch_the_loop
 from shared.settings import CommonSettings, read_settings, summary
 
 log = structlog.get_logger()
@@ -89,13 +90,14 @@ def _loop() -> asyncio.AbstractEventLoop:
 async def _serve(service: str, settings: S, wiring: Wiring[S]) -> None:
     stop = stop_on_signals(settings.drain_seconds)
     log.info("service.starting", **summary(settings))
+    tell_build(service, revision=settings.revision)
     health = Health(service)
     async with (
         serving_health(health, host=settings.health_host, port=settings.health_port, stop=stop),
         Connections(health) as connections,
     ):
         workers = await wiring(settings, connections)
-        await run(*workers, grace_s=settings.drain_seconds, stop=stop)
+        await run(*workers, watch_the_loop, grace_s=settings.drain_seconds, stop=stop)
 
 
 def stop_on_signals(drain_s: float) -> asyncio.Event:

@@ -109,6 +109,8 @@ class CommonSettings(BaseSettings):
     drain_seconds: Annotated[float, Field(gt=0, le=3600)] = 25.0
     # Refuse every way to broker, database and bucket that is not encrypted and checked.
     tls_required: bool = False
+    # What the image was built from, as its metrics tell it.
+    revision: Annotated[str, Field(max_length=64)] = "unknown"
 
     @classmethod
     def mistakes_beside(cls, _environment: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from services.aggregator.ending import JobEnd, how_it_ended, missing_of, reason_of_end
 from shared.db import artifacts, jobs, journal, predictions, slots, spared
@@ -27,6 +27,7 @@ from shared.events import (
     read,
     state,
 )
+from shared.recipes import RECIPES
 from shared.recipes.recipe import Recipe
 from shared.recipes.standing import notes_of, typical_of
 
@@ -46,6 +47,28 @@ SAVED = Counter(
     "What they would have cost beyond what is paid, by the price of a typical run.",
     ["recipe"],
 )
+
+# An edge on each span that a recipe promises, and on the deadlines that people give.
+JOBS = Counter("darkroom_jobs_total", "Planned jobs by how they ended.", ["recipe", "outcome"])
+JOB_SECONDS = Histogram(
+    "darkroom_job_seconds",
+    "From the plan of a job to its end.",
+    ["recipe", "outcome"],
+    buckets=(0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200),
+)
+COST = Counter(
+    "darkroom_cost_dollars_total",
+    "What the purchases of ended jobs cost, as far as a price is known.",
+    ["recipe"],
+)
+PREDICT_SECONDS = Counter(
+    "darkroom_predict_seconds_total", "Provider's time that ended jobs took.", ["recipe"]
+)
+for _recipe in RECIPES:
+    COST.labels(_recipe.name)
+    PREDICT_SECONDS.labels(_recipe.name)
+    for _outcome in sorted(ENDED):
+        JOBS.labels(_recipe.name, _outcome)
 
 HEARD: dict[str, type[Heard]] = {
     fact.type: fact
@@ -197,6 +220,13 @@ async def _note_wishes(
 
 
 def _tell(end: JobEnd) -> None:
+    outcome = end.type.removeprefix("job.")
+    JOBS.labels(end.recipe, outcome).inc()
+    if end.ended_at is not None and end.created_at is not None:
+        took = (end.ended_at - end.created_at).total_seconds()
+        JOB_SECONDS.labels(end.recipe, outcome).observe(max(0.0, took))
+    COST.labels(end.recipe).inc(end.cost or 0.0)
+    PREDICT_SECONDS.labels(end.recipe).inc(end.predict_seconds)
     SPARED.labels(end.recipe, "not_bought").inc(end.not_bought)
     SPARED.labels(end.recipe, "stopped").inc(end.stopped)
     SAVED.labels(end.recipe).inc(end.saved or 0.0)

@@ -419,3 +419,5 @@ _NAMES: dict[type[Bought], str] = {
     NeverSent: "never_sent",
     InDoubt: "in_doubt",
 }
+for _outcome in _NAMES.values():
+    PURCHASES.labels(_outcome)

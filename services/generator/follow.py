@@ -13,12 +13,16 @@ from shared.db.record import AgainRule, Outcome, record
 from shared.envelope import Envelope
 from shared.errors import Permanent
 from shared.events import JobCanceled, JobCompleted, JobFailed, read
+from shared.messaging import topology
 
 log = structlog.get_logger()
 
 NEWS = Counter(
     "darkroom_prediction_news_total", "News of predictions by what it did.", ["type", "outcome"]
 )
+for _type in sorted({*topology.GENERATOR_VERDICTS.hears, *topology.GENERATOR_PROGRESS.hears}):
+    for _outcome in Outcome:
+        NEWS.labels(_type, _outcome)
 
 # Nothing moved, and only somebody who looks can say why.
 TO_LOOK_AT = {

@@ -30,12 +30,16 @@ from shared.events import (
     read,
     state,
 )
+from shared.recipes import RECIPES
 from shared.recipes.recipe import Configured, SlotInput
 from shared.recipes.standing import notes_of
 
 log = structlog.get_logger()
 
 ORDERS = Counter("darkroom_orders_total", "Orders by what became of them.", ["recipe", "outcome"])
+for _recipe in (*(recipe.name for recipe in RECIPES), "unknown"):
+    for _outcome in ("planned", "refused", "canceled", "duplicate"):
+        ORDERS.labels(_recipe, _outcome)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

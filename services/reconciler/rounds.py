@@ -14,6 +14,8 @@ from shared.runtime import Worker
 log = structlog.get_logger()
 
 DONE = Counter("darkroom_reconciler_healed_total", "What the reconciler put right.", ["what"])
+for _what in ("told", "told_again", "brought_back", "outputs_rescued", "outputs_lost", "given_up"):
+    DONE.labels(_what)
 LAST_ROUND = Gauge(
     "darkroom_reconciler_last_round_seconds", "When a round last ended well (Unix time).", ["round"]
 )

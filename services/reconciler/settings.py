@@ -58,3 +58,5 @@ class Settings(
     strays_every_seconds: Seconds = 60.0
     # How near the next loss is, as a metric.
     losses_every_seconds: Seconds = 5.0
+    # How much waits in Postgres and in the broker, as metrics to scale and to alarm by.
+    levels_every_seconds: Seconds = 10.0

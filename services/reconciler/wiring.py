@@ -13,6 +13,7 @@ from services.reconciler.deadlines import WatchDeadlines
 from services.reconciler.doubt import SettleDoubt
 from services.reconciler.forget import Forget
 from services.reconciler.give_up import GiveUp
+from services.reconciler.levels import MeasureLevels, MeasureQueues
 from services.reconciler.losses import WatchLosses
 from services.reconciler.reads import Reads
 from services.reconciler.refused import KeepRefused
@@ -84,6 +85,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         now=utc_now,
     )
     losses = WatchLosses(database=database, files_live=settings.files_live, now=utc_now)
+    measure_levels = MeasureLevels(database=database)
+    measure_queues = MeasureQueues(queues=subscriptions.levels())
     deadlines = WatchDeadlines(database=database, now=utc_now)
 
     patience = timedelta(seconds=settings.report_patience_seconds)
@@ -133,6 +136,8 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         rounds("doubt", doubt.run_once, settings.doubt_every_seconds),
         rounds("strays", doubt.look_for_strays, settings.strays_every_seconds),
         rounds("losses", losses.run_once, settings.losses_every_seconds),
+        rounds("levels", measure_levels.run_once, settings.levels_every_seconds),
+        rounds("queues", measure_queues.run_once, settings.levels_every_seconds),
         rounds("deadlines", deadlines.run_once, settings.deadlines_every_seconds),
         subscriptions.worker(
             topology.DEAD_LETTERS,
@@ -152,5 +157,10 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
         rounds("facts", facts.run_once, settings.heard_within_seconds),
-        relay(database, publisher, of=topology.RECONCILER),
+        relay(
+            database,
+            publisher,
+            of=topology.RECONCILER,
+            poll_s=settings.bring_back_every_seconds,
+        ),
     )

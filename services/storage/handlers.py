@@ -44,6 +44,8 @@ log = structlog.get_logger()
 SLOTS = Counter(
     "darkroom_slots_stored_total", "Slots that succeeded, by what became of the files.", ["outcome"]
 )
+for _outcome in ("stored", "unwanted", *FailureCode):
+    SLOTS.labels(_outcome)
 EXPIRED = Counter(
     "darkroom_outputs_expired_total", "Slots whose files were gone before they were ours."
 )

@@ -333,6 +333,21 @@ async def mark_published(tx: Connection, ids: Sequence[int]) -> int:
     )
 
 
+async def owes(tx: Connection, *, types: Sequence[str] | None = None) -> bool:
+    """Whether there is anything to publish (of these ``types``; None: of all); also what another
+    relay is just at."""
+    found: bool = await tx.fetchval(
+        """
+        SELECT EXISTS (SELECT
+                         FROM journal
+                        WHERE published_at IS NULL
+                          AND ($1::text[] IS NULL OR type = ANY($1)))
+        """,
+        None if types is None else list(types),
+    )
+    return found
+
+
 async def owed(tx: Connection) -> Owed:
     row = await tx.fetchrow(
         """

@@ -24,6 +24,7 @@ from shared.messaging.handling import (
     Parking,
 )
 from shared.messaging.intake import Delivery, Intake
+from shared.messaging.levels import QueueLevels
 from shared.messaging.link import GONE, Link, deadline, opened
 from shared.messaging.topology import Queue
 
@@ -89,6 +90,10 @@ class Subscriptions:
         )
         self._workers.append(worker)
         return worker
+
+    def levels(self) -> QueueLevels:
+        """How full the queues are, asked over this connection."""
+        return QueueLevels(self._link)
 
     async def ping(self) -> None:
         """Raise unless every worker is subscribed to its queues and none holds."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
-from shared.clock import utc_now
 from shared.db import journal
 from shared.db.connection import Database
 from shared.db.journal import Entry
@@ -23,8 +22,9 @@ from shared.messaging.topology import Service, relayed_by, urgent_queue
 log = structlog.get_logger()
 
 BATCH = 200
-# The bell wakes it at once; this only bounds how long another process's rows wait.
-POLL_S = 1.0
+# The bell wakes it at once; this only bounds how long another process's rows wait: those of one
+# that died, or of an operator who says facts again.
+POLL_S = 5.0
 # Of one batch together, and then of those that are tried alone: its rows stay locked so long at
 # the most.
 BATCH_WITHIN_S = 10.0
@@ -32,9 +32,6 @@ ALONE_WITHIN_S = 5.0
 LONGEST_PAUSE_S = 5.0
 
 RELAYED = Counter("darkroom_relayed_total", "Journal rows published", ["outcome"])
-OWED_AGE = Gauge(
-    "darkroom_outbox_oldest_age_seconds", "Age of the oldest row that this relay took last"
-)
 for outcome in ("confirmed", "failed"):
     RELAYED.labels(outcome)
 
@@ -54,11 +51,16 @@ class Round:
 
 
 def relay(
-    database: Database, publisher: Publisher, *, of: Service | None = None
+    database: Database,
+    publisher: Publisher,
+    *,
+    of: Service | None = None,
+    poll_s: float = POLL_S,
 ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
     """The worker that relays. Any number of them may run: rows are claimed, never skipped past.
 
-    ``of``: only what that service may state, since the broker takes no more from it.
+    ``of``: only what that service may state, since the broker takes no more from it. It looks for
+    rows of other processes every ``poll_s``, with one small question.
     """
     types = None if of is None else relayed_by(of)
 
@@ -77,7 +79,7 @@ def relay(
                 continue
             pause = 0.0
             if done.taken < BATCH:
-                await _rung_or(stop, database, POLL_S)
+                await _owed_or(stop, database, types, poll_s)
         # What our last commits stated goes out before we do.
         try:
             await relay_once(database, publisher, types=types)
@@ -105,9 +107,7 @@ async def relay_once(
     async with database.transaction() as tx:
         entries = await journal.claim_owed(tx, BATCH, past=past, types=types)
         if not entries:
-            OWED_AGE.set(0)
             return Round(0, 0, 0, None)
-        OWED_AGE.set(max(0.0, (utc_now() - entries[0].recorded_at).total_seconds()))
         troubles = await _published(publisher, entries)
         done = [entry.id for entry in entries if troubles[entry.id] is None]
         await journal.mark_published(tx, done)
@@ -166,11 +166,28 @@ def _tell(entries: Sequence[Entry], troubles: dict[int, Trouble]) -> None:
             log.error("relay.unfit", event_id=entry.event_id, type=entry.type, why=str(trouble))
 
 
-async def _rung_or(stop: asyncio.Event, database: Database, seconds: float) -> None:
+async def _owed_or(
+    stop: asyncio.Event, database: Database, types: Sequence[str] | None, poll_s: float
+) -> None:
+    """Return when there may be something to publish, or when we are to stop."""
+    while not stop.is_set():
+        if await _rung_or(stop, database, poll_s):
+            return
+        try:
+            async with database.connection() as db:
+                if await journal.owes(db, types=types):
+                    return
+        except (DatabaseUnavailable, Transient):
+            return  # whoever claims next says so, and waits
+
+
+async def _rung_or(stop: asyncio.Event, database: Database, seconds: float) -> bool:
+    """Whether a commit of our own owes something."""
     rung = asyncio.create_task(database.facts_owed.wait(seconds))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({rung, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return rung.done() and rung.result()
     finally:
         rung.cancel()
         stopping.cancel()

@@ -36,6 +36,7 @@ HOT: dict[str, tuple[Ask, str]] = {
     ),
     "facts to publish": (lambda tx: journal.claim_owed(tx, 200), "journal_owed"),
     "how much is owed": (journal.owed, "journal_owed"),
+    "whether anything is owed": (journal.owes, "journal_owed"),
     "messages to bring back": (
         lambda tx: parked.claim_due(tx, limit=20, lease=MINUTE),
         "parked_message_due",

@@ -10,13 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 import aio_pika
-import pytest
 from structlog.testing import capture_logs
 
 from shared.db import journal
 from shared.db.connection import Database, open_database
 from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, ORIGIN, Envelope
-from shared.messaging import relay as relaying
 from shared.messaging import topology
 from shared.messaging.apply import apply
 from shared.messaging.publisher import Publisher, open_publisher
@@ -54,11 +52,14 @@ def ids(messages: list[aio_pika.abc.AbstractMessage]) -> list[str]:
 
 @asynccontextmanager
 async def relaying_with(
-    database: Database, *publishers: Publisher
+    database: Database, *publishers: Publisher, poll_s: float = 0.5
 ) -> AsyncIterator[list[asyncio.Task[None]]]:
     """A relay for each publisher, stopped at the end; each must have lived until then."""
     stop = asyncio.Event()
-    tasks = [asyncio.create_task(relay(database, publisher)(stop)) for publisher in publishers]
+    tasks = [
+        asyncio.create_task(relay(database, publisher, poll_s=poll_s)(stop))
+        for publisher in publishers
+    ]
     try:
         yield tasks
         assert not any(task.done() for task in tasks)
@@ -68,11 +69,13 @@ async def relaying_with(
 
 
 async def test_what_was_stated_goes_out_at_once_byte_for_byte_with_its_label(
-    database: Database, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+    database: Database, amqp_url: str
 ) -> None:
-    monkeypatch.setattr(relaying, "POLL_S", 60.0)  # so that only the bell can have woken it
     fact = an_event("fact", body=b'{"a": "\xed\x95\x9c"}  ')
-    async with open_publisher(amqp_url, name="t") as publisher, relaying_with(database, publisher):
+    async with (
+        open_publisher(amqp_url, name="t") as publisher,
+        relaying_with(database, publisher, poll_s=60.0),  # so that only the bell can have woken it
+    ):
         await eventually("nothing is owed", lambda: owed(database), holds=lambda n: n == 0)
         await say(database, fact)
         await eventually("it went out", lambda: owed(database), holds=lambda n: n == 0, within=5)
