@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 from prometheus_client import Counter, Histogram
 
+from shared import tracing
 from shared.errors import Misconfigured, Permanent, Transient
 from shared.settings import BucketSettings
 
@@ -274,7 +275,7 @@ class Bucket:
         """Make one call, and again where that may help. Every failure leaves as a typed error."""
         outcome = "failed"
         try:
-            with SECONDS.labels(call).time():
+            with SECONDS.labels(call).time(), tracing.detail(f"bucket {call}", "client", key=key):
                 for tried in range(1, TRIES + 1):
                     try:
                         with _named(call, key):

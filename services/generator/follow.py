@@ -50,7 +50,7 @@ class FollowPredictions:
             ordinal=bought.ordinal if bought else None,
             attempt=bought.attempt if bought else None,
             progress=bought.progress if bought else None,
-            slot=slot.state if slot else None,
+            slot_state=slot.state if slot else None,
         )
         if recorded.outcome in TO_LOOK_AT:
             raise Permanent(f"{envelope.type}: {TO_LOOK_AT[recorded.outcome]}")

@@ -150,6 +150,7 @@ class PlanJobs:
                     ordered_at=envelope.time,
                     external_ref=ordered.external_ref,
                     metadata=dict(ordered.metadata),
+                    traceparent=envelope.traceparent,
                 ),
             )
             ended = entered and await jobs.end(
@@ -212,6 +213,7 @@ class PlanJobs:
             locale=fact.locale,
             callback_url=fact.callback_url,
             deadline=None if limit is None else self.now() + timedelta(seconds=limit),
+            traceparent=envelope.traceparent,
         )
 
     async def _say(

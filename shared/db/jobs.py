@@ -12,7 +12,8 @@ from shared.domain.job import JobState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """An order as its planner enters it. ``ordered_at`` is the time that the upload carries."""
+    """An order as its planner enters it. ``ordered_at`` is the time that the upload carries, and
+    ``traceparent`` the step that planned it: what nobody else caused goes on from there."""
 
     id: UUID
     recipe: str
@@ -28,6 +29,7 @@ class NewJob:
     callback_url: str | None = None
     deadline: datetime | None = None
     retry_of: UUID | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,8 @@ async def insert(tx: Connection, job: NewJob) -> bool:
     inserted = await tx.fetchval(
         """
         INSERT INTO job (id, recipe, n, ordered_at, external_ref, source_key, source_url, params,
-                         metadata, timezone, locale, callback_url, deadline, retry_of)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                         metadata, timezone, locale, callback_url, deadline, retry_of, traceparent)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
             ON CONFLICT (id) DO NOTHING
      RETURNING true
         """,

@@ -68,12 +68,16 @@ class Owed:
 
 
 async def say(tx: Connection, envelope: Envelope, *, ordinal: int | None = None) -> bool:
-    """State a fact; the relay publishes it after the commit. False: the journal has it already."""
+    """State a fact; the relay publishes it after the commit. False: the journal has it already.
+
+    What no event led to (a purchase, a deadline, a question) goes on in the trace of its job.
+    """
     said = await tx.fetchval(
         """
         INSERT INTO journal (event_id, type, source, job_id, ordinal, origin, body, headers,
                              causation_id, traceparent, occurred_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+                coalesce($10, (SELECT job.traceparent FROM job WHERE job.id = $4)), $11)
             ON CONFLICT (event_id) DO NOTHING
      RETURNING true
         """,
