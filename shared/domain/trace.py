@@ -5,7 +5,7 @@ import re
 PARAMETER = "traceparent"  # beside the slot in a webhook's address
 
 _SHAPE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_IN_ADDRESS = re.compile(rf"[?&]{PARAMETER}=([0-9a-f-]{{55}})(?:[&#]|$)")
+_IN_ADDRESS = re.compile(rf"[?&]{PARAMETER}=([0-9a-f-]{{55}})(?=[&#]|\Z)")
 
 
 def read_traceparent(text: str | None) -> str | None:
