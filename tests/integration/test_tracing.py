@@ -1,10 +1,7 @@
 """One trace joins all that happens for a job: every service as it is wired, on real parts."""
 
-import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -14,52 +11,25 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from deploy.local.emulator import Emulator
-from deploy.local.emulator import Settings as EmulatorSettings
-from services.__main__ import Settings, workers
 from shared import tracing
-from shared.connections import Connections
 from shared.db import jobs, journal
 from shared.db.connection import Database
 from shared.domain import keys
 from shared.domain.trace import trace_id
-from shared.health import Health
 from shared.messaging import topology
 from shared.objects import Bucket
-from shared.runtime import run
+from tests.support.one_process import all_services
 from tests.support.shop import a_photo
 from tests.support.waiting import eventually
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 UPSTREAM = f"00-{0xABC:032x}-{0xDEF:016x}-01"
 
 
 @pytest.fixture
 async def bucket_at_work(service_environment: dict[str, str]) -> AsyncIterator[Bucket]:
     """The bucket of all services, which run in this process, and an emulator that calls them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    stop = asyncio.Event()
-    provider = EmulatorSettings(port=0, files_port=0, run_s=0.1, webhook_secret=SECRET)
-    async with AsyncExitStack() as stack:
-        emulator = await stack.enter_async_context(Emulator(provider))
-        known: dict[str, Any] = {
-            **{name.lower(): value for name, value in service_environment.items()},
-            "replicate_api_token": "r8_services000000000000000000000000000",
-            "replicate_base_url": emulator.url,
-            "replicate_webhook_secret": SECRET,
-            "public_base_url": f"http://127.0.0.1:{port}",
-            "ingress_host": "127.0.0.1",
-            "ingress_port": port,
-            "download_allowed_origin": emulator.files_url,
-        }
-        opened = await stack.enter_async_context(Connections(Health("test")))
-        settings = Settings(**known)
-        running = asyncio.create_task(run(*await workers(settings, opened), grace_s=20, stop=stop))
-        yield await opened.bucket(settings)
-        stop.set()
-        await running
+    async with all_services(service_environment) as running:
+        yield running.bucket
 
 
 async def ordered(
