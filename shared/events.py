@@ -260,6 +260,20 @@ class ReportFailed:
     external_ref: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobErased:
+    """What its publisher gave, and all that was made of it, was removed for good: ``files`` of
+    ``bytes`` together. Whoever keeps copies is asked to do the same."""
+
+    type: ClassVar[str] = "job.erased"
+
+    job_id: UUID
+    files: int
+    bytes: int
+    reason: str
+    external_ref: str | None = None
+
+
 Fact = (
     UploadReceived
     | JobAccepted
@@ -273,6 +287,7 @@ Fact = (
     | JobCanceled
     | ReportPublished
     | ReportFailed
+    | JobErased
 )
 
 FACTS: tuple[type[Fact], ...] = (
@@ -288,6 +303,7 @@ FACTS: tuple[type[Fact], ...] = (
     JobCanceled,
     ReportPublished,
     ReportFailed,
+    JobErased,
 )
 
 # Every routing key there is: ours, Replicate's body under the name of its status, and what was not

@@ -26,10 +26,11 @@ from services.cli.live import (
     shown,
 )
 from shared.clock import utc_now
-from shared.db import artifacts, jobs, journal, live, predictions, slots, spared
+from shared.db import artifacts, jobs, journal, live, predictions, retention, slots, spared
 from shared.db.connection import Connection, Database, open_database
 from shared.db.jobs import Job
 from shared.domain.spared import Spared
+from shared.domain.trace import trace_id
 from shared.errors import DatabaseUnavailable, Permanent, Transient
 from shared.events import Artifact, JobCancelRequested, adapter, state
 from shared.recipes import RECIPES
@@ -109,6 +110,12 @@ def _tell(
         typer.echo(f"spared     {_told_spared(spares)}")
     if job.external_ref:
         typer.echo(f"reference  {job.external_ref}")
+    if job.erased_at:
+        typer.echo(
+            f"erased     {job.erased_at:%Y-%m-%d %H:%M:%S}Z: files, bodies and inputs are gone"
+        )
+    if job.traceparent:
+        typer.echo(f"trace      {trace_id(job.traceparent)}")
     typer.echo("\nslots")
     for slot, detail in zip(now.slots, view.slots, strict=True):
         failed = detail.failure_code and f"  {detail.failure_code}: {detail.failure_detail}"
@@ -272,8 +279,10 @@ async def _known(database: Database, job_id: UUID) -> View:
     """The job as it stands; ends the command where there is none."""
     async with database.connection() as tx:
         now = await live.read(tx, job_id)
+        buried = now is None and await retention.is_buried(tx, job_id)
     if now is None:
-        typer.secho(f"no job {job_id} is known here", err=True, fg="red")
+        why = "was deleted after its retention" if buried else "is not known here"
+        typer.secho(f"job {job_id} {why}", err=True, fg="red")
         raise typer.Exit(1)
     return seen(now)
 

@@ -4,12 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.settings import BrokerSettings, DatabaseSettings, ReplicateSettings
+from shared.settings import BrokerSettings, BucketSettings, DatabaseSettings, ReplicateSettings
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+# Above the span that the audit may be told to look back: it must not miss what was deleted.
+Days = Annotated[float, Field(ge=8, le=36_500)] | None
 
 
-class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
+class Settings(BrokerSettings, DatabaseSettings, BucketSettings, ReplicateSettings):
     """How often it looks. An idle reconciler makes about four small queries a second."""
 
     bring_back_every_seconds: Seconds = 1.0
@@ -45,3 +47,20 @@ class Settings(BrokerSettings, DatabaseSettings, ReplicateSettings):
     strays_every_seconds: Seconds = 60.0
     # How near the next loss is, as a metric.
     losses_every_seconds: Seconds = 5.0
+
+    # How long things are kept, in days; unset: for ever. Of the bucket nothing is deleted but by
+    # these. Files and jobs count from the end of the job.
+    retain_jobs_days: Days = None
+    retain_originals_days: Days = None
+    retain_prepared_days: Days = None
+    retain_generated_days: Days = None
+    retain_derived_days: Days = None
+    retain_reports_days: Days = None
+    # Objects below jobs/ that no row has: left by somebody who died, or uploaded and never ordered.
+    retain_orphans_days: Days = None
+    # Provider's bodies and our own facts' in the journal; the rows stay as long as their job.
+    retain_bodies_days: Days = 30.0
+    retain_dead_days: Days = None
+    retain_refused_days: Annotated[float, Field(ge=1, le=36_500)] = 14.0
+    retain_tombstones_days: Days = None
+    retention_every_seconds: Seconds = 600.0

@@ -16,6 +16,7 @@ from services.reconciler.give_up import GiveUp
 from services.reconciler.losses import WatchLosses
 from services.reconciler.reads import Reads
 from services.reconciler.refused import KeepRefused
+from services.reconciler.retention import Kept, Retention
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
 from services.reconciler.unreported import RescueReports
@@ -90,7 +91,13 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         now=utc_now,
     )
 
-    forget = Forget(database=database)
+    forget = Forget(database=database, refused_kept=timedelta(days=settings.retain_refused_days))
+    retention = Retention(
+        database=database,
+        bucket=await connections.bucket(settings),
+        kept=_kept(settings),
+        now=utc_now,
+    )
 
     def rounds(name: str, run_once: Round, seconds: float) -> Worker:
         return every(timedelta(seconds=seconds), name, run_once, chance=random.random)
@@ -128,8 +135,29 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             concurrency=1,
         ),
         rounds("forget", forget.run_once, FORGET_EVERY_S),
+        rounds("retention", retention.run_once, settings.retention_every_seconds),
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
         relay(database, publisher),
+    )
+
+
+def _kept(settings: Settings) -> Kept:
+    def days(count: float | None) -> timedelta | None:
+        return None if count is None else timedelta(days=count)
+
+    return Kept(
+        files={
+            "original": days(settings.retain_originals_days),
+            "prepared": days(settings.retain_prepared_days),
+            "generated": days(settings.retain_generated_days),
+            "derived": days(settings.retain_derived_days),
+            "report": days(settings.retain_reports_days),
+        },
+        jobs=days(settings.retain_jobs_days),
+        orphans=days(settings.retain_orphans_days),
+        bodies=days(settings.retain_bodies_days),
+        dead=days(settings.retain_dead_days),
+        tombstones=days(settings.retain_tombstones_days),
     )

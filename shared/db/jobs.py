@@ -34,7 +34,8 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(NewJob):
-    """A row of ``job``. ``stored + failed + canceled`` are the slots counted so far, of ``n``."""
+    """A row of ``job``. ``stored + failed + canceled`` are the slots counted so far, of ``n``.
+    ``erased_at``: from then on nothing is here of what its publisher gave, or was made of it."""
 
     state: JobState
     stored: int
@@ -47,6 +48,7 @@ class Job(NewJob):
     queued_at: datetime | None
     running_at: datetime | None
     ended_at: datetime | None
+    erased_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:

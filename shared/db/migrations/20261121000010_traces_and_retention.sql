@@ -27,10 +27,10 @@ CREATE TABLE tombstone (
     deleted_at       timestamptz NOT NULL DEFAULT now()
 );
 
--- How far the journal is rid of bodies past their retention, by its ids.
+-- How far a walk through the journal (by its ids) or the bucket (by its keys) has come.
 CREATE TABLE retention_mark (
     what   text PRIMARY KEY,
-    up_to  bigint NOT NULL
+    up_to  text NOT NULL
 );
 
 -- migrate:down
