@@ -281,8 +281,12 @@ async def _known(database: Database, job_id: UUID) -> View:
         now = await live.read(tx, job_id)
         buried = now is None and await retention.is_buried(tx, job_id)
     if now is None:
-        why = "was deleted after its retention" if buried else "is not known here"
-        typer.secho(f"job {job_id} {why}", err=True, fg="red")
+        said = (
+            f"job {job_id} was deleted after its retention"
+            if buried
+            else f"no job {job_id} is known here"
+        )
+        typer.secho(said, err=True, fg="red")
         raise typer.Exit(1)
     return seen(now)
 

@@ -8,13 +8,14 @@ from shared.db.connection import Database
 
 # Far above the time for which a broker can go on delivering one message.
 SUSPECTS_KEPT = timedelta(days=7)
+REFUSED_KEPT = timedelta(days=14)
 MOST_REFUSED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     database: Database
-    refused_kept: timedelta = timedelta(days=14)
+    refused_kept: timedelta = REFUSED_KEPT
 
     async def run_once(self) -> dict[str, int]:
         """Drop the notes of starts that killed nothing lately, and old refused webhooks."""
