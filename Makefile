@@ -69,6 +69,10 @@ simulation: setup ## days of trouble in virtual time (DAYS=100000 FROM=12000)
 mutants: setup ## each guard taken away in turn: which test misses it (GUARDS="fence signature")
 	@$(BIN)/python -m tests.mutation $(GUARDS)
 
+.PHONY: contracts
+contracts: setup ## the documents for others, from the code (docs/contracts)
+	@$(BIN)/python -m deploy.contracts
+
 bench: setup ## benchmarks, each with its named reference
 	@for bench in ingress latency orders fan_in weight finishing sound witness; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 
@@ -93,7 +97,7 @@ deploy-check: setup ## Dockerfile and compose file, as far as paper goes
 
 lock: setup ## resolve the lock files anew
 	@$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-header -q -o requirements-dev.lock
-	@$(UV) pip compile pyproject.toml --universal --generate-hashes --no-header -q -c requirements-dev.lock -o requirements.lock
+	@$(UV) pip compile pyproject.toml --extra tracing --universal --generate-hashes --no-header -q -c requirements-dev.lock -o requirements.lock
 
 clean: ## remove the virtual environment and caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -169,6 +169,8 @@ class JobCancelRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDeadlineReached:
+    """The time that its order gave the job is over: it ends with what there is."""
+
     type: ClassVar[str] = "job.deadline_reached"
 
     job_id: UUID
@@ -228,21 +230,29 @@ class JobEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCompleted(JobEnded):
+    """The job has ended with what its recipe asks for."""
+
     type: ClassVar[str] = "job.completed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFailed(JobEnded):
+    """The job has ended without what its recipe asks for, or could not be planned."""
+
     type: ClassVar[str] = "job.failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCanceled(JobEnded):
+    """The job was ended by a wish; what was stored by then stays."""
+
     type: ClassVar[str] = "job.canceled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportPublished:
+    """The report of a completed job lies in the bucket."""
+
     type: ClassVar[str] = "report.published"
 
     job_id: UUID
@@ -253,6 +263,8 @@ class ReportPublished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportFailed:
+    """There will be no report of a completed job; the job stays completed."""
+
     type: ClassVar[str] = "report.failed"
 
     job_id: UUID

@@ -117,12 +117,7 @@ def _told(schema: Schema, fact: type[Fact]) -> Schema:
 
 
 def _words(fact: type[Fact]) -> str:
-    """What the class says of itself; a dataclass without words says its signature, which is none."""
-    words = cleandoc(fact.__doc__ or "")
-    if not words or words.startswith(f"{fact.__name__}("):
-        base = fact.__mro__[1]
-        words = cleandoc(base.__doc__ or "") if base is not object else ""
-    return words
+    return cleandoc(fact.__doc__ or "")
 
 
 def _first_line(fact: type[Fact]) -> str:

@@ -189,7 +189,8 @@ class WebhookApp:
             attributes={"darkroom.event_id": event.id, "darkroom.prediction_id": prediction.id},
             began_at=received_at,
         ) as step:
-            await self._publish(replace(event, traceparent=step.traceparent))
+            event = replace(event, traceparent=step.traceparent)
+            await self._publish(event)
         slot = slot_ref_of_url(prediction.webhook) or read_slot_ref(event.extensions.get(SLOT))
         return {
             "prediction_id": prediction.id,
