@@ -12,7 +12,7 @@ settings.load_profile("darkroom")
 pytest_plugins = ("tests.support.stack", "tests.support.running")
 
 # They look at the one system that a worker runs, and bring its processes down on purpose.
-ON_ONE_SYSTEM = ("e2e", "chaos")
+OF_THE_WHOLE_SYSTEM = ("e2e", "chaos")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,10 +26,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In a parallel run the tests of the whole system stay on one worker, so that one system is
-    started. They take longest, so they begin first, and the other workers have the rest."""
-    whole = [item for item in items if Path(item.path).parent.name in ON_ONE_SYSTEM]
+    """In a parallel run each folder of tests of the whole system stays on one worker, so that a
+    system is started once for it. They take longest and wait most, so they begin first, beside each
+    other, and whoever is done takes the rest."""
+    whole = [item for item in items if _folder(item) in OF_THE_WHOLE_SYSTEM]
     for item in whole:
-        item.add_marker(pytest.mark.xdist_group("system"))
+        item.add_marker(pytest.mark.xdist_group(_folder(item)))
     first = set(whole)
     items.sort(key=lambda item: item not in first)
+
+
+def _folder(item: pytest.Item) -> str:
+    return Path(item.path).parent.name

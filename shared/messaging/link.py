@@ -24,8 +24,9 @@ RECONNECT_S = 0.5
 CLOSE_TIMEOUT_S = 2.0
 
 # What the client raises on a link that is gone. RuntimeError is its word for a connection or
-# channel that was closed; nothing of ours runs inside these calls that could raise one.
-GONE = (aio_pika.exceptions.AMQPError, ChannelInvalidStateError, OSError, RuntimeError)
+# channel that was closed, StopAsyncIteration for one that ended where it read; nothing of ours runs
+# inside these calls that could raise one.
+GONE = (*aio_pika.exceptions.CONNECTION_EXCEPTIONS, ChannelInvalidStateError, EOFError)
 
 FOREIGN_CANCELS = Counter(
     "darkroom_foreign_cancel_total",
@@ -63,7 +64,7 @@ class Link:
         while True:
             try:
                 connection = await self._connect()
-            except (BrokerUnavailable, *GONE) as error:
+            except Exception as error:  # noqa: BLE001 - nobody else would ever open it again
                 if not told:
                     log.warning("broker.unreachable", link=self._name, error=_words(error))
                 told = True

@@ -654,6 +654,36 @@ async def test_an_attempt_to_connect_that_never_ends_is_left_behind_and_another_
         assert link.is_open
 
 
+async def test_a_link_is_opened_again_after_a_balancer_ended_each_attempt_at_once(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_connection = asyncio.open_connection
+    async with proxied(amqp_url) as (proxy, url), opened(url, name="t") as link:
+
+        async def busy(*args: Any, **more: Any) -> Any:
+            """A process that has much to do looks at its link only when the end is there already."""
+            reader, writer = await open_connection(*args, **more)
+
+            async def ended() -> bool:
+                return reader.at_eof()
+
+            if proxy.hangs_up:
+                await eventually("the end has arrived", ended, holds=bool)
+            return reader, writer
+
+        async def hung_up() -> int:
+            return proxy.hung_up
+
+        await asyncio.wait_for(link.connection(), 20)
+        monkeypatch.setattr("aiormq.connection.asyncio.open_connection", busy)
+        proxy.hangs_up = True
+        await proxy.close()
+        await eventually("attempts have met such an end", hung_up, holds=lambda n: n >= 3)
+        assert not link.is_open
+        proxy.hangs_up = False
+        await asyncio.wait_for(link.connection(), 20)
+
+
 def left_behind(link: Link) -> Callable[[], Awaitable[int]]:
     async def count() -> int:
         return len(link._left_behind) + len(link._closing)

@@ -16,6 +16,8 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self.port = 0
+        self.hangs_up = False  # ends each new link at once, as a balancer with nobody behind it
+        self.hung_up = 0
 
     def fall_silent(self) -> None:
         """From now on nothing passes, on old links and new ones; no end of any link is told."""
@@ -28,6 +30,14 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._passing.wait()
+        if self.hangs_up:
+            writer.write_eof()
+            self.hung_up += 1
+            with suppress(ConnectionError):
+                while await reader.read(65536):
+                    pass  # until the client gives it up, too
+            writer.close()
+            return
         there_reader, there_writer = await asyncio.open_connection(*self._target)
         self._writers |= {writer, there_writer}
         for source, sink in ((reader, there_writer), (there_reader, writer)):
@@ -51,11 +61,13 @@ class Proxy:
         await self.close()
 
     async def close(self) -> None:
+        """End every link at both ends; new ones pass as before."""
         for pump in list(self._pumps):
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
         for writer in self._writers:
             writer.close()
+        self._writers.clear()
 
 
 @asynccontextmanager
