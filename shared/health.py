@@ -1,8 +1,8 @@
 """What a process says of itself: alive, ready (each dependency by name), and its metrics."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
@@ -70,23 +70,26 @@ def health_routes(health: Health) -> list[web.RouteDef]:
     ]
 
 
-def serve_health(
-    health: Health, *, host: str, port: int
-) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
-    """The worker that serves the health routes; it answers not ready once draining."""
+@asynccontextmanager
+async def serving_health(
+    health: Health, *, host: str, port: int, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Serve the health routes. From ``stop`` on they answer not ready, and they do answer as long
+    as the context lasts: whoever drains is alive, and its numbers are looked at."""
 
-    async def worker(stop: asyncio.Event) -> None:
-        app = web.Application()
-        app.add_routes(health_routes(health))
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=15)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, host, port)
-            await site.start()
-            log.info("health.listening", addresses=[str(a) for a in runner.addresses])
-            await stop.wait()
-            health.draining = True
-        finally:
-            await runner.cleanup()
+    async def leave() -> None:
+        await stop.wait()
+        health.draining = True
 
-    return worker
+    app = web.Application()
+    app.add_routes(health_routes(health))
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=15, shutdown_timeout=1)
+    await runner.setup()
+    leaving = asyncio.create_task(leave())
+    try:
+        await web.TCPSite(runner, host, port).start()
+        log.info("health.listening", addresses=[str(a) for a in runner.addresses])
+        yield
+    finally:
+        leaving.cancel()
+        await runner.cleanup()

@@ -339,7 +339,9 @@ async def open_bucket(settings: BucketSettings) -> AsyncIterator[Bucket]:
     async with AsyncExitStack() as stack:
 
         async def client(endpoint: str | None) -> "S3Client":
-            opening = session.client("s3", endpoint_url=endpoint, config=config(endpoint))
+            opening = session.client(
+                "s3", endpoint_url=endpoint, config=config(endpoint), verify=settings.aws_ca_bundle
+            )
             return await stack.enter_async_context(opening)
 
         inside = await client(settings.s3_endpoint_url)

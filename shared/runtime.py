@@ -12,7 +12,7 @@ import structlog
 from shared import tracing
 from shared.connections import Connections
 from shared.errors import Misconfigured
-from shared.health import Health, serve_health
+from shared.health import Health, serving_health
 from shared.observability import configure_logging
 from shared.settings import CommonSettings, read_settings, summary
 
@@ -103,14 +103,12 @@ async def _serve(service: str, settings: S, wiring: Wiring[S]) -> None:
     stop = stop_on_signals(settings.drain_seconds)
     log.info("service.starting", **summary(settings))
     health = Health(service)
-    async with Connections(health) as connections:
+    async with (
+        serving_health(health, host=settings.health_host, port=settings.health_port, stop=stop),
+        Connections(health) as connections,
+    ):
         workers = await wiring(settings, connections)
-        await run(
-            *workers,
-            serve_health(health, host=settings.health_host, port=settings.health_port),
-            grace_s=settings.drain_seconds,
-            stop=stop,
-        )
+        await run(*workers, grace_s=settings.drain_seconds, stop=stop)
 
 
 def stop_on_signals(drain_s: float) -> asyncio.Event:

@@ -7,9 +7,18 @@ from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared import tls
 from shared.errors import Misconfigured
 from shared.validation import faults
 
@@ -70,7 +79,14 @@ def _listed(text: object) -> object:
     )
 
 
+def _readable(path: str) -> str:
+    if not os.access(path, os.R_OK):
+        raise ValueError("names no file that can be read")
+    return path
+
+
 HttpUrl = Annotated[str, AfterValidator(_http)]
+CaFile = Annotated[str, AfterValidator(_readable)]
 Zone = Annotated[str, AfterValidator(_zone)]
 
 
@@ -90,6 +106,8 @@ class CommonSettings(BaseSettings):
     otel_exporter_otlp_endpoint: HttpUrl | None = None
     # The part of the traces that is kept, of those that begin here; others keep what they decided.
     otel_traces_sampler_arg: Annotated[float, Field(ge=0, le=1)] = 1.0
+    # Refuse every way to broker, database and bucket that is not encrypted and checked.
+    tls_required: bool = False
 
     @classmethod
     def mistakes_beside(cls, _environment: Mapping[str, str]) -> list[str]:
@@ -98,12 +116,41 @@ class CommonSettings(BaseSettings):
 
 
 class BrokerSettings(CommonSettings):
+    """The broker. ``amqp_ca_file``: the authorities that it is believed by, instead of the
+    system's; it comes first, since it goes into the address."""
+
+    amqp_ca_file: CaFile | None = None
     amqp_url: Annotated[SecretStr, AfterValidator(_amqp)]
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _trusting(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
+        return SecretStr(
+            tls.broker_url(
+                url.get_secret_value(),
+                ca_file=info.data.get("amqp_ca_file"),
+                required=info.data.get("tls_required", False),
+            )
+        )
 
 
 class DatabaseSettings(CommonSettings):
+    """The database; ``database_ca_file`` as ``amqp_ca_file``."""
+
+    database_ca_file: CaFile | None = None
     database_url: Annotated[SecretStr, AfterValidator(_postgres)]
     database_pool_size: Annotated[int, Field(ge=2, le=100)] = 8
+
+    @field_validator("database_url")
+    @classmethod
+    def _trusting_database(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
+        return SecretStr(
+            tls.database_url(
+                url.get_secret_value(),
+                ca_file=info.data.get("database_ca_file"),
+                required=info.data.get("tls_required", False),
+            )
+        )
 
 
 class BucketSettings(CommonSettings):
@@ -116,6 +163,14 @@ class BucketSettings(CommonSettings):
     aws_secret_access_key: SecretStr | None = None
     aws_session_token: SecretStr | None = None
     aws_default_region: str = "us-east-1"
+    # Read by Amazon's library itself; named here so that a wrong path is told at the start.
+    aws_ca_bundle: CaFile | None = None
+
+    @field_validator("s3_endpoint_url", "s3_public_endpoint_url")
+    @classmethod
+    def _encrypted(cls, url: str | None, info: ValidationInfo) -> str | None:
+        required = info.data.get("tls_required", False)
+        return None if url is None else tls.endpoint_url(url, required=required)
 
 
 class ReplicateSettings(CommonSettings):

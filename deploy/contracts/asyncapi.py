@@ -8,13 +8,15 @@ from deploy.contracts.schemas import Shape, components, shapes
 from shared.domain.identity import fact_id
 from shared.domain.prediction import FACT_OF_STATUS
 from shared.domain.refusal import WEBHOOK_REFUSED
-from shared.events import JobCancelRequested, UploadReceived, adapter, id_of
-from shared.messaging.topology import EXCHANGE, must_be_heard
+from shared.events import UploadReceived, adapter, id_of
+from shared.messaging.topology import EXCHANGE, FOR_OTHERS, FROM_OTHERS, must_be_heard
 
 Document = dict[str, Any]
 
-# What other teams publish; everything else they may hear.
-FROM_OTHERS = (UploadReceived.type, JobCancelRequested.type)
+INSIDE = {
+    "name": "inside",
+    "description": "Between Darkroom's own services: the account for other teams cannot bind to it.",
+}
 CONTRACT_VERSION = "1.0.0"
 
 PREAMBLE = f"""\
@@ -107,6 +109,7 @@ def _message(shape: Shape) -> Document:
         "summary": shape.said,
         "contentType": "application/json",
         "traits": [{"$ref": "#/components/messageTraits/event"}],
+        "tags": [] if shape.type in (*FROM_OTHERS, *FOR_OTHERS) else [INSIDE],
         "payload": {"$ref": f"#/components/schemas/{shape.name}"},
         "examples": [
             {"name": "example", "headers": _headers(shape), "payload": example(shape.type)}

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from deploy.local.child import Child
+from deploy.local.logins import Logins
 from deploy.local.stack import ports
 from deploy.local.stack.state import lock
 
@@ -75,7 +76,8 @@ class System:
 
     ``parts`` are the variables that name broker, database and bucket. ``options`` are further
     variables for every service, ``emulator`` for the emulator alone. Without an emulator
-    (``emulator=None``) the options name the provider. ``project`` is where the code lies.
+    (``emulator=None``) the options name the provider. ``project`` is where the code lies. With
+    ``logins`` each service has accounts of its own; without, all use those that ``parts`` name.
     """
 
     def __init__(
@@ -87,8 +89,10 @@ class System:
         emulator: Mapping[str, str] | None,
         services: Sequence[str] = SERVICES,
         project: Path = PROJECT,
+        logins: Logins | None = None,
     ) -> None:
         self.root = root
+        self._logins = logins
         self._project = project
         self.services = tuple(services)
         self._emulator = emulator
@@ -197,7 +201,10 @@ class System:
             if name == "ingress"
             else {"HEALTH_PORT": str(self.layout.ports[name])}
         )
-        return {**kept, **self.layout.environment(), "INGRESS_HOST": "127.0.0.1", **own}
+        variables = self.layout.environment()
+        if self._logins is not None:
+            variables = self._logins.of(name, variables)
+        return {**kept, **variables, "INGRESS_HOST": "127.0.0.1", **own}
 
 
 def load(root: Path) -> Layout | None:

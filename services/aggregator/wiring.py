@@ -32,5 +32,5 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             concurrency=1,
             parking=Parked(database),
         ),
-        relay(database, publisher),
+        relay(database, publisher, of=topology.AGGREGATOR),
     )

@@ -59,8 +59,8 @@ def demo(
             stack = Stack(root)
             stack.up(say)
             parts = stack.environment()
-        prepare(parts)
-        system = system_of(root, parts)
+        prepare(parts, ours=not external)
+        system = system_of(root, parts, ours=not external)
         system.up(say)
     for name, value in system.layout.environment().items():
         os.environ[name] = value  # noqa: TID251 - this process now speaks to the local system

@@ -73,20 +73,31 @@ def env() -> None:
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
-def prepare(parts: Mapping[str, str]) -> None:
-    """Tables and queues, before the services that need them."""
+def prepare(parts: Mapping[str, str], *, ours: bool = True) -> None:
+    """Tables and queues, before the services that need them; and on parts of ours, accounts."""
+    from deploy.local.logins import create_roles, create_users
     from shared.db.migrate import migrate
     from shared.messaging.apply import apply
 
     migrate(parts["DATABASE_URL"])
     asyncio.run(apply(parts["AMQP_URL"]))
+    if ours:
+        create_roles(parts["DATABASE_URL"])
+        create_users(parts)
 
 
-def system_of(root: Path, parts: Mapping[str, str]) -> "System":
+def system_of(root: Path, parts: Mapping[str, str], *, ours: bool = True) -> "System":
+    """The services on ``parts``; on parts of ``ours`` each logs in by its own account."""
+    from deploy.local.logins import Logins
     from deploy.local.system import System
 
-    # Cold starts of minutes are real, and no fun to watch: 1 s to start, 3 s to run.
-    return System(root, parts, emulator={"EMULATOR_COLD_START_S": "1", "EMULATOR_RUN_S": "3"})
+    return System(
+        root,
+        parts,
+        # Cold starts of minutes are real, and no fun to watch: 1 s to start, 3 s to run.
+        emulator={"EMULATOR_COLD_START_S": "1", "EMULATOR_RUN_S": "3"},
+        logins=Logins() if ours else None,
+    )
 
 
 def external_parts() -> dict[str, str]:

@@ -96,7 +96,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             topology.GENERATOR_PROGRESS, follow.hear, parking=parking, concurrency=2
         ),
         buyer,
-        relay(database, publisher),
+        relay(database, publisher, of=topology.GENERATOR),
     )
 
 

@@ -101,6 +101,7 @@ class WebhookApp:
         self._refusals = refusals
         self._now = now
         self._in_flight = 0
+        self._leaving = False
         self._idle: asyncio.Event | None = None  # there from the moment that we drain
         IN_FLIGHT.set_function(lambda: self._in_flight)
 
@@ -112,12 +113,16 @@ class WebhookApp:
             self._in_flight -= 1
             if self._idle is not None and not self._in_flight:
                 self._idle.set()
-        if self._idle is not None:
+        if self._leaving:
             answer.force_close()  # the next one goes to somebody who stays
         return answer
 
+    def leave(self) -> None:
+        """From now on senders are told to come again on new connections."""
+        self._leaving = True
+
     async def drain(self) -> None:
-        """Return when nothing is in hand any more; senders are told to come on new connections."""
+        """Return when nothing is in hand any more."""
         self._idle = asyncio.Event()
         if self._in_flight:
             await self._idle.wait()

@@ -30,10 +30,13 @@ def serve_webhooks(
     host: str,
     port: int,
     connections: int,
+    leave: Callable[[], None],
     drain: Callable[[], Awaitable[None]],
     drain_s: float,
+    linger_s: float = 0.0,
 ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
-    """The worker that serves ``app``. When told to stop it says so in ``/readyz`` first, then
+    """The worker that serves ``app``. When told to stop it says so in ``/readyz`` first and to each
+    sender (``leave``), goes on for ``linger_s``, until whoever shares the work has seen that, then
     closes its door, and finishes what it has in hand (``drain`` returns when that is done)."""
 
     async def worker(stop: asyncio.Event) -> None:
@@ -56,10 +59,12 @@ def serve_webhooks(
             log.info("ingress.listening", addresses=[str(a) for a in runner.addresses])
             await stop.wait()
             health.draining = True
+            leave()
+            await asyncio.sleep(linger_s)
             await site.stop()
             # aiohttp's own drain stops reading: a body that is half here would never be whole.
             with suppress(TimeoutError):
-                async with asyncio.timeout(drain_s):
+                async with asyncio.timeout(max(1.0, drain_s - linger_s)):
                     await drain()
         finally:
             await runner.cleanup()

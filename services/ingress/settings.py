@@ -18,6 +18,10 @@ class Settings(BrokerSettings):
     # Health and metrics beside the webhooks; turn it off where strangers reach this port.
     ingress_tells_health: bool = True
 
+    # After SIGTERM: so long webhooks are still taken while /readyz says no. As long as the balancer
+    # in front takes to see that; 0 where it takes us out first, as Kubernetes does with preStop.
+    ingress_linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0.0
+
     # Real bodies carry logs, data URLs and echoed inputs. What is turned away for its size comes
     # back only through the reconciler.
     webhook_max_bytes: Annotated[int, Field(ge=1024, le=128 * 1024 * 1024)] = 10 * 1024 * 1024

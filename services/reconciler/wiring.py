@@ -139,7 +139,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
-        relay(database, publisher),
+        relay(database, publisher, of=topology.RECONCILER),
     )
 
 

@@ -67,5 +67,5 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             concurrency=settings.report_concurrency,
             parking=Parked(database),
         ),
-        relay(database, publisher),
+        relay(database, publisher, of=topology.REPORT),
     )

@@ -49,5 +49,5 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             concurrency=settings.storage_predictions_at_once,
             max_attempts=settings.storage_attempts,
         ),
-        relay(database, publisher),
+        relay(database, publisher, of=topology.STORAGE),
     )

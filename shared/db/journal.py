@@ -293,12 +293,14 @@ async def by_webhook_id(tx: Connection, webhook_id: str) -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
-async def claim_owed(tx: Connection, limit: int, *, past: int = 0) -> list[Entry]:
+async def claim_owed(
+    tx: Connection, limit: int, *, past: int = 0, types: Sequence[str] | None = None
+) -> list[Entry]:
     """Facts to publish, oldest first, locked until this transaction ends. Relays share them.
 
-    ``past`` steps over the first ones, for a relay that has just failed with them; it must look
-    from 0 again when it comes to the end. Publish, then ``mark_published``, then commit: a relay
-    that dies in between owes them again.
+    ``types``: only facts of these; None: of all. ``past`` steps over the first ones, for a relay
+    that has just failed with them; it must look from 0 again when it comes to the end. Publish,
+    then ``mark_published``, then commit: a relay that dies in between owes them again.
     """
     rows = await tx.fetch(
         """
@@ -306,12 +308,14 @@ async def claim_owed(tx: Connection, limit: int, *, past: int = 0) -> list[Entry
           FROM journal
          WHERE published_at IS NULL
            AND id > $2
+           AND ($3::text[] IS NULL OR type = ANY($3))
       ORDER BY id
          LIMIT $1
            FOR UPDATE SKIP LOCKED
         """,
         limit,
         past,
+        None if types is None else list(types),
     )
     return [_entry(row) for row in rows]
 

@@ -18,7 +18,7 @@ from shared.db.journal import Entry
 from shared.envelope import FROM_RECONCILER
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, Permanent, Transient, Unroutable
 from shared.messaging.publisher import Publisher
-from shared.messaging.topology import urgent_queue
+from shared.messaging.topology import Service, relayed_by, urgent_queue
 
 log = structlog.get_logger()
 
@@ -54,15 +54,19 @@ class Round:
 
 
 def relay(
-    database: Database, publisher: Publisher
+    database: Database, publisher: Publisher, *, of: Service | None = None
 ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
-    """The worker that relays. Any number of them may run: rows are claimed, never skipped past."""
+    """The worker that relays. Any number of them may run: rows are claimed, never skipped past.
+
+    ``of``: only what that service may state, since the broker takes no more from it.
+    """
+    types = None if of is None else relayed_by(of)
 
     async def worker(stop: asyncio.Event) -> None:
         pause, past = 0.0, 0
         while not stop.is_set():
             try:
-                done = await relay_once(database, publisher, past=past)
+                done = await relay_once(database, publisher, past=past, types=types)
                 past = done.go_on_past
                 if done.fault is not None:
                     raise done.fault
@@ -76,14 +80,20 @@ def relay(
                 await _rung_or(stop, database, POLL_S)
         # What our last commits stated goes out before we do.
         try:
-            await relay_once(database, publisher)
+            await relay_once(database, publisher, types=types)
         except (DatabaseUnavailable, Transient) as error:
             log.info("relay.left_to_others", error=str(error))
 
     return worker
 
 
-async def relay_once(database: Database, publisher: Publisher, *, past: int = 0) -> Round:
+async def relay_once(
+    database: Database,
+    publisher: Publisher,
+    *,
+    past: int = 0,
+    types: Sequence[str] | None = None,
+) -> Round:
     """Publish one batch of what is owed.
 
     Claim, publish, mark, commit: a relay that dies in between owes the rows again, and receivers
@@ -93,7 +103,7 @@ async def relay_once(database: Database, publisher: Publisher, *, past: int = 0)
     """
     await publisher.ping()
     async with database.transaction() as tx:
-        entries = await journal.claim_owed(tx, BATCH, past=past)
+        entries = await journal.claim_owed(tx, BATCH, past=past, types=types)
         if not entries:
             OWED_AGE.set(0)
             return Round(0, 0, 0, None)

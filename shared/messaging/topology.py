@@ -62,10 +62,85 @@ QUEUES = (
     DEAD_LETTERS,
 )
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Who takes part in the flow: what it listens to, and the facts that it may state.
+
+    ``returns``: it also puts messages straight into a queue, as what was parked or found late, and
+    relays facts of all others (when one is said again, or its own service is away).
+    """
+
+    name: str
+    listens: tuple[Queue, ...] = ()
+    states: tuple[str, ...] = ()
+    returns: bool = False
+
+
+_VERDICTS = (*STORAGE_OUTPUTS.hears, *GENERATOR_VERDICTS.hears)
+
+INGRESS = Service(
+    name="ingress",
+    states=(*GENERATOR_PROGRESS.hears, *_VERDICTS, *RECONCILER_REFUSED.hears),
+)
+GENERATOR = Service(
+    name="generator",
+    listens=(GENERATOR_JOBS, GENERATOR_VERDICTS, GENERATOR_PROGRESS),
+    states=("job.accepted", "prediction.created", "slot.failed", "job.failed", "job.canceled"),
+)
+STORAGE = Service(
+    name="storage",
+    listens=(STORAGE_URGENT, STORAGE_OUTPUTS),
+    states=("artifacts.stored", "slot.failed"),
+)
+AGGREGATOR = Service(
+    name="aggregator",
+    listens=(AGGREGATOR_SLOTS,),
+    states=("job.completed", "job.failed", "job.canceled"),
+)
+REPORT = Service(
+    name="report", listens=(REPORT_JOBS,), states=("report.published", "report.failed")
+)
+RECONCILER = Service(
+    name="reconciler",
+    listens=(DEAD_LETTERS, RECONCILER_REFUSED),
+    states=(
+        *GENERATOR_PROGRESS.hears,
+        *_VERDICTS,
+        "prediction.created",
+        "slot.failed",
+        "job.deadline_reached",
+        "job.erased",
+    ),
+    returns=True,
+)
+
+SERVICES = (INGRESS, GENERATOR, STORAGE, AGGREGATOR, REPORT, RECONCILER)
+
+# What other teams' services say to us, and what they may hear: facts that we compose, which carry
+# no link and no secret. The provider's own words (prediction.*) and orders stay inside.
+FROM_OTHERS = ("upload.received", "job.cancel_requested")
+FOR_OTHERS = (
+    "job.accepted",
+    "artifacts.stored",
+    "slot.failed",
+    "job.completed",
+    "job.failed",
+    "job.canceled",
+    "report.published",
+    "report.failed",
+    "job.erased",
+)
+
 _HEARD = frozenset(fact for queue in QUEUES for fact in queue.hears)
 
 # Nobody but storage hears of successes: its urgent queue may stand in for its ordinary one.
 URGENT_INSTEAD = STORAGE_OUTPUTS.hears
+
+
+def relayed_by(service: Service) -> tuple[str, ...] | None:
+    """The facts that the relay of ``service`` publishes; None: whatever is owed."""
+    return None if service.returns else service.states
 
 
 def urgent_queue(fact_type: str) -> str | None:

@@ -651,3 +651,24 @@ def malformed(chance: random.Random) -> tuple[bytes, dict[str, str]]:
         case _:
             headers["webhook-signature"] = headers["webhook-signature"][:-4] + "AAA="
     return body, headers
+
+
+async def test_who_is_told_to_stop_says_so_and_still_takes_webhooks_for_a_while(
+    amqp_url: str,
+) -> None:
+    async with an_ingress(amqp_url, ingress_linger_seconds=2.0) as ingress:
+        await eventually("it is ready", ingress.ready, holds=lambda told: told["ready"])
+        ingress.stop.set()
+
+        told = await eventually(
+            "it says that it leaves", ingress.ready, holds=lambda told: told["draining"]
+        )
+        body = a_prediction()
+        headers = signed(body, SECRET, webhook_id="msg_late")
+        url = f"{ingress.url}{PATH}"
+        async with ingress.session.post(url, data=body, headers=headers) as answer:
+            pass
+
+    assert not told["ready"]
+    assert answer.status == 204
+    assert answer.headers["Connection"] == "close"

@@ -9,7 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.local.stack import Isolation
+from deploy.local.logins import Logins, create_users
+from deploy.local.stack import Isolation, Stack
 from deploy.local.system import PROJECT, System
 from shared.objects import open_bucket
 from shared.settings import BucketSettings
@@ -62,8 +63,14 @@ def a_system(
         until.callback(stack.drop_vhost, name)
         until.callback(stack.drop_database, name)
         asyncio.run(apply(parts["AMQP_URL"]))
+        create_users(stack.environment() | parts)
         system = System(
-            root, parts, options=BRISK | dict(options or {}), emulator=QUICK, project=project
+            root,
+            parts,
+            options=BRISK | dict(options or {}),
+            emulator=QUICK,
+            project=project,
+            logins=Logins(with_bucket=isinstance(stack, Stack)),
         )
         until.callback(system.down)
         system.up()

@@ -108,11 +108,15 @@ def template_database(stack: Isolation, pytestconfig: pytest.Config) -> str:
     with lock(run / "template.lock", lambda: None):
         # It gets its name when it is whole, so who finds the name finds all the tables.
         if not stack.has_database(name):
+            from deploy.local.logins import create_roles
             from shared.db.migrate import migrate
 
             draft = f"{name}_draft"
             stack.drop_database(draft)
-            migrate(stack.create_database(draft))
+            url = stack.create_database(draft)
+            migrate(url)
+            # Rights to tables go into each copy; the roles themselves are the server's.
+            create_roles(url)
             stack.rename_database(draft, name)
             (run / TEMPLATE).write_text(name)
     return name

@@ -8,14 +8,14 @@ import pytest
 from openapi_spec_validator import validate
 
 from deploy.contracts.__main__ import FOLDER, documents, stale
-from deploy.contracts.asyncapi import FROM_OTHERS, document, example
+from deploy.contracts.asyncapi import document, example
 from deploy.contracts.examples import EXAMPLES
 from deploy.contracts.openapi import document as ingress
 from deploy.contracts.schemas import shapes
 from services.ingress.answers import FAULTS
 from services.ingress.app import PATH
 from shared.events import FACTS, TYPES, adapter
-from shared.messaging.topology import QUEUES
+from shared.messaging.topology import FOR_OTHERS, FROM_OTHERS, QUEUES
 
 TYPED = [shape.type for shape in shapes()]
 
@@ -47,6 +47,12 @@ def test_what_others_publish_is_heard_by_us_and_the_rest_is_told() -> None:
 
     assert {kind for kind, action in actions.items() if action == "receive"} == set(FROM_OTHERS)
     assert set(FROM_OTHERS) <= {fact for queue in QUEUES for fact in queue.hears}
+
+
+def test_what_stays_inside_is_marked() -> None:
+    inside = {kind for kind, told in document()["components"]["messages"].items() if told["tags"]}
+
+    assert inside == set(TYPES) - {*FROM_OTHERS, *FOR_OTHERS}
 
 
 def test_every_fact_has_an_example_that_its_own_class_wrote() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from signal import SIGCONT, Signals
 
 from deploy.local.child import Child
+from deploy.local.logins import Logins, create_roles, create_users
 from deploy.local.photos import as_png, landscape
 from deploy.local.prove import links
 from deploy.local.prove.links import Link
@@ -195,7 +196,7 @@ async def installed(
         until.push_async_callback(asyncio.to_thread, stack.nuke)
         await asyncio.to_thread(stack.up, report)
         parts = {k: v for k, v in stack.environment().items() if not k.startswith("DARKROOM_")}
-        await asyncio.to_thread(_prepare, parts)
+        await asyncio.to_thread(_prepare, stack.environment())
         await asyncio.to_thread(_put_originals, parts)
 
         dice = random.Random(f"{seed}:links")
@@ -225,6 +226,7 @@ async def installed(
             {**parts, "S3_ENDPOINT_URL": f"http://127.0.0.1:{ways.first_s3.port}"},
             options=common,
             emulator={**EMULATED, **tag, "EMULATOR_SEED": str(seed)},
+            logins=Logins(),
         )
         until.push_async_callback(asyncio.to_thread, _end, first)
         await asyncio.to_thread(first.up)
@@ -244,6 +246,7 @@ async def installed(
                 **{name: of_first[name] for name in SHARED_BY_BOTH},
             },
             emulator=None,
+            logins=Logins(),
         )
         until.push_async_callback(asyncio.to_thread, _end, second)
         await asyncio.to_thread(second.up)
@@ -253,12 +256,14 @@ async def installed(
 
 
 def _prepare(parts: Mapping[str, str]) -> None:
-    """Tables and queues."""
+    """Tables and queues, and who may do what to them."""
     from shared.db.migrate import migrate
     from shared.messaging.apply import apply
 
     migrate(parts["DATABASE_URL"])
     asyncio.run(apply(parts["AMQP_URL"]))
+    create_roles(parts["DATABASE_URL"])
+    create_users(parts)
 
 
 def _put_originals(parts: Mapping[str, str]) -> None:

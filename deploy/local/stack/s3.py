@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import hmac
 import json
 import secrets
 import shutil
@@ -16,9 +17,13 @@ from deploy.local.stack import ports, shelter, sigv4
 from deploy.local.stack.errors import PartMissing
 from deploy.local.stack.part import Part, Report, accepts_connections
 from deploy.local.stack.processes import PATH
+from shared.rights.accounts import account
+from shared.rights.bucket import RIGHTS, policy
 
 BUCKET = "darkroom"
 REGION = "us-east-1"
+# Folders where orders may name originals, here where every installation is a trial.
+SOURCES = ("prove/", "shared/")
 SERVERS = ("s3", "master", "volume", "filer", "admin")
 LONGEST_SOCKET_PATH = 107  # bytes, on Linux; 103 on macOS
 SOCKET_NAME = "filer.sock"
@@ -40,17 +45,7 @@ class S3(Part):
     def begin(self) -> None:
         self.own_directory()
         data = self.own_directory("data")
-        identity = {
-            "name": "darkroom",
-            "credentials": [
-                {
-                    "accessKey": self.state.secrets["access_key"],
-                    "secretKey": self.state.secrets["secret_key"],
-                }
-            ],
-            "actions": ["Admin"],
-        }
-        config = self.own_file("s3.json", json.dumps({"identities": [identity]}))
+        config = self.own_file("s3.json", json.dumps(self._accounts()))
         sockets = self._sockets()
         listeners = [f"-{server}.port={self.state.ports[server]}" for server in SERVERS]
         self.launch(
@@ -97,6 +92,30 @@ class S3(Part):
             "AWS_DEFAULT_REGION": REGION,
         }
 
+    def _accounts(self) -> dict[str, object]:
+        """Whom the server knows: ourselves, who may do everything, and each party with its policy.
+
+        The server is ours, and every bucket in it: the policies hold for whichever a test makes.
+        """
+        secret = self.state.secrets["secret_key"]
+        known = [
+            {
+                "name": "darkroom",
+                "credentials": [
+                    {"accessKey": self.state.secrets["access_key"], "secretKey": secret}
+                ],
+                "actions": ["Admin"],
+            }
+        ]
+        policies = []
+        for party in RIGHTS:
+            name = account(party)
+            key = {"accessKey": name, "secretKey": derived(secret, party)}
+            known.append({"name": name, "credentials": [key], "actions": [], "policyNames": [name]})
+            text = json.dumps(policy(party, "*", sources=SOURCES))
+            policies.append({"name": name, "content": text})
+        return {"identities": known, "policies": policies}
+
     def _send(self, method: str, path: str, body: bytes = b"") -> int:
         return sigv4.send(
             method,
@@ -122,6 +141,12 @@ class S3(Part):
             for left in ports.grpc_sockets(port):
                 with contextlib.suppress(PermissionError):
                     left.unlink(missing_ok=True)
+
+
+def derived(secret: str, party: str) -> str:
+    """The secret of ``party`` where ``secret`` is the administrator's: whoever has that needs none
+    of the others written down."""
+    return hmac.digest(secret.encode(), party.encode(), "sha256").hex()
 
 
 def short_directory(directory: Path) -> Path:
