@@ -184,7 +184,8 @@ class Handling:
             return
         took = time.monotonic() - began
         for delivery, envelope in zip(deliveries, envelopes or (), strict=envelopes is not None):
-            await self._settle(delivery, envelope, "ok", took / len(deliveries))
+            with structlog.contextvars.bound_contextvars(**about(envelope)):
+                await self._settle(delivery, envelope, "ok", took / len(deliveries))
 
     async def _deal_with_one(
         self, delivery: Delivery, *, suspect: bool = False, as_a_try: bool = False
@@ -241,6 +242,7 @@ class Handling:
             envelope = from_message(delivery.message)
         except Permanent as error:
             unnamed = raw_envelope(delivery.message)
+            structlog.contextvars.bind_contextvars(queue=queue, event_id=unnamed.id)
             await self._park_dead(queue, unnamed, error, attempts=0)
             return unnamed, "dead"
         told = about(envelope)
@@ -368,7 +370,6 @@ class Handling:
             LAST_SUCCESS.labels(queue).set_to_current_time()
         log.info(
             "message.handled",
-            **about(envelope),
             queue=queue,
             type=envelope.type,
             trace_id=None if envelope.traceparent is None else trace_id(envelope.traceparent),
