@@ -1,6 +1,7 @@
 """The way of a webhook: from outside to the ingress, through the broker, into the journal."""
 
 import asyncio
+import io
 import json
 import secrets
 import ssl
@@ -136,7 +137,7 @@ async def _sent(
     }
     try:
         async with session.post(
-            base + PATH, data=body, headers=headers, allow_redirects=False
+            base + PATH, data=io.BytesIO(body), headers=headers, allow_redirects=False
         ) as answer:
             status, told = answer.status, await _told(answer)
     except (aiohttp.ClientError, TimeoutError) as error:
