@@ -77,6 +77,10 @@ mutants: setup ## each guard taken away in turn: which test misses it (GUARDS="f
 alerts: setup ## the alerts by Prometheus' own tool: read, seen to fire, seen to stay silent
 	@$(BIN)/python -m deploy.local.prometheus
 
+.PHONY: contracts
+contracts: setup ## the documents for others, from the code (docs/contracts)
+	@$(BIN)/python -m deploy.contracts
+
 bench: setup ## benchmarks, each with its named reference
 	@for bench in ingress latency orders fan_in weight finishing sound witness; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 
@@ -102,7 +106,7 @@ chart-schema: setup ## write the chart's values.schema.json anew, after a settin
 
 lock: setup ## resolve the lock files anew
 	@$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-header -q -o requirements-dev.lock
-	@$(UV) pip compile pyproject.toml --universal --generate-hashes --no-header -q -c requirements-dev.lock -o requirements.lock
+	@$(UV) pip compile pyproject.toml --extra tracing --universal --generate-hashes --no-header -q -c requirements-dev.lock -o requirements.lock
 	@$(UV) pip compile deploy/check/tools.in --universal --generate-hashes --no-header -q -o deploy/check/tools.lock
 
 clean: ## remove the virtual environment and caches

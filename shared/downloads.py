@@ -24,6 +24,7 @@ from aiohttp.abc import AbstractCookieJar, AbstractResolver
 from prometheus_client import Counter
 from yarl import URL
 
+from shared import tracing
 from shared.clock import Clock, utc_now
 from shared.errors import Permanent, Transient
 from shared.media.sniff import ENOUGH, sniff
@@ -123,7 +124,7 @@ class Downloads:
         """
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as spooled:
             file = cast(BinaryIO, spooled)
-            with _counted():
+            with _counted(), tracing.detail("fetch", "client"):
                 if url[:5].lower() == "data:":
                     size, digest = await asyncio.to_thread(self._decode, url, file)
                 else:

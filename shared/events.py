@@ -191,6 +191,8 @@ class JobCancelRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDeadlineReached:
+    """The time that its order gave the job is over: it ends with what there is."""
+
     type: ClassVar[str] = "job.deadline_reached"
 
     job_id: UUID
@@ -250,21 +252,29 @@ class JobEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCompleted(JobEnded):
+    """The job has ended with what its recipe asks for."""
+
     type: ClassVar[str] = "job.completed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFailed(JobEnded):
+    """The job has ended without what its recipe asks for, or could not be planned."""
+
     type: ClassVar[str] = "job.failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCanceled(JobEnded):
+    """The job was ended by a wish; what was stored by then stays."""
+
     type: ClassVar[str] = "job.canceled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportPublished:
+    """The report of a completed job lies in the bucket."""
+
     type: ClassVar[str] = "report.published"
 
     job_id: UUID
@@ -275,9 +285,25 @@ class ReportPublished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportFailed:
+    """There will be no report of a completed job; the job stays completed."""
+
     type: ClassVar[str] = "report.failed"
 
     job_id: UUID
+    reason: str
+    external_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobErased:
+    """What its publisher gave, and all that was made of it, was removed for good: ``files`` of
+    ``bytes`` together. Whoever keeps copies is asked to do the same."""
+
+    type: ClassVar[str] = "job.erased"
+
+    job_id: UUID
+    files: int
+    bytes: int
     reason: str
     external_ref: str | None = None
 
@@ -295,6 +321,7 @@ Fact = (
     | JobCanceled
     | ReportPublished
     | ReportFailed
+    | JobErased
 )
 
 FACTS: tuple[type[Fact], ...] = (
@@ -310,6 +337,7 @@ FACTS: tuple[type[Fact], ...] = (
     JobCanceled,
     ReportPublished,
     ReportFailed,
+    JobErased,
 )
 
 # Every routing key there is: ours, Replicate's body under the name of its status, and what was not

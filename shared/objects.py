@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 from prometheus_client import Counter, Histogram
 
+from shared import tracing
 from shared.errors import Misconfigured, Permanent, Transient
 from shared.settings import BucketSettings
 
@@ -197,11 +198,14 @@ class Bucket:
 
         await self._call("delete", key, remove)
 
-    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """Every object whose key begins with ``prefix``, by key; without type and sha256."""
+    async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[ObjectInfo]:
+        """Every object whose key begins with ``prefix`` and comes ``after`` that one, by key;
+        without type and sha256."""
         following: str | None = None
         while True:
-            page = await self._call("list", prefix, partial(self._page, prefix, following))
+            page = await self._call(
+                "list", prefix, partial(self._page, prefix, following, after=after)
+            )
             for entry in page.get("Contents", []):
                 yield ObjectInfo(
                     key=entry["Key"], bytes=entry["Size"], modified_at=entry.get("LastModified")
@@ -246,9 +250,11 @@ class Bucket:
                 await self._client.head_bucket(Bucket=self._name)
 
     async def _page(
-        self, prefix: str, following: str | None, *, delimiter: str | None = None
+        self, prefix: str, following: str | None, *, delimiter: str | None = None, after: str = ""
     ) -> dict[str, Any]:
         more: dict[str, Any] = {"MaxKeys": PAGE}
+        if after:
+            more["StartAfter"] = after
         if following is not None:
             more["ContinuationToken"] = following
         if delimiter is not None:
@@ -274,7 +280,7 @@ class Bucket:
         """Make one call, and again where that may help. Every failure leaves as a typed error."""
         outcome = "failed"
         try:
-            with SECONDS.labels(call).time():
+            with SECONDS.labels(call).time(), tracing.detail(f"bucket {call}", "client", key=key):
                 for tried in range(1, TRIES + 1):
                     try:
                         with _named(call, key):

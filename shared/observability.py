@@ -4,11 +4,14 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from shared.domain.trace import trace_id
 
 _SECRET_KEY = re.compile(
     r"authorization|password|secret|signature|token|cookie|dsn|api_key", re.IGNORECASE
@@ -25,6 +28,10 @@ _SECRET_TEXT = (
 _SLOT_REF = re.compile(r"\b([0-9a-f-]{36}\.\d+\.\d+\.)[A-Za-z0-9_-]{16,}")
 # Without one of these none of the above can match; almost every text has none.
 _HINT = re.compile(r"@|X-Amz-|slot=|r8_|whsec_")
+
+
+# The trace context of the step that this task is at (``shared.tracing`` sets it).
+UNDER_WAY: ContextVar[str | None] = ContextVar("darkroom_traceparent", default=None)
 
 
 def redacted(text: str) -> str:
@@ -63,6 +70,14 @@ def redact(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     return {key: _clean(key, value) for key, value in event.items()}
 
 
+def name_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Every line says which trace it belongs to, where there is one."""
+    under_way = UNDER_WAY.get()
+    if under_way is not None and "trace_id" not in event:
+        event["trace_id"] = trace_id(under_way)
+    return event
+
+
 def configure_logging(
     service: str, *, level: str, style: Literal["auto", "json", "console"] = "auto"
 ) -> None:
@@ -74,6 +89,7 @@ def configure_logging(
     as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
     chain: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_trace,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

@@ -20,6 +20,7 @@ import httpx
 from prometheus_client import Counter, Histogram
 from replicate.client import Client
 
+from shared import tracing
 from shared.clock import Clock, utc_now
 from shared.domain.prediction import Prediction, Unreadable, read_prediction
 from shared.errors import Permanent, Transient
@@ -207,7 +208,7 @@ class Replicate:
         client = Client(self._token, base_url=str(self._base_url), transport=once, trust_env=False)
         outcome = "failed"
         try:
-            with SECONDS.labels(name).time():
+            with SECONDS.labels(name).time(), tracing.detail(f"replicate {name}", "client"):
                 await request(client)
         except _Answered as answered:
             outcome = str(answered.status)

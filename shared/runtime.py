@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from shared import tracing
 from shared.connections import Connections
 from shared.errors import Misconfigured
 from shared.health import Health, serving_health
@@ -69,7 +70,13 @@ def main(service: str, settings_kind: type[S], wiring: Wiring[S]) -> None:
     except Misconfigured as mistakes:
         sys.exit(_say(f"{service} cannot start:\n{mistakes}", code=2))
     configure_logging(service, level=settings.log_level, style=settings.log_format)
+    send_what_is_left = _nothing
     try:
+        send_what_is_left = tracing.export_to(
+            settings.otel_exporter_otlp_endpoint,
+            service=service,
+            share=settings.otel_traces_sampler_arg,
+        )
         with asyncio.Runner(loop_factory=_loop) as runner:
             runner.run(_serve(service, settings, wiring))
     except Misconfigured as error:
@@ -77,6 +84,12 @@ def main(service: str, settings_kind: type[S], wiring: Wiring[S]) -> None:
     except Exception:
         log.exception("service.failed")
         sys.exit(1)
+    finally:
+        send_what_is_left()
+
+
+def _nothing() -> None:
+    return
 
 
 def _loop() -> asyncio.AbstractEventLoop:

@@ -107,6 +107,10 @@ class CommonSettings(BaseSettings):
     health_host: str = "0.0.0.0"  # noqa: S104 - probes come from outside the pod
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     drain_seconds: Annotated[float, Field(gt=0, le=3600)] = 25.0
+    # Where spans are sent (OTLP over HTTP); unset: none is recorded.
+    otel_exporter_otlp_endpoint: HttpUrl | None = None
+    # The part of the traces that is kept, of those that begin here; others keep what they decided.
+    otel_traces_sampler_arg: Annotated[float, Field(ge=0, le=1)] = 1.0
     # Refuse every way to broker, database and bucket that is not encrypted and checked.
     tls_required: bool = False
     # What the image was built from, as its metrics tell it.

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from shared.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -31,6 +33,14 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _TIMESTAMP = re.compile(r"[0-9]{10,12}")
 _SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 _NEEDED = ("webhook-id", "webhook-timestamp", "webhook-signature")
+
+
+def signing_secrets(listed: SecretStr) -> SecretStr:
+    """For settings: secrets with commas between them, or nothing. Raises ValueError, without them."""
+    text = listed.get_secret_value()
+    if text and not all(is_secret(part.strip()) for part in text.split(",")):
+        raise ValueError(WHERE_SECRETS_COME_FROM)
+    return listed
 
 
 class NotGenuine(Exception):

@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from services.aggregator.ending import JobEnd, how_it_ended, missing_of, reason_of_end
+from shared import tracing
 from shared.db import artifacts, jobs, journal, predictions, slots, spared
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Job
@@ -94,10 +95,14 @@ class EndJobs:
             fact = _read(envelope)
             by_job[fact.job_id].append((envelope, fact))
         for job_id, heard in by_job.items():
-            async with self.database.transaction() as tx:
-                end = await self._settle(tx, job_id, heard)
-            if end is not None:
-                _tell(end)
+            with (
+                structlog.contextvars.bound_contextvars(job_id=str(job_id)),
+                tracing.going_on(heard[0][0].traceparent),
+            ):
+                async with self.database.transaction() as tx:
+                    end = await self._settle(tx, job_id, heard)
+                if end is not None:
+                    _tell(end)
 
     async def _settle(
         self, tx: Connection, job_id: UUID, heard: Sequence[tuple[Envelope, Heard]]

@@ -6,6 +6,7 @@ from services.cli import (
     audit,
     demo,
     doctor,
+    erase,
     jobs,
     ledger,
     local,
@@ -38,6 +39,7 @@ app.add_typer(setup.topology, name="topology")
 app.command("bucket-policy", help=setup.bucket_policy.__doc__)(setup.bucket_policy)
 app.command("recipes", help=recipes.recipes.__doc__)(recipes.recipes)
 app.add_typer(publish.app, name="publish")
+jobs.app.command("erase", help=erase.erase.__doc__)(erase.erase)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(parked.app, name="parked")
 app.add_typer(webhooks.app, name="webhooks")

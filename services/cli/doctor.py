@@ -1,144 +1,67 @@
 """Look at every part once and say what is wrong and what mends it."""
 
 import asyncio
-import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import json
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
+from services.cli.checks import broker, bucket, database, machine, provider, webhooks
+from services.cli.checks.finding import Finding, Look, bad
+from services.cli.checks.settings import DoctorSettings
 from services.cli.environment import settings
-from shared.errors import Misconfigured
-from shared.settings import (
-    BrokerSettings,
-    BucketSettings,
-    DatabaseSettings,
-    ReplicateSettings,
-    WebhookUrlSettings,
-    is_loopback,
-)
+from shared.observability import redacted
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
-
-class DoctorSettings(
-    BrokerSettings, DatabaseSettings, BucketSettings, ReplicateSettings, WebhookUrlSettings
-):
-    """Every part that a full installation names."""
+LOOKS: dict[str, Look] = {
+    "postgres": database.look,
+    "rabbitmq": broker.look,
+    "bucket": bucket.look,
+    "replicate": provider.look,
+    "webhooks": webhooks.look,
+    "machine": machine.look,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    part: str
-    well: bool
-    said: str
-
-
-def doctor() -> None:
-    """Check settings and every part, one line each. Exits 1 if something is wrong."""
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Check settings and every part, one line each, with what mends it. Exits 1 if something is
+    wrong."""
     findings = asyncio.run(examine(settings(DoctorSettings)))
-    for finding in findings:
-        mark = typer.style("ok  ", fg="green") if finding.well else typer.style("BAD ", fg="red")
-        typer.echo(f"{mark} {finding.part:<10} {finding.said}")
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+    else:
+        _tell(findings)
     if not all(finding.well for finding in findings):
         raise typer.Exit(1)
 
 
+def _tell(findings: list[Finding]) -> None:
+    for finding in findings:
+        mark = typer.style("ok  ", fg="green") if finding.well else typer.style("BAD ", fg="red")
+        typer.echo(f"{mark} {finding.check:<15} {finding.said}")
+        if finding.mend:
+            typer.echo(f"     {'':<15} → {finding.mend}")
+
+
 async def examine(chosen: DoctorSettings) -> list[Finding]:
-    """Every part's state; a part that does not answer within 10 s is a finding, not a hang."""
-    checks: dict[str, Callable[[DoctorSettings], Awaitable[str]]] = {
-        "postgres": _postgres,
-        "rabbitmq": _rabbitmq,
-        "bucket": _bucket,
-        "replicate": _replicate,
-        "webhooks": _webhooks,
-        "ffmpeg": _ffmpeg,
-        "services": _services,
-    }
-    return [await _examined(part, check, chosen) for part, check in checks.items()]
+    """Every part's state; one that does not answer within 30 s is a finding, not a hang."""
+    found = await asyncio.gather(*(_examined(part, look, chosen) for part, look in LOOKS.items()))
+    return [_clean(finding) for findings in found for finding in findings]
 
 
-async def _examined(
-    part: str, check: Callable[[DoctorSettings], Awaitable[str]], chosen: DoctorSettings
-) -> Finding:
+async def _examined(part: str, look: Look, chosen: DoctorSettings) -> list[Finding]:
     try:
         async with asyncio.timeout(PATIENCE_S):
-            return Finding(part, True, await check(chosen))
+            return await look(chosen)
     except TimeoutError:
-        return Finding(part, False, f"no answer within {PATIENCE_S} s")
+        return [bad(part, f"no answer within {PATIENCE_S} s", "see the log of that part")]
     except Exception as error:  # noqa: BLE001 - whatever is wrong is the finding
-        return Finding(part, False, f"{type(error).__name__}: {error}")
+        return [bad(part, f"{type(error).__name__}: {error}", "see the log of that part")]
 
 
-async def _postgres(chosen: DoctorSettings) -> str:
-    from shared.db.connection import open_database
-    from shared.db.migrate import schema_is_current
-
-    async with open_database(chosen.database_url.get_secret_value(), name="doctor") as database:
-        await database.ping()
-        if not await schema_is_current(database):
-            raise Misconfigured("the tables are older than this program: run `darkroom migrate`")
-    return "answers, and its tables are current"
-
-
-async def _rabbitmq(chosen: DoctorSettings) -> str:
-    from shared.messaging.apply import check
-
-    missing = await check(chosen.amqp_url.get_secret_value())
-    if missing:
-        raise Misconfigured("; ".join(missing) + ": run `darkroom topology apply`")
-    return "answers, and every queue is as the table says"
-
-
-async def _bucket(chosen: DoctorSettings) -> str:
-    from shared.objects import ObjectDiffers, open_bucket
-
-    key, ours = f"doctor/{secrets.token_hex(8)}", b"darkroom was here"
-    async with open_bucket(chosen) as bucket:
-        await bucket.put(key, ours, content_type="text/plain")
-        try:
-            if await bucket.get_bytes(key, limit=1024) != ours:
-                raise Misconfigured("what was written is not what is read back")
-            try:
-                await bucket.put(key, b"another", content_type="text/plain", if_absent=True)
-            except ObjectDiffers:
-                return "writes, reads, and honours If-None-Match"
-            raise Misconfigured("it ignores If-None-Match: two writers could overwrite each other")
-        finally:
-            await bucket.delete(key)
-
-
-async def _replicate(chosen: DoctorSettings) -> str:
-    from shared.replicate_api import open_replicate
-
-    async with open_replicate(chosen) as replicate:
-        await replicate.webhook_secret()
-    return f"answers at {chosen.replicate_base_url} and takes the token"
-
-
-async def _webhooks(chosen: DoctorSettings) -> str:
-    if is_loopback(chosen.public_base_url) and not is_loopback(chosen.replicate_base_url):
-        return "PUBLIC_BASE_URL is loopback: no webhook is asked for, Replicate is asked instead"
-    return f"Replicate will call {chosen.public_base_url}/webhooks/replicate"
-
-
-async def _ffmpeg(_: DoctorSettings) -> str:
-    from shared.media.audio import works
-    from shared.media.ffmpeg import ffmpeg_version, guarded
-
-    version = await asyncio.to_thread(ffmpeg_version)
-    await asyncio.to_thread(works)
-    if not await asyncio.to_thread(guarded):
-        return f"{version}; setpriv and prlimit are missing, so only our deadline bounds it"
-    return f"{version}; bounded by the kernel, and ends with us"
-
-
-async def _services(chosen: DoctorSettings) -> str:
-    from shared.messaging.apply import unheard
-
-    alone = await unheard(chosen.amqp_url.get_secret_value())
-    if alone:
-        raise Misconfigured(
-            f"nobody listens to {', '.join(alone)}: start the service (on this machine `darkroom up`)"
-        )
-    return "every queue has somebody who listens"
+def _clean(finding: Finding) -> Finding:
+    return Finding(finding.check, finding.well, redacted(finding.said), redacted(finding.mend))

@@ -16,6 +16,9 @@ class Labels:
     state: str
     stored: str
     reference: str
+    erased: str
+    what_is_erased: str
+    trace: str
     ordered: str
     sentence: str
     progress: str
@@ -47,6 +50,9 @@ EN = Labels(
     state="state",
     stored="stored",
     reference="reference",
+    erased="erased",
+    what_is_erased="files, bodies and inputs are gone",
+    trace="trace",
     ordered="ordered",
     sentence="sentence",
     progress="progress",
@@ -83,6 +89,9 @@ KO = Labels(
     state="상태",
     stored="저장",
     reference="참조",
+    erased="삭제됨",
+    what_is_erased="파일, 본문, 입력이 모두 삭제되었습니다",
+    trace="추적",
     ordered="주문 시각",
     sentence="설명",
     progress="진행",

@@ -29,10 +29,11 @@ from services.cli.live import (
 )
 from services.cli.naming import SHORTEST, meant_by, read_name
 from shared.clock import utc_now
-from shared.db import artifacts, jobs, journal, live, predictions, slots, spared
+from shared.db import artifacts, jobs, journal, live, predictions, retention, slots, spared
 from shared.db.connection import Connection, Database, open_database
 from shared.db.jobs import Job
 from shared.domain.spared import Spared
+from shared.domain.trace import trace_id
 from shared.errors import DatabaseUnavailable, Permanent, Transient
 from shared.events import Artifact, JobCancelRequested, adapter, state
 from shared.recipes import RECIPES
@@ -137,6 +138,10 @@ def _tell(
         line(say.spared, _told_spared(spares, say))
     if job.external_ref:
         line(say.reference, job.external_ref)
+    if job.erased_at:
+        line(say.erased, f"{job.erased_at:%Y-%m-%d %H:%M:%S}Z: {say.what_is_erased}")
+    if job.traceparent:
+        line(say.trace, trace_id(job.traceparent))
     typer.echo(f"\n{say.slots}")
     for slot, detail in zip(now.slots, view.slots, strict=True):
         failed = detail.failure_code and f"  {detail.failure_code}: {detail.failure_detail}"
@@ -317,8 +322,14 @@ async def _known(database: Database, name: UUID | str) -> View:
     async with database.connection() as tx:
         [job_id] = await meant_by(tx, [name])
         now = await live.read(tx, job_id)
+        buried = now is None and await retention.is_buried(tx, job_id)
     if now is None:
-        typer.secho(f"no job {job_id} is known here", err=True, fg="red")
+        said = (
+            f"job {job_id} was deleted after its retention"
+            if buried
+            else f"no job {job_id} is known here"
+        )
+        typer.secho(said, err=True, fg="red")
         raise typer.Exit(1)
     return seen(now)
 

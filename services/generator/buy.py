@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter, Gauge
 
+from shared import tracing
 from shared.clock import Clock
 from shared.db import jobs, journal, predictions, rate_limit, slots
 from shared.db.connection import Connection, Database
@@ -25,6 +26,7 @@ from shared.db.slots import Slot
 from shared.domain.backoff import wait_before
 from shared.domain.prediction import Prediction
 from shared.domain.slot import FailureCode, News, Stale, decide
+from shared.domain.trace import PARAMETER
 from shared.errors import DatabaseUnavailable, Permanent, Transient
 from shared.events import PredictionCreated, state
 from shared.objects import Bucket
@@ -93,13 +95,14 @@ class Terms:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A slot that is ours to buy until ``until`` (monotonic seconds), its intent written.
-    ``deadline`` is its job's, if it has one."""
+    ``deadline`` and ``traceparent`` are its job's, if it has them."""
 
     slot: Slot
     intent: PredictionRow
     recipe: Configured | None
     until: float
     deadline: datetime | None = None
+    traceparent: str | None = None
 
 
 class Buyer:
@@ -201,6 +204,7 @@ class Buyer:
                         recipe=recipe,
                         until=until,
                         deadline=job.deadline if job else None,
+                        traceparent=job.traceparent if job else None,
                     )
                 )
         return claims
@@ -214,28 +218,35 @@ class Buyer:
     async def buy(self, claim: Claim) -> None:
         """Make the create that was claimed and write its answer down. Raises nothing."""
         slot, started = claim.slot, time.monotonic()
-        about = {"job_id": str(slot.job_id), "ordinal": slot.ordinal, "attempt": slot.attempt}
-        with IN_HAND.track_inprogress():
+        about: dict[str, str | int] = {
+            "job_id": str(slot.job_id),
+            "ordinal": slot.ordinal,
+            "attempt": slot.attempt,
+        }
+        with (
+            structlog.contextvars.bound_contextvars(**about),
+            IN_HAND.track_inprogress(),
+            tracing.step("purchase", parent=claim.traceparent, attributes=about),
+        ):
             try:
                 answer = await self._create(claim)
                 await self._write_down(claim, answer)
             except Permanent as error:
                 # Not one purchase of ours is without a row, but this one has another's id.
-                log.error("purchase.conflicting", **about, reason=str(error))
+                log.error("purchase.conflicting", reason=str(error))
                 return
             except Exception:
                 # Its lease runs out, and what was bought, if anything, is found by its evidence.
-                log.exception("purchase.broke", **about)
+                log.exception("purchase.broke")
                 return
-        outcome = _NAMES[type(answer)]
-        PURCHASES.labels(outcome).inc()
-        log.info(
-            f"purchase.{outcome}",
-            **about,
-            prediction_id=answer.id if isinstance(answer, Prediction) else None,
-            reason=None if isinstance(answer, Prediction) else str(answer),
-            duration_ms=round((time.monotonic() - started) * 1e3, 1),
-        )
+            outcome = _NAMES[type(answer)]
+            PURCHASES.labels(outcome).inc()
+            log.info(
+                f"purchase.{outcome}",
+                prediction_id=answer.id if isinstance(answer, Prediction) else None,
+                reason=None if isinstance(answer, Prediction) else str(answer),
+                duration_ms=round((time.monotonic() - started) * 1e3, 1),
+            )
 
     async def _create(self, claim: Claim) -> Bought:
         try:
@@ -252,7 +263,7 @@ class Buyer:
             return await self._replicate.create(
                 claim.slot.model,
                 request,
-                webhook=None if url is None else f"{url}?slot={claim.intent.ref}",
+                webhook=None if url is None else _address(url, claim.intent),
                 events=recipe.recipe.webhook_events if recipe else ("start", "completed"),
                 deadline=min(self._terms.create_within, left),
                 cancel_after=(
@@ -401,6 +412,12 @@ class Buyer:
             for task in waits:
                 task.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _address(url: str, intent: PredictionRow) -> str:
+    """Where news of this purchase shall come: it names the slot, and the step of the trace that
+    the news follows."""
+    return f"{url}?slot={intent.ref}&{PARAMETER}={tracing.current()}"
 
 
 _NEWS: dict[type[Bought], News] = {

@@ -13,7 +13,7 @@ from services.generator.order import Ordered, Request, check, identify
 from services.generator.original import Originals
 from services.generator.prepare import Preparations
 from shared.clock import Clock
-from shared.db import artifacts, jobs, journal, slots
+from shared.db import artifacts, jobs, journal, retention, slots
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Job, NewJob
 from shared.db.journal import Entry
@@ -59,9 +59,16 @@ class PlanJobs:
         ordered = identify(envelope)
         async with self.database.connection() as db:
             before = await jobs.get(db, ordered.job_id)
+            buried = before is None and await retention.is_buried(db, ordered.job_id)
             unwanted = before is None and await _wish(db, ordered.job_id) is not None
         if before is not None:
             await self._note_duplicate(envelope, ordered, before)
+            return
+        if buried:
+            # It was here, ended, and was deleted after its retention: it is not made once more.
+            async with self.database.transaction() as tx:
+                await journal.hear(tx, envelope, outcome="duplicate", job_id=ordered.job_id)
+            ORDERS.labels(_known(ordered, self.recipes), "duplicate").inc()
             return
         if unwanted:
             # Its wish to be canceled came first: nothing is fetched, made or bought.
@@ -157,6 +164,7 @@ class PlanJobs:
                     external_ref=ordered.external_ref,
                     metadata=dict(ordered.metadata),
                     unread=ordered.unread,
+                    traceparent=envelope.traceparent,
                 ),
             )
             ended = entered and await jobs.end(
@@ -174,8 +182,7 @@ class PlanJobs:
                 await journal.no_longer_wait(tx, ended.id, wish.type, outcome=became)
             fact = _end_of(ended)
             await self._say(tx, fact, envelope)
-        known = ordered.recipe if ordered.recipe in self.recipes else "unknown"
-        ORDERS.labels(known, what).inc()
+        ORDERS.labels(_known(ordered, self.recipes), what).inc()
         log.warning(
             fact.type,
             job_id=str(ended.id),
@@ -226,12 +233,18 @@ class PlanJobs:
             callback_url=fact.callback_url,
             deadline=None if limit is None else self.now() + timedelta(seconds=limit),
             unread=ordered.unread,
+            traceparent=envelope.traceparent,
         )
 
     async def _say(
         self, tx: Connection, fact: JobAccepted | JobFailed | JobCanceled, cause: Envelope
     ) -> None:
         await journal.say(tx, state(fact, source="generator", now=self.now(), causation=cause))
+
+
+def _known(ordered: Ordered, recipes: Mapping[str, Configured]) -> str:
+    """The recipe's name for a metric: what strangers write must not make labels."""
+    return ordered.recipe if ordered.recipe in recipes else "unknown"
 
 
 def _inputs(request: Request) -> tuple[SlotInput, ...]:

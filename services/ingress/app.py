@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -28,6 +28,7 @@ from services.ingress.clock import Vouched
 from services.ingress.publish import Publish
 from services.ingress.refusals import Refusals
 from services.ingress.throttle import Throttle
+from shared import tracing
 from shared.clock import Clock
 from shared.domain import identity
 from shared.domain.prediction import (
@@ -39,6 +40,7 @@ from shared.domain.prediction import (
     read_prediction,
 )
 from shared.domain.slot_ref import read_slot_ref, slot_ref_of_url
+from shared.domain.trace import trace_id, traceparent_of_url
 from shared.envelope import (
     FROM_WEBHOOK,
     ORIGIN,
@@ -149,7 +151,7 @@ class WebhookApp:
         log.info("webhook.accepted", **told, duration_ms=round(duration * 1e3, 1))
         return web.Response(status=204)
 
-    async def _take(self, request: web.Request) -> dict[str, str | None]:
+    async def _take(self, request: web.Request) -> dict[str, str | int | None]:
         """Size, headers, time, signature, meaning, broker: the cheap before the dear, and nothing
         is read of a body before its signature fits. Returns what the log says of it."""
         if request.method != "POST":
@@ -190,13 +192,27 @@ class WebhookApp:
             slots_in_query=request.query.getall("slot", []),
             received_at=received_at,
         )
-        await self._publish(event)
+        # What the signed body says of its trace goes before the address that it came to.
+        before = traceparent_of_url(prediction.webhook) or traceparent_of_url(request.raw_path)
+        with tracing.step(
+            f"POST {PATH}",
+            kind="server",
+            parent=before,
+            attributes={"darkroom.event_id": event.id, "darkroom.prediction_id": prediction.id},
+            began_at=received_at,
+        ) as step:
+            event = replace(event, traceparent=step.traceparent)
+            await self._publish(event)
+        slot = slot_ref_of_url(prediction.webhook) or read_slot_ref(event.extensions.get(SLOT))
         return {
             "prediction_id": prediction.id,
             "status": prediction.raw_status,
             "type": event.type,
             "event_id": event.id,
             "job_id": event.subject,
+            "ordinal": slot.ordinal if slot else None,
+            "attempt": slot.attempt if slot else None,
+            "trace_id": trace_id(step.traceparent),
         }
 
     async def _out_of_time(

@@ -5,20 +5,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from shared.settings import BrokerSettings
-from shared.signatures import WHERE_SECRETS_COME_FROM, is_secret
-
-
-def _signing_secrets(listed: SecretStr) -> SecretStr:
-    text = listed.get_secret_value()
-    if text and not all(is_secret(part.strip()) for part in text.split(",")):
-        raise ValueError(WHERE_SECRETS_COME_FROM)
-    return listed
+from shared.signatures import signing_secrets
 
 
 class Settings(BrokerSettings):
     """Without a secret the ingress starts, says so, and answers 503 to every webhook."""
 
-    replicate_webhook_secret: Annotated[SecretStr, AfterValidator(_signing_secrets)] = SecretStr("")
+    replicate_webhook_secret: Annotated[SecretStr, AfterValidator(signing_secrets)] = SecretStr("")
 
     ingress_host: str = "0.0.0.0"  # noqa: S104 - Replicate comes from outside
     ingress_port: Annotated[int, Field(ge=0, le=65535)] = 8080

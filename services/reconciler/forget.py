@@ -15,6 +15,7 @@ MOST_REFUSED = 10_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     database: Database
+    refused_kept: timedelta = REFUSED_KEPT
 
     async def run_once(self) -> dict[str, int]:
         """Drop the notes of starts that killed nothing lately, and old refused webhooks."""
@@ -22,6 +23,6 @@ class Forget:
             return {
                 "suspects_forgotten": await parked.forget_suspects(db, older_than=SUSPECTS_KEPT),
                 "refused_forgotten": await refused.forget(
-                    db, older_than=REFUSED_KEPT, but_at_most=MOST_REFUSED
+                    db, older_than=self.refused_kept, but_at_most=MOST_REFUSED
                 ),
             }

@@ -13,6 +13,8 @@ from shared.settings import (
 )
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+# Above the span that the audit may be told to look back: it must not miss what was deleted.
+Days = Annotated[float, Field(ge=8, le=36_500)] | None
 
 
 class Settings(
@@ -60,3 +62,20 @@ class Settings(
     losses_every_seconds: Seconds = 5.0
     # How much waits in Postgres and in the broker, as metrics to scale and to alarm by.
     levels_every_seconds: Seconds = 10.0
+
+    # How long things are kept, in days; unset: for ever. Of the bucket nothing is deleted but by
+    # these. Files and jobs count from the end of the job.
+    retain_jobs_days: Days = None
+    retain_originals_days: Days = None
+    retain_prepared_days: Days = None
+    retain_generated_days: Days = None
+    retain_derived_days: Days = None
+    retain_reports_days: Days = None
+    # Objects below jobs/ that no row has: left by somebody who died, or uploaded and never ordered.
+    retain_orphans_days: Days = None
+    # Provider's bodies and our own facts' in the journal; the rows stay as long as their job.
+    retain_bodies_days: Days = 30.0
+    retain_dead_days: Days = None
+    retain_refused_days: Annotated[float, Field(ge=1, le=36_500)] = 14.0
+    retain_tombstones_days: Days = None
+    retention_every_seconds: Seconds = 600.0

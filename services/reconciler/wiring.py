@@ -17,6 +17,7 @@ from services.reconciler.levels import MeasureLevels, MeasureQueues
 from services.reconciler.losses import WatchLosses
 from services.reconciler.reads import Reads
 from services.reconciler.refused import KeepRefused
+from services.reconciler.retention import Kept, Retention
 from services.reconciler.rounds import Round, every
 from services.reconciler.settings import Settings
 from services.reconciler.unheard import RescueFacts
@@ -106,7 +107,13 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         now=utc_now,
     )
 
-    forget = Forget(database=database)
+    forget = Forget(database=database, refused_kept=timedelta(days=settings.retain_refused_days))
+    retention = Retention(
+        database=database,
+        bucket=bucket,
+        kept=_kept(settings),
+        now=utc_now,
+    )
     waste = ClearWaste(
         database=database,
         bucket=bucket,
@@ -153,6 +160,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         ),
         rounds("forget", forget.run_once, FORGET_EVERY_S),
         rounds("waste", waste.run_once, settings.waste_patience_seconds),
+        rounds("retention", retention.run_once, settings.retention_every_seconds),
         # As often as the work may take: what is said again gets that long to be heard.
         rounds("reports", reports.run_once, settings.report_patience_seconds),
         rounds("outputs", outputs.run_once, settings.storage_patience_seconds),
@@ -163,4 +171,24 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             of=topology.RECONCILER,
             poll_s=settings.bring_back_every_seconds,
         ),
+    )
+
+
+def _kept(settings: Settings) -> Kept:
+    def days(count: float | None) -> timedelta | None:
+        return None if count is None else timedelta(days=count)
+
+    return Kept(
+        files={
+            "original": days(settings.retain_originals_days),
+            "prepared": days(settings.retain_prepared_days),
+            "generated": days(settings.retain_generated_days),
+            "derived": days(settings.retain_derived_days),
+            "report": days(settings.retain_reports_days),
+        },
+        jobs=days(settings.retain_jobs_days),
+        orphans=days(settings.retain_orphans_days),
+        bodies=days(settings.retain_bodies_days),
+        dead=days(settings.retain_dead_days),
+        tombstones=days(settings.retain_tombstones_days),
     )

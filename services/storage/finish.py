@@ -9,6 +9,7 @@ import structlog
 from prometheus_client import Histogram
 
 from services.storage.outputs import Output, Wanted
+from shared import tracing
 from shared.domain import identity, keys
 from shared.errors import Permanent, Transient
 from shared.events import Artifact
@@ -65,7 +66,7 @@ class Finishing:
             # A newer version planned it, and a process of that one may hear of it next.
             raise Transient(f"there is no step {wanted.step!r} here yet")
         async with self._under_way:
-            with SECONDS.labels(wanted.step).time():
+            with SECONDS.labels(wanted.step).time(), tracing.detail(f"finish {wanted.step}"):
                 made = await in_thread(_carry_out, step, wanted, file)
         return Derived(wanted.variant, made)
 

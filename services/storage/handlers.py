@@ -243,7 +243,7 @@ class StoreOutputs:
             prediction_id=won.prediction_id,
             code=lost.code,
             why=lost.detail,
-            slot=moved.state,
+            slot_state=moved.state,
         )
         if lost.look:
             raise Permanent(f"{lost.code}: {lost.detail}")

@@ -25,8 +25,8 @@ async def insert(tx: Connection, job_id: UUID, artifact: Artifact) -> bool:
 
 
 async def of_job(tx: Connection, job_id: UUID) -> list[Artifact]:
-    """The files of a job, in the order in which they are shown."""
-    rows = await tx.fetch("SELECT * FROM artifact WHERE job_id = $1", job_id)
+    """The files of a job that are there, in the order in which they are shown."""
+    rows = await tx.fetch("SELECT * FROM artifact WHERE job_id = $1 AND deleted_at IS NULL", job_id)
     files = (Artifact(**{name: row[name] for name in _COLUMNS}) for row in rows)
     return sorted(files, key=place)
 

@@ -120,12 +120,13 @@ async def jobs_since(
 
 
 async def kept_by(tx: Connection, job_ids: Sequence[UUID]) -> list[Kept]:
-    """Every file that these jobs have on record."""
+    """Every file that these jobs have on record, but those that were deleted on purpose."""
     rows = await tx.fetch(
         """
         SELECT job_id, key, bytes, sha256
           FROM artifact
          WHERE job_id = ANY($1::uuid[])
+           AND deleted_at IS NULL
       ORDER BY job_id, key
         """,
         list(job_ids),

@@ -13,7 +13,8 @@ from shared.domain.job import JobState
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """An order as its planner enters it. ``ordered_at`` is the time that the upload carries;
-    ``unread`` are the names of its fields that nobody reads."""
+    ``unread`` are the names of its fields that nobody reads; ``traceparent`` is the step that planned
+    it: what nobody else caused goes on from there."""
 
     id: UUID
     recipe: str
@@ -30,11 +31,13 @@ class NewJob:
     deadline: datetime | None = None
     retry_of: UUID | None = None
     unread: tuple[str, ...] = ()
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(NewJob):
-    """A row of ``job``. ``stored + failed + canceled`` are the slots counted so far, of ``n``."""
+    """A row of ``job``. ``stored + failed + canceled`` are the slots counted so far, of ``n``.
+    ``erased_at``: from then on nothing is here of what its publisher gave, or was made of it."""
 
     state: JobState
     stored: int
@@ -47,6 +50,7 @@ class Job(NewJob):
     queued_at: datetime | None
     running_at: datetime | None
     ended_at: datetime | None
+    erased_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -58,8 +62,10 @@ async def insert(tx: Connection, job: NewJob) -> bool:
     inserted = await tx.fetchval(
         """
         INSERT INTO job (id, recipe, n, ordered_at, external_ref, source_key, source_url, params,
-                         metadata, timezone, locale, callback_url, deadline, retry_of, unread)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                         metadata, timezone, locale, callback_url, deadline, retry_of, unread,
+                         traceparent)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+                $16)
             ON CONFLICT (id) DO NOTHING
      RETURNING true
         """,

@@ -68,12 +68,16 @@ class Owed:
 
 
 async def say(tx: Connection, envelope: Envelope, *, ordinal: int | None = None) -> bool:
-    """State a fact; the relay publishes it after the commit. False: the journal has it already."""
+    """State a fact; the relay publishes it after the commit. False: the journal has it already.
+
+    What no event led to (a purchase, a deadline, a question) goes on in the trace of its job.
+    """
     said = await tx.fetchval(
         """
         INSERT INTO journal (event_id, type, source, job_id, ordinal, origin, body, headers,
                              causation_id, traceparent, occurred_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+                coalesce($10, (SELECT job.traceparent FROM job WHERE job.id = $4)), $11)
             ON CONFLICT (event_id) DO NOTHING
      RETURNING true
         """,
@@ -136,13 +140,22 @@ async def hear(
     """Note a fact that somebody else published, and what it did here. False: noted before.
 
     A fact that nobody could place when it first came takes its place when a replay finds one; a
-    wish that waits is noted once more when its job is there.
+    wish that waits is noted once more when its job is there. Of a job that was erased, or deleted
+    after its retention, no body is kept.
     """
     noted = await tx.fetchval(
         """
         INSERT INTO journal (event_id, type, source, job_id, ordinal, origin, body, headers,
                              causation_id, traceparent, occurred_at, outcome, published_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp())
+        SELECT $1, $2, $3, $4::uuid, $5, $6,
+               CASE WHEN gone.job_id IS NULL THEN $7::bytea END,
+               CASE WHEN gone.job_id IS NULL THEN $8::jsonb ELSE '{}' END,
+               $9, $10, $11, $12, clock_timestamp()
+          FROM (SELECT $4::uuid AS named) AS about
+     LEFT JOIN (SELECT id AS job_id FROM job WHERE id = $4 AND erased_at IS NOT NULL
+                 UNION ALL
+                SELECT job_id FROM tombstone WHERE job_id = $4) AS gone
+            ON gone.job_id = about.named
             ON CONFLICT (event_id) DO UPDATE
            SET outcome = EXCLUDED.outcome,
                job_id = coalesce(EXCLUDED.job_id, journal.job_id),

@@ -32,11 +32,16 @@ def migrate(database_url: str) -> None:
 
 async def schema_is_current(database: Database) -> bool:
     """Whether every migration that this version knows is applied; a newer schema is fine."""
+    return not await missing_migrations(database)
+
+
+async def missing_migrations(database: Database) -> list[str]:
+    """Those that this version knows and that are not applied, by their numbers."""
     async with database.connection() as connection:
         if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
-            return False
+            return sorted(_known())
         rows = await connection.fetch("SELECT version FROM schema_migrations")
-    return _known() <= {row["version"] for row in rows}
+    return sorted(_known() - {row["version"] for row in rows})
 
 
 def _known() -> set[str]:

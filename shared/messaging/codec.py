@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractIncomingMessage, DeliveryMode
 
 from shared.clock import utc_now
 from shared.domain.identity import fact_id
+from shared.domain.trace import read_traceparent
 from shared.envelope import Envelope
 from shared.errors import Permanent
 from shared.messaging.wire import UNREADABLE
@@ -87,7 +88,7 @@ def from_message(message: AbstractIncomingMessage) -> Envelope:
         body=message.body,
         subject=subject or (str(job_id) if job_id else None),
         causation_id=_short(told.get("causationid")),
-        traceparent=_short(told.get("traceparent")),
+        traceparent=read_traceparent(_short(told.get("traceparent"))),
         extensions=MappingProxyType({**_extensions(headers), **_death(headers)}),
         attempts=_attempts(headers.get(ATTEMPTS)),
     )

@@ -6,20 +6,25 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared import tracing
 from shared.clock import utc_now
 from shared.domain.backoff import wait_before
 from shared.domain.breaker import Breaker
+from shared.domain.trace import trace_id
 from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, Permanent, Transient
+from shared.messaging.about import ABOUT, about
 from shared.messaging.codec import delivery_count, from_message, raw_envelope
 from shared.messaging.intake import Delivery, Room
 from shared.messaging.link import GONE, deadline
+from shared.tracing import Step
 
 log = structlog.get_logger()
 
@@ -39,6 +44,7 @@ TRACE_LINES = 30
 # Only what we and Replicate say can show that a consumer is broken: the junk of a stranger, however
 # much of it, must not keep the orders of others waiting.
 OURS = ("darkroom/", "replicate")
+_RABBITMQ: dict[str, str | int | None] = {"messaging.system": "rabbitmq"}
 
 PROCESSED = Counter(
     "darkroom_messages_processed_total", "Deliveries brought to an end", ["queue", "outcome"]
@@ -163,9 +169,22 @@ class Handling:
         async def attempt() -> list[Envelope]:
             nonlocal began
             began = time.monotonic()
-            envelopes = [from_message(d.message) for d in deliveries]
-            with _foreign_cancel_named():
-                async with self._in_time(deliveries[0].queue):
+            told = [from_message(d.message) for d in deliveries]
+            queue = deliveries[0].queue
+            with (
+                tracing.steps(
+                    f"process {queue}",
+                    [envelope.traceparent for envelope in told],
+                    kind="consumer",
+                    attributes=_RABBITMQ | {"messaging.batch.message_count": len(told)},
+                ) as steps,
+                _foreign_cancel_named(),
+            ):
+                envelopes = [
+                    replace(envelope, traceparent=step.traceparent)
+                    for envelope, step in zip(told, steps, strict=True)
+                ]
+                async with self._in_time(queue):
                     await handle_many(envelopes)
             return envelopes
 
@@ -178,7 +197,8 @@ class Handling:
             return
         took = time.monotonic() - began
         for delivery, envelope in zip(deliveries, envelopes or (), strict=envelopes is not None):
-            await self._settle(delivery, envelope, "ok", took / len(deliveries))
+            with structlog.contextvars.bound_contextvars(**about(envelope)):
+                await self._settle(delivery, envelope, "ok", took / len(deliveries))
 
     async def _deal_with_one(
         self, delivery: Delivery, *, suspect: bool = False, as_a_try: bool = False
@@ -197,7 +217,7 @@ class Handling:
             if done is not None:
                 await self._settle(delivery, *done, time.monotonic() - began)
         finally:
-            structlog.contextvars.unbind_contextvars("queue", "event_id", "job_id")
+            structlog.contextvars.unbind_contextvars("queue", *ABOUT)
 
     async def _patiently(
         self, deliveries: list[Delivery], attempt: Callable[[], Awaitable[T]]
@@ -235,35 +255,54 @@ class Handling:
             envelope = from_message(delivery.message)
         except Permanent as error:
             unnamed = raw_envelope(delivery.message)
+            structlog.contextvars.bind_contextvars(queue=queue, event_id=unnamed.id)
             await self._park_dead(queue, unnamed, error, attempts=0)
             return unnamed, "dead"
+        told = about(envelope)
+        structlog.contextvars.bind_contextvars(queue=queue, **told)
+        with tracing.step(
+            f"process {queue}",
+            kind="consumer",
+            parent=envelope.traceparent,
+            attributes=_RABBITMQ | {f"darkroom.{name}": value for name, value in told.items()},
+        ) as step:
+            # Whatever the handler states goes on from here.
+            heard = replace(envelope, traceparent=step.traceparent)
+            outcome = await self._handled(queue, envelope, heard, step, suspect=suspect)
+            return heard, outcome
+
+    async def _handled(
+        self, queue: str, envelope: Envelope, heard: Envelope, step: Step, *, suspect: bool
+    ) -> str:
+        """What became of it. Parked is ``envelope``, as it came: its tries stand side by side in
+        the trace."""
         attempt = envelope.attempts + 1
-        structlog.contextvars.bind_contextvars(
-            queue=queue, event_id=envelope.id, job_id=envelope.subject
-        )
         if suspect and await self._starts_noted(queue, envelope) > MOST_NOTED_STARTS:
             reason = Permanent("its handling ended the process, again and again")
+            step.failed(reason)
             await self._park_dead(queue, envelope, reason, attempts=attempt)
-            return envelope, "dead"
+            return "dead"
         try:
             with IN_PROGRESS.labels(queue).track_inprogress(), _foreign_cancel_named():
                 async with self._in_time(queue):
-                    await self._handle(envelope)
+                    await self._handle(heard)
         except DatabaseUnavailable:
             raise
         except Permanent as error:
+            step.failed(error)
             await self._park_dead(queue, envelope, error, attempts=attempt)
-            return envelope, "dead"
+            return "dead"
         except Exception as error:  # noqa: BLE001 - a bug looks like a bad day: same patience, same end
+            step.failed(error)
             most = self._max_attempts
             if isinstance(error, Hung):
                 most = min(most, MOST_STARTS)
             if attempt >= most:
                 await self._park_dead(queue, envelope, error, attempts=attempt)
-                return envelope, "dead"
+                return "dead"
             await self._park_for_later(queue, envelope, error, attempts=attempt)
-            return envelope, "retry"
-        return envelope, "ok"
+            return "retry"
+        return "ok"
 
     @asynccontextmanager
     async def _in_time(self, queue: str) -> AsyncIterator[None]:
@@ -295,7 +334,7 @@ class Handling:
         log.warning(
             "message.parked",
             type=envelope.type,
-            attempt=attempts,
+            tries=attempts,
             wait_s=round(wait.total_seconds(), 3),
             why=str(error) or type(error).__name__,
             exc_info=None if isinstance(error, Transient) else error,
@@ -308,7 +347,7 @@ class Handling:
         log.error(
             "message.dead",
             type=envelope.type,
-            attempt=attempts,
+            tries=attempts,
             why=str(error) or type(error).__name__,
             exc_info=None if isinstance(error, Permanent | Transient) else error,
         )
@@ -364,10 +403,9 @@ class Handling:
             "message.handled",
             queue=queue,
             type=envelope.type,
-            event_id=envelope.id,
-            job_id=envelope.subject,
+            trace_id=None if envelope.traceparent is None else trace_id(envelope.traceparent),
             outcome=outcome,
-            attempt=envelope.attempts + 1,
+            tries=envelope.attempts + 1,
             redelivered=bool(delivery.message.redelivered),
             ms=round(took * 1000, 1),
             age_ms=round(age * 1000),

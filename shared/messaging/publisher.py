@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import cast
 
 import aio_pika
@@ -12,6 +13,7 @@ from aiormq.channel import Channel
 from pamqp.commands import Basic
 from prometheus_client import Counter, Histogram
 
+from shared import tracing
 from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable, Permanent, Unroutable
 from shared.messaging.codec import to_message
@@ -54,6 +56,24 @@ class Publisher:
         came back, BrokerUnavailable where there was no ack within ``timeout`` seconds; the message
         may then have arrived all the same. Permanent: AMQP has no way to carry it.
         """
+        if not tracing.is_on():
+            await self._publish(envelope, to_queue=to_queue, timeout=timeout)
+            return
+        with tracing.step(
+            f"send {envelope.type}",
+            kind="producer",
+            parent=envelope.traceparent,
+            attributes={
+                "messaging.system": "rabbitmq",
+                "messaging.destination.name": to_queue or f"{EXCHANGE}:{envelope.type}",
+                "darkroom.event_id": envelope.id,
+            },
+        ) as step:
+            # Whoever hears it comes after this step, so that the time in the queue shows.
+            told = replace(envelope, traceparent=step.traceparent)
+            await self._publish(told, to_queue=to_queue, timeout=timeout)
+
+    async def _publish(self, envelope: Envelope, *, to_queue: str | None, timeout: float) -> None:
         began = time.monotonic()
         try:
             async with deadline(timeout, "publishing"):

@@ -110,6 +110,7 @@ RECONCILER = Service(
         "prediction.created",
         "slot.failed",
         "job.deadline_reached",
+        "job.erased",
     ),
     returns=True,
 )
@@ -128,6 +129,7 @@ FOR_OTHERS = (
     "job.canceled",
     "report.published",
     "report.failed",
+    "job.erased",
 )
 
 _HEARD = frozenset(fact for queue in QUEUES for fact in queue.hears)

@@ -1,6 +1,6 @@
 """What each service may do in the bucket: policies in Amazon's form, which SeaweedFS takes as well.
 
-Ingress, aggregator and reconciler have none. Nobody but an operator deletes.
+Ingress and aggregator have none. Only the reconciler, which keeps the times, and an operator delete.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,6 +36,8 @@ RIGHTS: Mapping[str, BucketRights] = {
     # Reads what it wrote: a put that met the same key asks what lies there.
     "storage": BucketRights(reads=(GENERATED, DERIVED), writes=(GENERATED, DERIVED)),
     "report": BucketRights(reads=(EVERY_JOB,), writes=(REPORTS,), sources=True),
+    # Reads no file: it lists, and deletes what is past its time.
+    "reconciler": BucketRights(keeps_house=True),
     # Other teams' services put originals, and nothing else.
     PUBLISHER: BucketRights(writes=(ORIGINALS,)),
     OPERATOR: BucketRights(

@@ -3,7 +3,7 @@ role, and cannot connect.
 
 Rows are written by those whose state they are: a column that a service does not decide about is not
 its to update. Nobody changes what the journal says, only when it was published and what hearing it
-did.
+did; and those who keep the times take bodies and rows out of it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -77,6 +77,7 @@ RIGHTS: Mapping[str, Tables] = {
         ),
         "rate_limit": _BUDGET,
         "slot": Rights(inserts=True, updates=(*_SLOT_BY_NEWS, "counted_at", "fence")),
+        "tombstone": READS,
     },
     "storage": {
         **_PARKS,
@@ -85,6 +86,7 @@ RIGHTS: Mapping[str, Tables] = {
         "journal": _SAYS_AND_HEARS,
         "prediction": Rights(updates=(*_PREDICTION_BY_NEWS, "lost_at")),
         "slot": Rights(updates=_SLOT_BY_NEWS),
+        "tombstone": READS,
     },
     "aggregator": {
         **_PARKS,
@@ -93,6 +95,7 @@ RIGHTS: Mapping[str, Tables] = {
         "journal": _SAYS_AND_HEARS,
         "prediction": READS,
         "slot": Rights(updates=("counted_at",)),
+        "tombstone": READS,
     },
     "report": {
         **_PARKS,
@@ -103,9 +106,9 @@ RIGHTS: Mapping[str, Tables] = {
         "slot": READS,
     },
     "reconciler": {
-        "artifact": READS,
-        "job": Rights(updates=("queued_at", "state")),
-        "journal": _SAYS,
+        "artifact": Rights(updates=("deleted_at",)),
+        "job": Rights(updates=("queued_at", "state"), deletes=True),
+        "journal": Rights(inserts=True, updates=("body", "headers", "published_at"), deletes=True),
         "parked_message": Rights(
             inserts=True, updates=_PARKS["parked_message"].updates, deletes=True
         ),
@@ -122,23 +125,33 @@ RIGHTS: Mapping[str, Tables] = {
         "suspect_start": Rights(
             inserts=True, updates=_PARKS["suspect_start"].updates, deletes=True
         ),
+        "retention_mark": Rights(inserts=True, updates=("up_to",)),
+        "tombstone": Rights(inserts=True, deletes=True),
     },
     # Looks at everything; replays news, and settles what is parked.
     OPERATOR: {
-        "artifact": READS,
+        "artifact": Rights(updates=("deleted_at",)),
         "job": Rights(
             updates=(
                 *("canceled", "ended_at", "failed", "queued_at", "running_at", "state"),
                 "stored",
+                # What erasing a job takes away.
+                *("callback_url", "erased_at", "metadata", "params", "reason", "source_key"),
+                "source_url",
             )
         ),
-        "journal": _SAYS_AND_HEARS,
+        "journal": Rights(
+            inserts=True,
+            updates=("body", "headers", "job_id", "ordinal", "outcome", "published_at"),
+        ),
         "parked_message": Rights(updates=("attempts", "due_at", "generation"), deletes=True),
         "prediction": Rights(updates=_PREDICTION_BY_NEWS),
-        "refused_webhook": READS,
+        "refused_webhook": Rights(deletes=True),
         "schema_migrations": READS,
-        "slot": Rights(updates=(*_SLOT_BY_NEWS, "counted_at")),
+        "slot": Rights(updates=(*_SLOT_BY_NEWS, "counted_at", "finish", "input")),
         "suspect_start": Rights(deletes=True),
+        "rate_limit": READS,
+        "tombstone": READS,
     },
 }
 

@@ -46,7 +46,7 @@ async def test_what_was_published_arrives_byte_for_byte_with_its_label(amqp_url:
     sent = replace(
         an_event(body=b'{"a": "\xed\x95\x9c"}  '),
         causation_id="cause",
-        traceparent="00-1-2-01",
+        traceparent=f"00-{1:032x}-{2:016x}-01",
         extensions={"webhook-id": "msg_1"},
         attempts=3,
     )

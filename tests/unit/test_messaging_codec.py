@@ -31,6 +31,9 @@ text = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=60
 )
 instants = st.datetimes(timezones=st.just(UTC))
+traceparents = st.from_regex(
+    r"00-[1-9a-f][0-9a-f]{31}-[1-9a-f][0-9a-f]{15}-[0-9a-f]{2}", fullmatch=True
+)
 extension_names = st.sampled_from(
     ["webhook-id", "darkroom-origin", "darkroom-slot", "received-at", "tracestate", "ünïcode"]
 )
@@ -43,7 +46,7 @@ envelopes = st.builds(
     body=st.binary(max_size=200),
     subject=st.none() | text,
     causation_id=st.none() | text,
-    traceparent=st.none() | text,
+    traceparent=st.none() | traceparents,
     extensions=st.dictionaries(extension_names, text, max_size=6),
     attempts=st.integers(0, 1000),
 )

@@ -69,11 +69,14 @@ def test_the_aggregator_writes_of_a_slot_only_that_it_was_counted() -> None:
     assert database.RIGHTS["aggregator"]["slot"].updates == ("counted_at",)
 
 
-def test_nobody_changes_or_deletes_what_the_journal_says() -> None:
-    for tables in database.RIGHTS.values():
+def test_nobody_changes_what_the_journal_says_and_only_who_keeps_the_times_takes_it_away() -> None:
+    for party, tables in database.RIGHTS.items():
         rights = tables["journal"]
-        assert not {"event_id", "type", "body", "headers"} & set(rights.updates)
-        assert not rights.deletes
+        assert not {"event_id", "type", "source", "recorded_at"} & set(rights.updates)
+        assert rights.deletes is (party == "reconciler")
+        assert bool({"body", "headers"} & set(rights.updates)) is (
+            party in ("reconciler", OPERATOR)
+        )
 
 
 def test_every_fact_is_stated_by_somebody() -> None:
@@ -160,10 +163,10 @@ def test_every_party_of_a_table_has_an_account() -> None:
     assert set(database.RIGHTS) | set(bucket.RIGHTS) <= set(PARTIES)
 
 
-def test_a_policy_names_the_bucket_and_lets_only_the_operator_delete() -> None:
+def test_a_policy_names_the_bucket_and_lets_only_the_operator_and_the_reconciler_delete() -> None:
     assert "darkroom-eu/jobs/*/report/*" in str(bucket.policy("report", "darkroom-eu"))
     deleting = {p for p in bucket.RIGHTS if "s3:DeleteObject" in str(bucket.policy(p, "b"))}
-    assert deleting == {OPERATOR}
+    assert deleting == {OPERATOR, "reconciler"}
 
 
 def test_folders_of_sources_are_read_by_whoever_plans_and_reports() -> None:
