@@ -9,7 +9,7 @@ from deploy.check.chart import NotRendered
 from deploy.check.settings import MANAGED, SECRETS, plain, read_by, read_by_any, settings_of
 from deploy.local.system import SERVICES
 from services.cli.audit import AuditSettings
-from services.cli.doctor import DoctorSettings
+from services.cli.checks.settings import DoctorSettings
 from services.cli.ledger import LedgerSettings
 from services.cli.publish import PublishSettings
 from shared.recipes import RECIPES
