@@ -48,7 +48,7 @@ _PREDICTION_BY_NEWS = (
 )
 _SLOT_BY_NEWS = (
     *("attempt", "due_at", "expires_at", "failure_code", "failure_detail", "lease_until"),
-    *("moved_at", "not_listed", "skipped", "state", "winner"),
+    *("moved_at", "not_listed", "skipped", "state", "waste_since", "winner"),
 )
 _BUDGET = Rights(
     inserts=True,
