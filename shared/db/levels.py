@@ -101,11 +101,15 @@ async def parked(tx: Connection, queues: Sequence[str]) -> list[ParkedLevel]:
           FROM unnest($1::text[]) WITH ORDINALITY AS asked (queue, place),
                LATERAL (SELECT count(*) AS waiting, min(first_at) AS waiting_since
                           FROM (SELECT first_at FROM parked_message
-                                 WHERE queue = asked.queue AND due_at IS NOT NULL
+                                 WHERE queue = asked.queue
+                                   AND CASE WHEN due_at IS NULL THEN 'dead'
+                                            ELSE 'waiting' END = 'waiting'
                               ORDER BY first_at LIMIT $2) AS few) AS waiting,
                LATERAL (SELECT count(*) AS dead, min(first_at) AS dead_since
                           FROM (SELECT first_at FROM parked_message
-                                 WHERE queue = asked.queue AND due_at IS NULL
+                                 WHERE queue = asked.queue
+                                   AND CASE WHEN due_at IS NULL THEN 'dead'
+                                            ELSE 'waiting' END = 'dead'
                               ORDER BY first_at LIMIT $2) AS few) AS dead
       ORDER BY asked.place
         """,
