@@ -60,6 +60,8 @@ async def crash(world: World, where: CrashPoint, *, hit: int = 1) -> tuple[Row, 
     all_at_work(world)
     await leases_run_out(world)
     job = await world.reported(job_id, within=150)
+    if kind.spoiled is not None:
+        await _no_copy_is_tried_any_more(world, job_id)
     await world.settled(within=120)
     await _all_ends_are_heard(world)
     await _nothing_is_left_over(world, job_id)
@@ -75,6 +77,25 @@ async def _spoil(world: World, kind: Kind, job_id: UUID) -> None:
     await _order(world, kind, job_id)
     await world.ended(job_id, within=150)
     await world.execute(kind.spoiled, job_id)
+
+
+async def _no_copy_is_tried_any_more(world: World, job_id: UUID) -> None:
+    """An end that was said again meanwhile has its own tries, and then lies dead as well."""
+
+    async def waiting() -> list[Row]:
+        await world.execute("UPDATE parked_message SET due_at = now() WHERE due_at > now()")
+        return await world.rows(
+            "SELECT due_at FROM parked_message WHERE subject = $1 AND type = 'job.completed'",
+            str(job_id),
+        )
+
+    await eventually(
+        "its end lies dead",
+        waiting,
+        holds=lambda rows: bool(rows) and all(row["due_at"] is None for row in rows),
+        within=120,
+        every=1,
+    )
 
 
 def all_at_work(world: World) -> None:
