@@ -156,11 +156,23 @@ async def _no_descriptors(world: World) -> AsyncIterator[None]:
 async def _pool_taken(world: World) -> AsyncIterator[None]:
     connection = await asyncpg.connect(world.system.layout.parts["DATABASE_URL"])
     try:
-        async with connection.transaction():
-            await connection.execute("LOCK TABLE job, slot, prediction, journal, parked_message")
-            yield
+        async with asyncio.timeout(60):
+            while not await _taken(connection):
+                pass
+        yield
     finally:
-        await connection.close()
+        await connection.close()  # and with it what it held
+
+
+async def _taken(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+    """Whether every table could be taken: whoever works on two of them may be in the way."""
+    await connection.execute("BEGIN")
+    try:
+        await connection.execute("LOCK TABLE job, slot, prediction, journal, parked_message")
+    except asyncpg.DeadlockDetectedError:
+        await connection.execute("ROLLBACK")
+        return False
+    return True
 
 
 @asynccontextmanager
