@@ -60,7 +60,7 @@ async def test_what_rows_pull_is_pulled_measured_and_survived(
         outcome = await Run(plan, installation, say=silent, live=silent).play()
         deliveries, fates = read_ledger(installation.ledger)
 
-    assert outcome.clean, list(told(outcome))
+    assert outcome.clean, "\n".join(told(outcome))
     assert {pulled["outcome"] for pulled in outcome.pulled} == {DONE}
     assert outcome.done == 1
     by_plug = {pulled["pull"]["plug"]: pulled for pulled in outcome.pulled}

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,9 +31,17 @@ def lines(page: Path) -> list[str]:
     return [line for block in BLOCK.findall(page.read_text()) for line in block.splitlines()]
 
 
-async def a_dead_message(world: World) -> str:
-    """The id of a message that waits for a person: genuine news of somebody else's prediction."""
-    stranger = f"z{uuid4().hex[:25]}"
+@pytest.fixture
+async def stranger(world: World) -> AsyncIterator[str]:
+    """A prediction of somebody else's; nothing about it is left behind."""
+    prediction_id = f"z{uuid4().hex[:25]}"
+    yield prediction_id
+    for row in await world.dead(prediction_id):
+        await world.execute("DELETE FROM parked_message WHERE id = $1", row["id"])
+
+
+async def a_dead_message(world: World, stranger: str) -> str:
+    """The id of a message that waits for a person: genuine news of ``stranger``."""
     body = json.dumps({"id": stranger, "status": "failed", "output": None}).encode()
     await world.webhook(body, headers=signed(body, world.system.layout.webhook_secret))
 
@@ -43,7 +52,7 @@ async def a_dead_message(world: World) -> str:
     return str(dead["id"])
 
 
-async def what_is_looked_at(world: World) -> dict[str, str]:
+async def what_is_looked_at(world: World, stranger: str) -> dict[str, str]:
     """The variables that a page's commands speak of."""
     job_id = await world.order(photos.a_photo(), params={"count": 1})
     await world.reported(job_id)
@@ -51,7 +60,7 @@ async def what_is_looked_at(world: World) -> dict[str, str]:
     url = world.system.layout.health_url
     return {
         "JOB": str(job_id),
-        "MESSAGE": await a_dead_message(world),
+        "MESSAGE": await a_dead_message(world, stranger),
         "WEBHOOK": webhooks[0]["id"],
         "INGRESS": url("ingress"),
         "GENERATOR": url("generator"),
@@ -66,8 +75,10 @@ def test_every_page_but_the_index_says_what_to_type(page: Path) -> None:
 
 
 @pytest.mark.timeout(900)  # some sixty commands, each an interpreter that starts
-async def test_every_command_of_the_runbook_works_on_a_running_system(world: World) -> None:
-    named = await what_is_looked_at(world)
+async def test_every_command_of_the_runbook_works_on_a_running_system(
+    world: World, stranger: str
+) -> None:
+    named = await what_is_looked_at(world, stranger)
     environment = {
         **world.system.layout.environment(),
         **named,

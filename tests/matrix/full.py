@@ -164,7 +164,7 @@ async def _pool_taken(world: World) -> AsyncIterator[None]:
         await connection.close()  # and with it what it held
 
 
-async def _taken(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+async def _taken(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
     """Whether every table could be taken: whoever works on two of them may be in the way."""
     await connection.execute("BEGIN")
     try:
