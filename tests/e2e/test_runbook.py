@@ -36,6 +36,7 @@ async def stranger(world: World) -> AsyncIterator[str]:
     """A prediction of somebody else's; nothing about it is left behind."""
     prediction_id = f"z{uuid4().hex[:25]}"
     yield prediction_id
+    await world.settled()  # what was brought back has been parked anew
     for row in await world.dead(prediction_id):
         await world.execute("DELETE FROM parked_message WHERE id = $1", row["id"])
 
