@@ -26,15 +26,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In a parallel run each folder of tests of the whole system stays on one worker, so that a
-    system is started once for it. They take longest and wait most, so they begin first, beside each
-    other, and whoever is done takes the rest."""
-    whole = [item for item in items if _folder(item) in OF_THE_WHOLE_SYSTEM]
-    for item in whole:
-        item.add_marker(pytest.mark.xdist_group(_folder(item)))
-    first = set(whole)
-    items.sort(key=lambda item: item not in first)
-
-
-def _folder(item: pytest.Item) -> str:
-    return Path(item.path).parent.name
+    """Tests of the whole system take longest and wait most, so they begin first. In a parallel run
+    each worker has a system of its own."""
+    items.sort(key=lambda item: Path(item.path).parent.name not in OF_THE_WHOLE_SYSTEM)
