@@ -26,7 +26,7 @@ async def lines(world: World) -> tuple[list[dict[str, Any]], str, str]:
     await eventually("the report is in the logs", told)
     await world.settled()
     logs = world.logs()
-    every = [json.loads(line) for line in logs.splitlines()]
+    every = [json.loads(line) for line in logs.splitlines() if line]
     return [line for line in every if line.get("job_id") == str(job_id)], str(job_id), logs
 
 
