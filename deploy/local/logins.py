@@ -27,9 +27,9 @@ class Logins:
         """What ``service`` gets of ``variables``, which name an administrator: its own accounts in
         their place, and nothing of what it has no account for."""
         own = dict(variables)
-        own["AMQP_URL"] = _as(own["AMQP_URL"], service)
+        own["AMQP_URL"] = as_party(own["AMQP_URL"], service)
         if service in database.RIGHTS:
-            own["DATABASE_URL"] = _as(own["DATABASE_URL"], service)
+            own["DATABASE_URL"] = as_party(own["DATABASE_URL"], service)
         else:
             own.pop("DATABASE_URL", None)
         if service not in BUYERS:
@@ -41,6 +41,14 @@ class Logins:
             own["AWS_ACCESS_KEY_ID"] = account(service)
             own["AWS_SECRET_ACCESS_KEY"] = derived(own["AWS_SECRET_ACCESS_KEY"], service)
         return own
+
+
+def as_party(url: str, party: str) -> str:
+    """The address by which ``party`` goes where ``url`` leads an administrator."""
+    parts = urlsplit(url)
+    word = quote(derived(_password(url), party), safe="")
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{account(party)}:{word}@{host}"))
 
 
 def create_users(parts: Mapping[str, str]) -> None:
@@ -58,10 +66,3 @@ def create_roles(database_url: str) -> None:
 
 def _password(url: str) -> str:
     return unquote(urlsplit(url).password or "")
-
-
-def _as(url: str, party: str) -> str:
-    parts = urlsplit(url)
-    word = quote(derived(_password(url), party), safe="")
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{account(party)}:{word}@{host}"))

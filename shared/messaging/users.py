@@ -13,7 +13,7 @@ from shared.rights.accounts import account
 from shared.rights.broker import definitions
 from shared.rights.passwords import for_rabbitmq
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 def hashes(passwords: Mapping[str, str]) -> dict[str, str]:

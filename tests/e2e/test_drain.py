@@ -49,7 +49,8 @@ async def test_whoever_drains_says_so_and_leaves_at_once_when_told_again(world: 
         half.write(
             b"POST /webhooks/replicate HTTP/1.1\r\nHost: darkroom\r\nContent-Length: 100\r\n"
             b"Content-Type: application/json\r\nwebhook-id: msg_half\r\n"
-            b"webhook-timestamp: %d\r\nwebhook-signature: v1,AAAA\r\n\r\n{" % time.time()  # noqa: TID251
+            b"webhook-timestamp: %d\r\nwebhook-signature: v1,%s=\r\n\r\n{"
+            % (time.time(), b"A" * 43)  # noqa: TID251
         )
         await half.drain()
 

@@ -1,6 +1,8 @@
 """What each account really may do at a real broker: its own work, and nothing of anybody else's."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from aio_pika.exceptions import ProbableAuthenticationError
 from aiormq.exceptions import ChannelAccessRefused
 from typer.testing import CliRunner
 
-from deploy.local.logins import Logins, create_users
+from deploy.local.logins import as_party, create_users
 from deploy.local.stack import Isolation
 from deploy.local.stack.rabbitmq import MANAGEMENT
 from services.cli.__main__ import app
@@ -21,18 +23,23 @@ from shared.messaging.topology import EXCHANGE, QUEUES
 Channel = Callable[[str], AbstractAsyncContextManager[AbstractChannel]]
 
 
-@pytest.fixture
-def urls(stack: Isolation, amqp_url: str) -> Callable[[str], str]:
-    """The address by which an account reaches the virtual host of this test."""
-    create_users(stack.environment() | {"AMQP_URL": amqp_url})
-    return lambda party: Logins().of(party, {"AMQP_URL": amqp_url})["AMQP_URL"]
+@pytest.fixture(scope="module")
+def vhost(stack: Isolation) -> Iterator[str]:
+    """The administrator's address of a virtual host with the topology and all accounts: nothing
+    here depends on what lies in its queues."""
+    name = f"rights-{secrets.token_hex(6)}"
+    url = stack.create_vhost(name)
+    asyncio.run(apply(url))
+    create_users(stack.environment() | {"AMQP_URL": url})
+    yield url
+    stack.drop_vhost(name)
 
 
 @pytest.fixture
-def channel_of(urls: Callable[[str], str]) -> Channel:
+def channel_of(vhost: str) -> Channel:
     @asynccontextmanager
     async def opened(party: str) -> AsyncIterator[AbstractChannel]:
-        connection = await aio_pika.connect(urls(party))
+        connection = await aio_pika.connect(as_party(vhost, party))
         async with connection:
             yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
@@ -46,7 +53,8 @@ async def publish(channel: AbstractChannel, fact: str, *, exchange: str = EXCHAN
         else await channel.get_exchange(exchange, ensure=False)
     )
     assert where is not None
-    await where.publish(aio_pika.Message(b"{}"), fact, timeout=10)
+    # Not mandatory: whether anybody hears it is not the question here.
+    await where.publish(aio_pika.Message(b"{}"), fact, mandatory=False, timeout=10)
 
 
 async def look_into(channel: AbstractChannel, queue: str) -> None:
@@ -179,14 +187,14 @@ async def test_the_autoscaler_counts_messages_without_a_single_right(
     async with channel_of("keda") as channel:
         declared = await channel.declare_queue("darkroom.storage.outputs", passive=True)
 
-        assert declared.declaration_result.message_count == 0
+        assert declared.declaration_result.message_count is not None
 
 
 async def test_the_topology_is_applied_by_its_own_account(
     stack: Isolation, bare_amqp_url: str
 ) -> None:
-    create_users(stack.environment() | {"AMQP_URL": bare_amqp_url})
-    url = Logins().of("topology", {"AMQP_URL": bare_amqp_url})["AMQP_URL"]
+    await asyncio.to_thread(create_users, stack.environment() | {"AMQP_URL": bare_amqp_url})
+    url = as_party(bare_amqp_url, "topology")
 
     assert len(await apply(url)) == len(QUEUES) + 1
     assert await apply(url) == []
@@ -209,6 +217,8 @@ def test_the_command_makes_users_that_have_a_password_and_leaves_the_others(
     assert "a-password-of-the-test" not in done.output
 
 
-async def test_a_wrong_password_opens_nothing(urls: Callable[[str], str]) -> None:
+async def test_a_wrong_password_opens_nothing(vhost: str) -> None:
+    url = as_party(vhost, "storage").replace("darkroom_storage:", "darkroom_storage:x")
+
     with pytest.raises(ProbableAuthenticationError):
-        await aio_pika.connect(urls("storage").replace("darkroom_storage:", "darkroom_storage:x"))
+        await aio_pika.connect(url)

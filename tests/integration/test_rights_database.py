@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
-from deploy.local.logins import Logins
+from deploy.local.logins import as_party
 from deploy.local.stack import Isolation, psql
 from services.cli.__main__ import app
 from shared.db.roles import apply_roles
@@ -22,10 +22,7 @@ Session = Callable[[str], AbstractAsyncContextManager["asyncpg.Connection[asyncp
 def session_of(database_url: str) -> Session:
     @asynccontextmanager
     async def opened(party: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-        variables = {"AMQP_URL": "amqp://x:y@h/v", "DATABASE_URL": database_url}
-        # Without a bucket and a provider; only the address of the database is looked at.
-        url = Logins(with_bucket=False).of(party, variables)["DATABASE_URL"]
-        connection = await asyncpg.connect(url)
+        connection = await asyncpg.connect(as_party(database_url, party))
         try:
             yield connection
         finally:

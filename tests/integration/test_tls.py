@@ -2,8 +2,11 @@
 
 import asyncio
 import random
+import shutil
+import signal
 import ssl
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.prove.links import Link, through
-from deploy.local.stack import Stack, ports
+from deploy.local.stack import Stack, ports, processes, shelter
 from shared.clock import utc_now
 from shared.db.connection import open_database
 from shared.db.migrate import migrate, schema_is_current
@@ -24,6 +27,7 @@ from shared.messaging.publisher import open_publisher
 from shared.objects import open_bucket
 from shared.settings import BrokerSettings, BucketSettings, DatabaseSettings, read_settings
 from tests.support.certificates import Authority, an_authority
+from tests.support.waiting import eventually
 
 HERE = "127.0.0.1"
 ASKS_FOR_TLS = bytes.fromhex("0000000804d2162f")  # the first eight bytes of a client of Postgres
@@ -172,6 +176,77 @@ async def test_a_database_that_speaks_no_tls_is_not_spoken_to(
     async with open_database(url, name="test") as database:
         with pytest.raises(DatabaseUnavailable):
             await database.ping()
+
+
+@pytest.fixture(scope="module")
+def system_database(encrypted: Encrypted) -> Iterator[str]:
+    """The address of a Postgres of the machine's own, which was built with TLS, where it has one."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not found:
+        pytest.skip("this machine has no Postgres that was built with TLS")
+    programs, run_as = found[-1].parent, processes.account()
+    home = shelter.own_directory(Path(tempfile.mkdtemp(prefix="darkroom-tls-")), run_as)
+    server = encrypted.authority.issue("system-database", f"IP:{HERE}")
+    word = shelter.own_file(home / "word", "a-word-of-the-test", run_as)
+    certificate = shelter.own_file(home / "it.pem", server.certificate.read_text(), run_as)
+    key = shelter.own_file(home / "it.key", server.key.read_text(), run_as)
+    port = ports.choose(1, seed=str(home))[0]
+    made = processes.run(
+        [
+            *(programs / "initdb", "-D", home / "data", "-U", "owner", "--no-sync"),
+            *("-A", "scram-sha-256", f"--pwfile={word}"),
+        ],
+        environment={"PATH": processes.PATH, "LANG": "C.UTF-8"},
+        directory=home,
+        run_as=run_as,
+        timeout=120,
+    )
+    assert made.returncode == 0, made.stderr
+    options = {
+        "listen_addresses": HERE,
+        "port": str(port),
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "ssl": "on",
+        "ssl_cert_file": str(certificate),
+        "ssl_key_file": str(key),
+    }
+    mark = processes.launch(
+        [
+            *(found[-1], "-D", home / "data"),
+            *(word for name, value in options.items() for word in ("-c", f"{name}={value}")),
+        ],
+        environment={"PATH": processes.PATH, "LANG": "C.UTF-8"},
+        directory=home,
+        log=home / "log",
+        run_as=run_as,
+    )
+    yield f"postgresql://owner:a-word-of-the-test@{HERE}:{port}/postgres"
+    processes.end(mark, politely=signal.SIGINT, patience=10)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+async def test_a_database_that_was_built_with_tls_says_that_it_is_used(
+    named: pytest.MonkeyPatch, system_database: str
+) -> None:
+    named.setenv("DATABASE_URL", system_database)
+    url = read_settings(DatabaseSettings).database_url.get_secret_value()
+
+    async with open_database(url, name="test") as database:
+
+        async def answers() -> bool:
+            try:
+                await database.ping()
+            except DatabaseUnavailable:
+                return False
+            return True
+
+        await eventually("the database has started", answers, within=60)
+        async with database.connection() as connection:
+            used = await connection.fetchval(
+                "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+            )
+    assert used is True
 
 
 async def test_a_database_of_another_authority_is_not_believed(

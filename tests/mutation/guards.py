@@ -564,6 +564,35 @@ MESSAGES = (
         ),
     ),
     Guard(
+        "a relay publishes its own service's facts alone",
+        "shared/db/journal.py",
+        "           AND ($3::text[] IS NULL OR type = ANY($3))\n",
+        "           AND ($3::text[] IS NULL OR true)\n",
+        _of(
+            "integration",
+            "test_rights_relay",
+            "test_a_relay_publishes_what_its_own_account_may_and_leaves_the_rest",
+        ),
+    ),
+    Guard(
+        "routing keys are named in full",
+        "shared/rights/broker.py",
+        """    return f"^({'|'.join(told)})$" if told else NOTHING\n""",
+        """    return f"({'|'.join(told)})" if told else NOTHING\n""",
+        _of("unit", "test_rights", "test_what_is_nearly_a_name_is_not_that_name"),
+    ),
+    Guard(
+        "a database is believed by its name",
+        "shared/tls.py",
+        '    if query.setdefault("sslmode", CHECKED) != CHECKED:\n',
+        '    if query.setdefault("sslmode", CHECKED) == "disable":\n',
+        _of(
+            "unit",
+            "test_tls",
+            "test_a_way_to_the_database_that_checks_less_than_the_name_is_refused",
+        ),
+    ),
+    Guard(
         "a drain finishes what is prefetched",
         "shared/messaging/consumer.py",
         "        await self._waiting.empty()\n",

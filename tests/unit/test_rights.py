@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.logins import BUYERS
 from shared.domain.refusal import WEBHOOK_REFUSED
 from shared.errors import Misconfigured
 from shared.events import TYPES
@@ -13,7 +14,7 @@ from shared.messaging.topology import FOR_OTHERS, FROM_OTHERS, QUEUES, SERVICES
 from shared.rights import broker, bucket, database
 from shared.rights.accounts import KEDA, OPERATOR, PARTIES, PUBLISHER, SUBSCRIBER
 from shared.rights.passwords import for_postgres, for_rabbitmq, read_passwords
-from tests.support.sql_reach import Asked, asked_by
+from tests.support.sql_reach import PROJECT, Asked, asked_by
 from tests.support.sql_reach import tables as known_tables
 
 SERVICE_NAMES = [service.name for service in SERVICES]
@@ -38,6 +39,26 @@ def test_a_role_may_do_in_the_database_what_its_code_asks_and_no_more(party: str
     asked = asked_by(SOURCE_OF.get(party, party), known_tables())
 
     assert granted(party) == asked
+
+
+@pytest.mark.parametrize(
+    ("part", "with_account"),
+    [
+        ("database", set(database.RIGHTS)),
+        ("bucket", set(bucket.RIGHTS)),
+        ("replicate", set(BUYERS)),
+    ],
+)
+def test_a_service_has_an_account_for_what_it_opens_and_for_nothing_else(
+    part: str, with_account: set[str]
+) -> None:
+    opened = {
+        name
+        for name in SERVICE_NAMES
+        if f"connections.{part}(" in (PROJECT / f"services/{name}/wiring.py").read_text()
+    }
+
+    assert opened == with_account & set(SERVICE_NAMES)
 
 
 def test_the_ingress_has_no_role() -> None:
