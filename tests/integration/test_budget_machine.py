@@ -26,6 +26,9 @@ class Bucket(OnDatabase):
         self.rule: Budget | None = None
         self.passed = 0.0
         self.granted: list[float] = []
+        # How far the rule and the row may have come apart: each was refilled at a moment between two
+        # looks at the clock, which a busy machine holds far from each other.
+        self.blur = CLOSE
 
     @initialize(per_minute=st.sampled_from([1, 6, 60, 600]))
     def open(self, per_minute: int) -> None:
@@ -53,6 +56,7 @@ class Bucket(OnDatabase):
             )
         )
         after = self.clock()
+        self.blur += after - before
         at_first, at_last = replace(self.rule), replace(self.rule)
         least = at_last.take(after, tokens=tokens, share=share)
         most = at_first.take(before, tokens=tokens, share=share)
@@ -63,7 +67,7 @@ class Bucket(OnDatabase):
             self.no_minute_sees_more()
         else:
             assert most is not None, "refused, though it could be had"
-            assert (least or 0.0) - CLOSE <= wait.total_seconds() <= most + CLOSE
+            assert (least or 0.0) - self.blur <= wait.total_seconds() <= most + self.blur
 
     @rule(tokens=st.integers(1, 3))
     def give_back(self, tokens: int) -> None:
