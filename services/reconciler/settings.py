@@ -63,7 +63,7 @@ class Settings(
     # How much waits in Postgres and in the broker, as metrics to scale and to alarm by.
     levels_every_seconds: Seconds = 10.0
 
-    # How long things are kept, in days; unset: for ever. Of the bucket nothing is deleted but by
+    # How long things are kept, in days; unset: for ever. No file that a row names is deleted but by
     # these. Files and jobs count from the end of the job.
     retain_jobs_days: Days = None
     retain_originals_days: Days = None

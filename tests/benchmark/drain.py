@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,9 @@ import asyncpg
 
 from deploy.local.logins import Logins, create_roles, create_users
 from deploy.local.prove import orders
-from deploy.local.prove.installation import SHARED_BY_BOTH, a_photo
+from deploy.local.prove.installation import SHARED_BY_BOTH, put_originals
 from deploy.local.prove.witness import Evidence, judge
-from deploy.local.stack import processes, sigv4
+from deploy.local.stack import processes
 from deploy.local.system import SERVICES, System
 from shared.clock import utc_now
 from shared.envelope import Envelope
@@ -232,27 +231,11 @@ def _lines(log: Path) -> Iterator[dict[str, Any]]:
             yield told
 
 
-def _put_photos(named: Mapping[str, str]) -> None:
-    for number, key in enumerate(orders.PHOTOS):
-        status = sigv4.send(
-            "PUT",
-            named["S3_ENDPOINT_URL"],
-            f"/{named['S3_BUCKET']}/{key}",
-            access_key=named["AWS_ACCESS_KEY_ID"],
-            secret_key=named["AWS_SECRET_ACCESS_KEY"],
-            region=named["AWS_DEFAULT_REGION"],
-            now=datetime.now(UTC),  # noqa: TID251  (a signature wants the wall clock)
-            body=a_photo(number),
-        )
-        if status != 200:
-            raise RuntimeError(f"the bucket answered {status} to a photo")
-
-
 async def run(root: Path, environment: Mapping[str, str], asked: argparse.Namespace) -> bool:
     named = {k: v for k, v in environment.items() if not k.startswith("DARKROOM_")}
     await asyncio.to_thread(create_roles, named["DATABASE_URL"])
     await asyncio.to_thread(create_users, environment)
-    await asyncio.to_thread(_put_photos, named)
+    await asyncio.to_thread(put_originals, named)
     async with AsyncExitStack() as until:
         # The balancer is there before those who are told its address.
         places: list[str] = []

@@ -66,19 +66,24 @@ class Kind:
 ONE_PICTURE = {"recipe": "variations", "params": {"count": 1}}
 UNHEARD = {"fault": "drop_webhooks"}
 
+
+def _fish(*, concepts: int) -> Mapping[str, Any]:
+    return {
+        "recipe": "studio-concepts",
+        "params": {
+            "prompt": "fish in clear water",
+            "surface": {"width": 2, "height": 2},
+            "colours": ["#1d3557", "#f1faee"],
+            "concepts": concepts,
+        },
+    }
+
+
 KINDS: Mapping[str, Kind] = {
     "picture": Kind(order=ONE_PICTURE),
     "fetched": Kind(order=ONE_PICTURE, source=Source.ELSEWHERE),
     "concepts": Kind(
-        order={
-            "recipe": "studio-concepts",
-            "params": {
-                "prompt": "fish in clear water",
-                "surface": {"width": 2, "height": 2},
-                "colours": ["#1d3557", "#f1faee"],
-                "concepts": 1,
-            },
-        },
+        order=_fish(concepts=1),
         source=Source.NONE,
     ),
     "nonsense": Kind(order={"recipe": "variations", "params": {"count": 0}}, ends="failed"),
@@ -112,15 +117,7 @@ KINDS: Mapping[str, Kind] = {
         ends="canceled",
     ),
     "unwanted": Kind(
-        order={
-            "recipe": "studio-concepts",
-            "params": {
-                "prompt": "fish in clear water",
-                "surface": {"width": 2, "height": 2},
-                "colours": ["#1d3557", "#f1faee"],
-                "concepts": 2,
-            },
-        },
+        order=_fish(concepts=2),
         source=Source.NONE,
         faults=({"fault": "slow_file", "seconds": 60, "outputs": [1]},),
         then="job.cancel_requested",

@@ -209,7 +209,7 @@ async def installed(
         await asyncio.to_thread(stack.up, report)
         parts = {k: v for k, v in stack.environment().items() if not k.startswith("DARKROOM_")}
         await asyncio.to_thread(_prepare, stack.environment())
-        await asyncio.to_thread(_put_originals, parts)
+        await asyncio.to_thread(put_originals, parts)
 
         dice = random.Random(f"{seed}:links")
 
@@ -286,7 +286,7 @@ def _prepare(parts: Mapping[str, str]) -> None:
     create_users(parts)
 
 
-def _put_originals(parts: Mapping[str, str]) -> None:
+def put_originals(parts: Mapping[str, str]) -> None:
     """The photos that the orders name. Raises StackError where the bucket does not take one."""
     for number, key in enumerate(PHOTOS):
         status = sigv4.send(
