@@ -20,6 +20,7 @@ from shared.settings import (
 if TYPE_CHECKING:
     from shared.db.connection import Database
     from shared.downloads import Downloads
+    from shared.guard import Outside, Rules
     from shared.messaging.consumer import Subscriptions
     from shared.messaging.publisher import Publisher
     from shared.objects import Bucket
@@ -109,6 +110,11 @@ class Connections:
         from shared.downloads import open_sources
 
         return await self._once(("sources",), lambda: open_sources(settings))
+
+    async def outside(self, rules: "Rules") -> "Outside":
+        from shared.guard import open_outside
+
+        return await self._once(("outside", rules), lambda: open_outside(rules))
 
     async def _once(
         self, name: Hashable, opening: Callable[[], AbstractAsyncContextManager[T]]

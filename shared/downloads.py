@@ -1,32 +1,23 @@
-"""Fetching files from addresses that others name: guarded, bounded, never believed.
-
-A name is checked before it is looked up, an address where the socket is made: a check of names
-alone is passed by literals and by names that change their address between two lookups.
-"""
+"""Fetching files from addresses that others name: guarded, bounded, never believed."""
 
 import asyncio
 import binascii
 import hashlib
-import ipaddress
-import re
-import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from email.utils import parsedate_to_datetime
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn, cast
 from urllib.parse import unquote_to_bytes
 
 import aiohttp
-from aiohttp.abc import AbstractCookieJar, AbstractResolver
+from aiohttp.abc import AbstractResolver
 from prometheus_client import Counter
-from yarl import URL
 
 from shared import tracing
 from shared.clock import Clock, utc_now
 from shared.errors import Permanent, Transient
+from shared.guard import Forbidden, Outside, Rules, asked_to_wait, open_outside
 from shared.media.sniff import ENOUGH, sniff
 from shared.settings import DownloadSettings, SourceSettings
 
@@ -35,39 +26,8 @@ DOWNLOADS = Counter(
 )
 DOWNLOADED_BYTES = Counter("darkroom_downloaded_bytes_total", "Bytes of files that were fetched.")
 
-CONNECT_WITHIN_S = 5.0
-SILENCE_S = 10.0
 IN_MEMORY = 1024 * 1024  # more of one file lies on disk
 CHUNK = 64 * 1024
-LONGEST_URL = 8192
-LONGEST_WAIT = timedelta(minutes=10)
-
-# `is_global` calls these global (some only in older Pythons), and each leads somewhere else.
-_DENIED = tuple(
-    ipaddress.ip_network(net)
-    for net in (
-        "0.0.0.0/8",
-        "100.64.0.0/10",  # carriers' own
-        "169.254.0.0/16",  # where clouds keep their credentials
-        "192.0.0.0/24",
-        "192.88.99.0/24",  # 6to4 relays
-        "198.18.0.0/15",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-        "2001::/23",  # Teredo and its like: an IPv4 address inside
-        "2001:db8::/32",
-        "2002::/16",  # 6to4: an IPv4 address inside
-        "3fff::/20",
-    )
-)
-# Outside it: mapped, translated (64:ff9b::), local, site-local (fec0::), multicast, undefined.
-_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-
-_PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
-
-
-class Forbidden(Permanent):
-    """An address that we do not fetch from, or an answer that leads to another one."""
 
 
 class Gone(Permanent):
@@ -96,22 +56,8 @@ class Downloaded:
 class Downloads:
     """Fetches files from allowed hosts. Safe for many tasks at once."""
 
-    def __init__(
-        self,
-        public: aiohttp.ClientSession,
-        near: aiohttp.ClientSession,
-        *,
-        hosts: tuple[str, ...],
-        allowed_origin: str | None,
-        max_bytes: int,
-        setting: str,
-        now: Clock = utc_now,
-    ) -> None:
-        self._public = public
-        self._near = near
-        self._hosts = hosts
-        self._setting = setting
-        self._origin = URL(allowed_origin).origin() if allowed_origin else None
+    def __init__(self, outside: Outside, *, max_bytes: int, now: Clock = utc_now) -> None:
+        self._outside = outside
         self._max_bytes = max_bytes
         self._now = now
 
@@ -137,13 +83,9 @@ class Downloads:
             yield Downloaded(file=file, bytes=size, sha256=digest, content_type=content_type)
 
     async def _download(self, url: str, file: BinaryIO) -> tuple[int, str]:
-        address = checked(url, self._hosts, self._origin, setting=self._setting)
-        host = address.raw_host
-        session = self._near if address.origin() == self._origin else self._public
-        with _named(str(host)):
-            async with session.get(address, allow_redirects=False) as answer:
-                _check_status(answer, str(host), self._now)
-                return await self._read(answer, str(host), file)
+        async with self._outside.ask("GET", url) as (answer, host):
+            _check_status(answer, host, self._now)
+            return await self._read(answer, host, file)
 
     async def _read(
         self, answer: aiohttp.ClientResponse, host: str, file: BinaryIO
@@ -186,141 +128,39 @@ class Downloads:
         return len(data), hashlib.sha256(data).hexdigest()
 
 
-def checked(
-    url: str,
-    hosts: tuple[str, ...],
-    origin: URL | None = None,
-    *,
-    setting: str = "DOWNLOAD_HOSTS",
-) -> URL:
-    """``url`` as it will be asked for, if it may be; the same reading of it is used for both.
-
-    https on port 443 of one of ``hosts`` or below it, or anything at exactly ``origin``. No user
-    info, no literal address, nothing that readers of addresses disagree about. ``setting`` is the
-    variable that names the hosts. Raises Forbidden.
-    """
-    if len(url) > LONGEST_URL:
-        raise Forbidden("the address is too long")
-    if not url.isascii() or any(c <= " " or c in '\\"<>^`{|}\x7f' for c in url):
-        raise Forbidden("the address has characters that none has")
-    try:
-        # As it stands: quoting it anew would break a signature in it.
-        address = URL(url, encoded=True)
-        host, port = (address.raw_host or "").lower(), address.explicit_port
-    except ValueError as error:
-        raise Forbidden("the address cannot be read") from error
-    authority = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
-    if not host or "@" in authority or "%" in authority:
-        raise Forbidden("the address has user info, or no plain host")
-    if origin is not None and address.scheme and address.origin() == origin:
-        return address
-    if address.scheme != "https" or port not in (None, 443):
-        raise Forbidden("only https on its own port is fetched")
-    if not _PLAIN_NAME.fullmatch(host) or not any(
-        host == allowed or host.endswith(f".{allowed}") for allowed in hosts
-    ):
-        named = f"is not among {setting}" if hosts else f"is not allowed: {setting} names no host"
-        raise Forbidden(f"{host[:100]} {named}")
-    return address
-
-
-def is_public(address: str) -> bool:
-    """Whether ``address`` (an IP literal) is one of the open internet, and of nothing else."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:  # also one with a zone, such as fe80::1%eth0
-        return False
-    if isinstance(ip, ipaddress.IPv6Address) and ip not in _GLOBAL_UNICAST:
-        return False
-    if any(ip.version == net.version and ip in net for net in _DENIED):
-        return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
-
-
 def open_downloads(
     settings: DownloadSettings, *, resolver: AbstractResolver | None = None
 ) -> AbstractAsyncContextManager[Downloads]:
     """For what models made. ``resolver`` looks names up (None: as this machine does); nobody
     believes it."""
-    return _opened(
-        resolver,
+    rules = Rules(
         hosts=settings.download_hosts,
         allowed_origin=settings.download_allowed_origin,
-        max_bytes=settings.download_max_bytes,
-        within_s=settings.download_within_seconds,
         setting="DOWNLOAD_HOSTS",
+        within_s=settings.download_within_seconds,
     )
+    return _opened(rules, resolver, max_bytes=settings.download_max_bytes)
 
 
 def open_sources(
     settings: SourceSettings, *, resolver: AbstractResolver | None = None
 ) -> AbstractAsyncContextManager[Downloads]:
     """For originals that orders name by their address."""
-    return _opened(
-        resolver,
+    rules = Rules(
         hosts=settings.source_hosts,
         allowed_origin=settings.source_allowed_origin,
-        max_bytes=settings.source_max_bytes,
-        within_s=settings.source_within_seconds,
         setting="SOURCE_HOSTS",
+        within_s=settings.source_within_seconds,
     )
+    return _opened(rules, resolver, max_bytes=settings.source_max_bytes)
 
 
 @asynccontextmanager
 async def _opened(
-    resolver: AbstractResolver | None, *, within_s: float, **allowed: Any
+    rules: Rules, resolver: AbstractResolver | None, *, max_bytes: int
 ) -> AsyncIterator[Downloads]:
-    """Two ways out: one to public addresses only, one to the single origin that a setting opens."""
-
-    def session(make_socket: Callable[[Any], socket.socket]) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=resolver, socket_factory=make_socket),
-            timeout=aiohttp.ClientTimeout(
-                total=within_s,
-                connect=CONNECT_WITHIN_S,
-                sock_connect=CONNECT_WITHIN_S,
-                sock_read=SILENCE_S,
-            ),
-            headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "darkroom"},
-            trust_env=False,  # a proxy would make the connection in our place, unchecked
-            auto_decompress=False,
-            cookie_jar=cast(AbstractCookieJar, aiohttp.DummyCookieJar()),
-        )
-
-    async with session(_public_socket) as public, session(_any_socket) as near:
-        yield Downloads(public, near, **allowed)
-
-
-class _ForbiddenAddress(RuntimeError):
-    """One of the two kinds that the connecting library passes on; the other one, OSError, would
-    look like an address that happens to be down."""
-
-
-def _public_socket(info: Any) -> socket.socket:
-    family, kind, protocol, _, (address, *_) = info
-    if not is_public(address):
-        raise _ForbiddenAddress
-    return socket.socket(family, kind, protocol)
-
-
-def _any_socket(info: Any) -> socket.socket:
-    family, kind, protocol, *_ = info
-    return socket.socket(family, kind, protocol)
-
-
-@contextmanager
-def _named(host: str) -> Iterator[None]:
-    """Turn what the client raises into errors that say what is known, and not the address."""
-    try:
-        yield
-    except _ForbiddenAddress:
-        raise Forbidden(f"{host} has an address that is not of the open internet") from None
-    except TimeoutError:
-        raise Transient(f"{host} took too long") from None
-    except aiohttp.ClientPayloadError:
-        raise Transient(f"{host} cut the file off") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise Transient(f"{host} could not be asked: {type(error).__name__}") from None
+    async with open_outside(rules, resolver=resolver) as outside:
+        yield Downloads(outside, max_bytes=max_bytes)
 
 
 @contextmanager
@@ -351,16 +191,4 @@ def _check_status(answer: aiohttp.ClientResponse, host: str, now: Clock) -> None
 
 
 def _raise_later(answer: aiohttp.ClientResponse, host: str, now: Clock) -> NoReturn:
-    asked = answer.headers.get("Retry-After", "").strip()
-    wait: timedelta | None = None
-    if asked.isdecimal() and len(asked) < 9:
-        wait = timedelta(seconds=int(asked))
-    elif asked:
-        try:
-            until = parsedate_to_datetime(asked)
-            wait = until - now() if until.tzinfo else None
-        except ValueError:
-            wait = None
-    if wait is not None:
-        wait = min(max(wait, timedelta(0)), LONGEST_WAIT)
-    raise Transient(f"{host} answers {answer.status}", retry_after=wait)
+    raise Transient(f"{host} answers {answer.status}", retry_after=asked_to_wait(answer, now))

@@ -26,6 +26,11 @@ class Permanent(Exception):
     """Never try again: unreadable, unknown or refused. The message is parked for an operator."""
 
 
+class NotOurs(Exception):
+    """Beside Transient or Permanent: what one message came to lies with somebody outside, so however
+    many do in a row, they do not show that their consumer is broken."""
+
+
 class BrokerUnavailable(Transient):
     """RabbitMQ did not do what we asked within its deadline, or the link to it is gone."""
 

@@ -23,6 +23,7 @@ from shared.validation import OURS, sentence
 
 ARTIFACTS_TOLD = 200  # more than that, and an event says `truncated` instead
 MISSING_TOLD = 200
+LONGEST_CALLBACK_URL = 2048
 
 
 def _https(url: str) -> str:
@@ -40,7 +41,7 @@ def _https_or_near(url: str) -> str:
 
 
 Ordinal = Annotated[int, Field(ge=1)]
-HttpsUrl = Annotated[str, Field(max_length=2048), AfterValidator(_https)]
+CallbackUrl = Annotated[str, Field(max_length=LONGEST_CALLBACK_URL), AfterValidator(_https_or_near)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,17 @@ class UploadReceived:
     timezone: Annotated[str, Field(max_length=64)] | None = None
     locale: Annotated[str, Field(max_length=16)] | None = None
     deadline_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = None
-    callback_url: HttpsUrl | None = None
+    callback_url: CallbackUrl | None = None
+
+
+def callback_url_of(value: object) -> str | None:
+    """The address that an order names, where it is one, however wrong the rest of the order is."""
+    if not isinstance(value, str) or len(value) > LONGEST_CALLBACK_URL:
+        return None
+    try:
+        return _https_or_near(value)
+    except ValueError:
+        return None
 
 
 ORDER_FIELDS = frozenset(UploadReceived.__dataclass_fields__) - {"type"}
@@ -308,6 +319,41 @@ class JobErased:
     external_ref: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackDelivered:
+    """Whoever an order named was told a fact about its job, and took it.
+
+    ``told`` is the fact's type and ``told_id`` its id, which is also the ``webhook-id``; ``status``
+    is how it was answered at the last of ``tries``.
+    """
+
+    type: ClassVar[str] = "callback.delivered"
+
+    job_id: UUID
+    told: str
+    told_id: str
+    host: str
+    status: int
+    tries: int
+    external_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackFailed:
+    """Whoever an order named was not told a fact about its job, and will not be tried by itself any
+    more. ``reason`` is a sentence; ``told`` as in ``callback.delivered``."""
+
+    type: ClassVar[str] = "callback.failed"
+
+    job_id: UUID
+    told: str
+    told_id: str
+    host: str
+    reason: str
+    tries: int
+    external_ref: str | None = None
+
+
 Fact = (
     UploadReceived
     | JobAccepted
@@ -322,6 +368,8 @@ Fact = (
     | ReportPublished
     | ReportFailed
     | JobErased
+    | CallbackDelivered
+    | CallbackFailed
 )
 
 FACTS: tuple[type[Fact], ...] = (
@@ -338,6 +386,8 @@ FACTS: tuple[type[Fact], ...] = (
     ReportPublished,
     ReportFailed,
     JobErased,
+    CallbackDelivered,
+    CallbackFailed,
 )
 
 # Every routing key there is: ours, Replicate's body under the name of its status, and what was not
@@ -404,5 +454,7 @@ def id_of(fact: Fact) -> str:
             return identity.slot_closed_id(fact.job_id, fact.ordinal)
         case JobCompleted() | JobFailed() | JobCanceled():
             return identity.job_ended_id(fact.job_id)
+        case CallbackDelivered(told_id=told_id) | CallbackFailed(told_id=told_id):
+            return identity.fact_id(told_id, fact.type)
         case _:
             return identity.fact_id(fact.job_id, fact.type)

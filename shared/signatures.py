@@ -7,6 +7,7 @@ timestamps leniently, and prefers ``svix-*`` headers over the ones that Replicat
 import base64
 import hmac
 import re
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -195,6 +196,11 @@ def is_secret(text: str) -> bool:
     except ValueError:
         return False
     return len(key) in KEY_BYTES
+
+
+def new_secret() -> str:
+    """A signing secret that nobody has had before."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def sign(secret: str, *, webhook_id: str, timestamp: datetime, body: bytes) -> str:

@@ -15,6 +15,8 @@ SECRETS = frozenset(
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
         "AWS_SESSION_TOKEN",
+        "CALLBACK_SECRET",
+        "CALLBACK_URLS",
         "REPLICATE_API_TOKEN",
         "REPLICATE_WEBHOOK_SECRET",
     }

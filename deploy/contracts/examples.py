@@ -3,10 +3,13 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+from shared.domain.identity import job_ended_id
 from shared.domain.slot import FailureCode
 from shared.events import (
     Artifact,
     ArtifactsStored,
+    CallbackDelivered,
+    CallbackFailed,
     Fact,
     JobAccepted,
     JobCanceled,
@@ -28,6 +31,7 @@ from shared.events import (
 JOB = UUID("7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11")
 PREDICTION = "m4xvw1nd2srge0cr9k0bq7y8zc"
 ORDERED = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+ENDED_ID = job_ended_id(JOB)
 ENDED = datetime(2026, 11, 21, 9, 0, 7, tzinfo=UTC)
 
 A_PICTURE = Artifact(
@@ -131,6 +135,24 @@ EXAMPLES: tuple[Fact, ...] = (
         files=4,
         bytes=1_204_332,
         reason="asked for by the customer",
+        external_ref="order-17",
+    ),
+    CallbackDelivered(
+        job_id=JOB,
+        told="job.completed",
+        told_id=ENDED_ID,
+        host="shop.example.com",
+        status=200,
+        tries=2,
+        external_ref="order-17",
+    ),
+    CallbackFailed(
+        job_id=JOB,
+        told="job.completed",
+        told_id=ENDED_ID,
+        host="shop.example.com",
+        reason="shop.example.com wants no more of these (410)",
+        tries=1,
         external_ref="order-17",
     ),
 )

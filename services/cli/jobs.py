@@ -39,6 +39,7 @@ from shared.events import Artifact, JobCancelRequested, adapter, state
 from shared.recipes import RECIPES
 from shared.recipes.standing import typical_of
 from shared.settings import DatabaseSettings
+from shared.timeline import words_of
 
 app = typer.Typer(help="Look at jobs, and cancel them.", no_args_is_help=True)
 
@@ -163,9 +164,10 @@ def _tell(
     typer.echo(f"\n{say.timeline}")
     for entry in timeline:
         outcome = entry["outcome"] or ""
+        words = entry["words"] or {}
         typer.echo(
             f"  {entry['recorded_at']:%H:%M:%S.%f}  {entry['type']:<22} {entry['source']:<22} "
-            f"{say.outcomes.get(outcome, outcome)}"
+            f"{words.get(locale) or say.outcomes.get(outcome, outcome)}"
         )
 
 
@@ -359,6 +361,7 @@ async def _story(
                 "type": entry.type,
                 "source": entry.source,
                 "outcome": entry.outcome,
+                "words": words_of(entry),
                 "ordinal": entry.ordinal,
                 "event_id": entry.event_id,
             }

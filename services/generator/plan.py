@@ -163,6 +163,7 @@ class PlanJobs:
                     ordered_at=envelope.time,
                     external_ref=ordered.external_ref,
                     metadata=dict(ordered.metadata),
+                    callback_url=ordered.callback_url,
                     unread=ordered.unread,
                     traceparent=envelope.traceparent,
                 ),

@@ -19,7 +19,7 @@ from shared.domain.backoff import wait_before
 from shared.domain.breaker import Breaker
 from shared.domain.trace import trace_id
 from shared.envelope import Envelope
-from shared.errors import BrokerUnavailable, DatabaseUnavailable, Permanent, Transient
+from shared.errors import BrokerUnavailable, DatabaseUnavailable, NotOurs, Permanent, Transient
 from shared.messaging.about import ABOUT, about
 from shared.messaging.codec import delivery_count, from_message, raw_envelope
 from shared.messaging.intake import Delivery, Room
@@ -42,7 +42,7 @@ FIRST_HOLD_S = 0.1
 LONGEST_HOLD_S = 5.0
 TRACE_LINES = 30
 # Only what we and Replicate say can show that a consumer is broken: the junk of a stranger, however
-# much of it, must not keep the orders of others waiting.
+# much of it, must not keep the orders of others waiting; nor must who is called back and is away.
 OURS = ("darkroom/", "replicate")
 _RABBITMQ: dict[str, str | int | None] = {"messaging.system": "rabbitmq"}
 
@@ -352,7 +352,7 @@ class Handling:
             exc_info=None if isinstance(error, Permanent | Transient) else error,
         )
         await self._park(queue, envelope, error, attempts=attempts, due_in=None)
-        if envelope.source.startswith(OURS):
+        if envelope.source.startswith(OURS) and not isinstance(error, NotOurs):
             self.breaker.died(str(error) or type(error).__name__)
             if self.breaker.is_open:
                 self.stopped.set()

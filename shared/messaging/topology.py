@@ -11,7 +11,7 @@ class Queue:
     """A durable quorum queue and the facts that it hears.
 
     ``keeps`` bounds it in messages; ``drops_oldest`` says that news in it may be lost when full
-    (only for news that later news repeats, or that nothing depends on). Every other queue refuses
+    (only for what later news repeats, or no job depends on). Every other queue refuses
     what it cannot take, so that dead letters go at least once.
     """
 
@@ -43,6 +43,15 @@ AGGREGATOR_SLOTS = Queue(
     hears=("artifacts.stored", "slot.failed", "job.cancel_requested", "job.deadline_reached"),
 )
 REPORT_JOBS = Queue(name="darkroom.report.jobs", hears=("job.completed",))
+# Also where nobody calls back, and the queue is heard by nobody: then it loses its oldest, so that the
+# jobs of others go on. What the broker would give up has no dead letters to go to, so it keeps it.
+API_CALLBACKS = Queue(
+    name="darkroom.api.callbacks",
+    hears=("job.completed", "job.failed", "job.canceled", "report.published", "report.failed"),
+    keeps=100_000,
+    drops_oldest=True,
+    delivery_limit=1_000_000,
+)
 # Kept for a look only: a flood of forgeries loses its oldest, and takes no room from anybody.
 RECONCILER_REFUSED = Queue(
     name="darkroom.reconciler.refused", hears=("webhook.refused",), keeps=1_000, drops_oldest=True
@@ -58,6 +67,7 @@ QUEUES = (
     STORAGE_URGENT,
     AGGREGATOR_SLOTS,
     REPORT_JOBS,
+    API_CALLBACKS,
     RECONCILER_REFUSED,
     DEAD_LETTERS,
 )
@@ -115,7 +125,13 @@ RECONCILER = Service(
     returns=True,
 )
 
-SERVICES = (INGRESS, GENERATOR, STORAGE, AGGREGATOR, REPORT, RECONCILER)
+API = Service(
+    name="api",
+    listens=(API_CALLBACKS,),
+    states=("upload.received", "job.cancel_requested", "callback.delivered", "callback.failed"),
+)
+
+SERVICES = (INGRESS, GENERATOR, STORAGE, AGGREGATOR, REPORT, RECONCILER, API)
 
 # What other teams' services say to us, and what they may hear: facts that we compose, which carry
 # no link and no secret. The provider's own words (prediction.*) and orders stay inside.
@@ -130,6 +146,8 @@ FOR_OTHERS = (
     "report.published",
     "report.failed",
     "job.erased",
+    "callback.delivered",
+    "callback.failed",
 )
 
 _HEARD = frozenset(fact for queue in QUEUES for fact in queue.hears)

@@ -105,6 +105,11 @@ RIGHTS: Mapping[str, Tables] = {
         "prediction": READS,
         "slot": READS,
     },
+    "api": {
+        **_PARKS,
+        "job": READS,
+        "journal": _SAYS,
+    },
     "reconciler": {
         "artifact": Rights(updates=("deleted_at",)),
         "job": Rights(updates=("queued_at", "state"), deletes=True),

@@ -17,16 +17,16 @@ import pytest
 import pytest_asyncio
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from shared import downloads
+from shared import guard
 from shared.downloads import (
     Downloads,
-    Forbidden,
     Gone,
     TooLarge,
     Unfetchable,
     open_downloads,
 )
 from shared.errors import Transient
+from shared.guard import Forbidden
 from shared.settings import DownloadSettings
 from tests.support.file_host import FileHost, a_file_host
 from tests.support.forbidden import forbidden_urls
@@ -194,7 +194,7 @@ async def test_what_is_not_http_is_tried_again(fetcher: Downloads, host: FileHos
 async def test_a_host_that_falls_silent_is_left(
     host: FileHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "SILENCE_S", 0.2)
+    monkeypatch.setattr(guard, "SILENCE_S", 0.2)
     url = host.hang("/a", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", b"half")
     async with opened(host) as fetcher:
         with pytest.raises(Transient, match="too long"):

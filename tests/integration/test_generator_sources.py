@@ -16,7 +16,7 @@ from shared.clock import utc_now
 from shared.db.connection import Database
 from shared.domain import keys
 from shared.domain.backoff import MAX_ATTEMPTS
-from shared.downloads import Forbidden, open_sources
+from shared.downloads import open_sources
 from shared.envelope import Envelope
 from shared.errors import DatabaseUnavailable, Transient
 from shared.settings import SourceSettings
@@ -131,7 +131,7 @@ async def test_nobody_elses_host_is_sent_anything_but_the_question(
         (f"https://files.example.com/a.jpg?{SECRET}", "files.example.com is not allowed"),
         (f"https://files.example.com/a.jpg?{SECRET}", "SOURCE_HOSTS names no host"),
         (f"http://files.example.com/a.jpg?{SECRET}", "must be an https URL"),
-        (f"http://127.0.0.1:1/a.jpg?{SECRET}", "only https on its own port is fetched"),
+        (f"http://127.0.0.1:1/a.jpg?{SECRET}", "only https on its own port is asked"),
         (f"https://files.example.com:8443/a.jpg?{SECRET}", "only https on its own port"),
         (f"https://169.254.169.254/latest?{SECRET}", "SOURCE_HOSTS"),
         (f"https://u:p@files.example.com/?{SECRET}", "must be an https URL without user info"),

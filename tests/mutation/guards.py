@@ -802,14 +802,14 @@ FILES = (
     ),
     Guard(
         "a redirect is refused",
-        "shared/downloads.py",
+        "shared/guard.py",
         "allow_redirects=False",
         "allow_redirects=True",
         _of("integration", "test_downloads", "test_a_redirect_is_not_followed"),
     ),
     Guard(
         "the address is checked where the socket is made",
-        "shared/downloads.py",
+        "shared/guard.py",
         "    if not is_public(address):\n",
         "    if False:\n",
         _of(

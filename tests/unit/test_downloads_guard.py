@@ -3,7 +3,7 @@
 import pytest
 from yarl import URL
 
-from shared.downloads import Forbidden, checked, is_public
+from shared.guard import Forbidden, checked, is_public
 from tests.support.forbidden import ADDRESSES, forbidden_urls
 
 HOSTS = ("replicate.delivery",)

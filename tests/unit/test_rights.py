@@ -21,6 +21,11 @@ SERVICE_NAMES = [service.name for service in SERVICES]
 SOURCE_OF = {OPERATOR: "cli"}
 
 
+def source_of(service: str) -> str:
+    files = (PROJECT / "services" / service).glob("*.py")
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
 def granted(party: str) -> dict[str, Asked]:
     """The rights of a role, in the form in which the source is read."""
     return {
@@ -52,11 +57,7 @@ def test_a_role_may_do_in_the_database_what_its_code_asks_and_no_more(party: str
 def test_a_service_has_an_account_for_what_it_opens_and_for_nothing_else(
     part: str, with_account: set[str]
 ) -> None:
-    opened = {
-        name
-        for name in SERVICE_NAMES
-        if f"connections.{part}(" in (PROJECT / f"services/{name}/wiring.py").read_text()
-    }
+    opened = {name for name in SERVICE_NAMES if f"connections.{part}(" in source_of(name)}
 
     assert opened == with_account & set(SERVICE_NAMES)
 

@@ -13,7 +13,7 @@ from services.storage.outputs import left_out
 from services.storage.verdict import Later, Lost, Stored, Tried, verdict
 from shared.domain.outputs import outputs_of
 from shared.domain.slot import FailureCode, News
-from shared.downloads import Forbidden, Gone
+from shared.downloads import Gone
 from shared.errors import Permanent, Transient
 from shared.events import Artifact
 

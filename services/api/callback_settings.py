@@ -1,0 +1,60 @@
+"""What calling back reads from the environment."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from shared.events import callback_url_of
+from shared.settings import BrokerSettings, DatabaseSettings, HttpUrl, listed
+from shared.signatures import is_secret
+
+OF_OURS = (
+    "must be whsec_ and the base64 of 24 to 64 random bytes, several with commas between them while "
+    "rotating. `darkroom secret --new` makes one"
+)
+
+
+def _secrets(listed_: SecretStr) -> SecretStr:
+    if not all(map(is_secret, _parts(listed_))):
+        raise ValueError(OF_OURS)
+    return listed_
+
+
+def _addresses(listed_: SecretStr) -> SecretStr:
+    for part in _parts(listed_):
+        recipe, is_pair, url = part.partition("=")
+        if not (is_pair and recipe.strip() and callback_url_of(url.strip())):
+            raise ValueError("must be recipe=https://…, several with commas between them")
+    return listed_
+
+
+def _parts(listed_: SecretStr) -> list[str]:
+    return [part.strip() for part in listed_.get_secret_value().split(",") if part.strip()]
+
+
+class CallbackSettings(BrokerSettings, DatabaseSettings):
+    """``callback_secret`` signs: several (with commas between them) while rotating, and each signs.
+    ``callback_urls`` are called where an order of that recipe names no address of its own; they are
+    a secret, as an address may let in who knows it.
+
+    ``callback_hosts`` and what lies below them may be called; none named: every name whose address
+    is of the open internet. ``callback_allowed_origin`` opens exactly one more origin, on a laptop
+    and in tests.
+    """
+
+    callback_secret: Annotated[SecretStr, AfterValidator(_secrets)] = SecretStr("")
+    callback_urls: Annotated[SecretStr, AfterValidator(_addresses)] = SecretStr("")
+    callback_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = ()
+    callback_allowed_origin: HttpUrl | None = None
+    callback_within_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    callback_concurrency: Annotated[int, Field(ge=1, le=256)] = 32
+
+    @property
+    def signing_keys(self) -> tuple[str, ...]:
+        return tuple(_parts(self.callback_secret))
+
+    @property
+    def address_of_recipe(self) -> dict[str, str]:
+        pairs = (part.partition("=") for part in _parts(self.callback_urls))
+        return {recipe.strip(): url.strip() for recipe, _, url in pairs}
