@@ -4,6 +4,7 @@ Types grow by adding optional fields; a shipped field never changes its meaning.
 facts carry Replicate's body byte for byte and are read by ``shared.domain.prediction``.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -95,13 +96,24 @@ class UploadReceived:
 
 
 def callback_url_of(value: object) -> str | None:
-    """The address that an order names, where it is one, however wrong the rest of the order is."""
+    """``value`` where an order could name it as the address to call back; else None."""
     if not isinstance(value, str) or len(value) > LONGEST_CALLBACK_URL:
+        return None
+    if not (value.isascii() and value.isprintable()):
         return None
     try:
         return _https_or_near(value)
     except ValueError:
         return None
+
+
+def callback_url_in(order: bytes) -> str | None:
+    """The address that an order's body names, however wrong the rest of it is."""
+    try:
+        body = json.loads(order)
+    except (ValueError, RecursionError):
+        return None
+    return callback_url_of(body.get("callback_url")) if isinstance(body, dict) else None
 
 
 ORDER_FIELDS = frozenset(UploadReceived.__dataclass_fields__) - {"type"}

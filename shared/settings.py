@@ -72,8 +72,7 @@ def _zone(name: str) -> str:
     return name
 
 
-def listed(text: object) -> object:
-    """For settings: what stands between commas."""
+def _listed(text: object) -> object:
     return (
         tuple(part.strip() for part in text.split(",") if part.strip())
         if isinstance(text, str)
@@ -208,7 +207,7 @@ class DownloadSettings(CommonSettings):
     """Whom outputs may be fetched from. ``download_allowed_origin`` opens exactly one more origin,
     for the emulator on a laptop; it stays empty in production."""
 
-    download_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = (
+    download_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = (
         "replicate.delivery",
     )
     download_allowed_origin: HttpUrl | None = None
@@ -220,7 +219,7 @@ class SourceSettings(CommonSettings):
     """Whom originals that orders name by address may be fetched from: nobody, unless hosts are
     named. ``source_allowed_origin`` opens exactly one more origin, on a laptop and in tests."""
 
-    source_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = ()
+    source_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
     source_allowed_origin: HttpUrl | None = None
     source_max_bytes: Annotated[int, Field(ge=1, le=500_000_000)] = 50_000_000
     source_within_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from shared.events import callback_url_of
-from shared.settings import BrokerSettings, DatabaseSettings, HttpUrl, listed
+from shared.settings import BrokerSettings, DatabaseSettings, HttpUrl
 from shared.signatures import is_secret
 
 OF_OURS = (
@@ -15,22 +15,26 @@ OF_OURS = (
 )
 
 
-def _secrets(listed_: SecretStr) -> SecretStr:
-    if not all(map(is_secret, _parts(listed_))):
+def _secrets(listed: SecretStr) -> SecretStr:
+    if not all(map(is_secret, _parts(listed))):
         raise ValueError(OF_OURS)
-    return listed_
+    return listed
 
 
-def _addresses(listed_: SecretStr) -> SecretStr:
-    for part in _parts(listed_):
+def _addresses(listed: SecretStr) -> SecretStr:
+    for part in _parts(listed):
         recipe, is_pair, url = part.partition("=")
         if not (is_pair and recipe.strip() and callback_url_of(url.strip())):
             raise ValueError("must be recipe=https://…, several with commas between them")
-    return listed_
+    return listed
 
 
-def _parts(listed_: SecretStr) -> list[str]:
-    return [part.strip() for part in listed_.get_secret_value().split(",") if part.strip()]
+def _parts(listed: SecretStr) -> list[str]:
+    return [part.strip() for part in listed.get_secret_value().split(",") if part.strip()]
+
+
+def _listed(text: object) -> object:
+    return tuple(_parts(SecretStr(text))) if isinstance(text, str) else text
 
 
 class CallbackSettings(BrokerSettings, DatabaseSettings):
@@ -45,7 +49,7 @@ class CallbackSettings(BrokerSettings, DatabaseSettings):
 
     callback_secret: Annotated[SecretStr, AfterValidator(_secrets)] = SecretStr("")
     callback_urls: Annotated[SecretStr, AfterValidator(_addresses)] = SecretStr("")
-    callback_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = ()
+    callback_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
     callback_allowed_origin: HttpUrl | None = None
     callback_within_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     callback_concurrency: Annotated[int, Field(ge=1, le=256)] = 32

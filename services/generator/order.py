@@ -10,14 +10,7 @@ from shared.domain import identity, keys
 from shared.domain.unread import unread_of
 from shared.envelope import Envelope
 from shared.errors import Permanent
-from shared.events import (
-    ORDER_FIELDS,
-    KeySource,
-    UploadReceived,
-    UrlSource,
-    callback_url_of,
-    read,
-)
+from shared.events import ORDER_FIELDS, KeySource, UploadReceived, UrlSource, read
 from shared.orders import LARGEST_ORDER, check_words, is_plain, why_not_kept
 from shared.recipes import validated
 from shared.recipes.recipe import Configured, Order, SourceRule
@@ -36,7 +29,6 @@ class Ordered:
     external_ref: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
-    callback_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +65,6 @@ def identify(envelope: Envelope) -> Ordered:
         )
     except ValueError as error:
         raise Permanent("the order's job_id is no uuid") from error
-    url = callback_url_of(body.get("callback_url"))
     recipe, ref, metadata = (body.get(key) for key in ("recipe", "external_ref", "metadata"))
     return Ordered(
         job_id=job_id,
@@ -84,7 +75,6 @@ def identify(envelope: Envelope) -> Ordered:
         external_ref=ref if isinstance(ref, str) and len(ref) <= 200 and is_plain(ref) else None,
         metadata=metadata if isinstance(metadata, dict) and not why_not_kept(metadata) else {},
         unread=unread_of(body, ORDER_FIELDS),
-        callback_url=url if url is not None and is_plain(url) else None,
     )
 
 

@@ -27,6 +27,7 @@ from shared.events import (
     JobCanceled,
     JobCancelRequested,
     JobFailed,
+    callback_url_in,
     read,
     state,
 )
@@ -163,7 +164,7 @@ class PlanJobs:
                     ordered_at=envelope.time,
                     external_ref=ordered.external_ref,
                     metadata=dict(ordered.metadata),
-                    callback_url=ordered.callback_url,
+                    callback_url=callback_url_in(envelope.body),
                     unread=ordered.unread,
                     traceparent=envelope.traceparent,
                 ),

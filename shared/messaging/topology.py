@@ -125,6 +125,7 @@ RECONCILER = Service(
     returns=True,
 )
 
+# Says for others what they ask for over HTTP, and tells them how it went.
 API = Service(
     name="api",
     listens=(API_CALLBACKS,),

@@ -335,6 +335,7 @@ async def test_an_original_beyond_the_limit_is_not_fetched(shop: Shop) -> None:
 async def test_what_the_order_said_of_itself_is_told_with_its_failure(shop: Shop) -> None:
     order = await with_original(shop, a_photo())
     order |= {"recipe": "no-such", "external_ref": "order-17", "metadata": {"customer": 9}}
+    order |= {"callback_url": "https://shop.example/told"}
 
     await refused(shop, order)
 
@@ -342,6 +343,9 @@ async def test_what_the_order_said_of_itself_is_told_with_its_failure(shop: Shop
     told = json.loads(failed["body"])
     assert (told["external_ref"], told["metadata"]) == ("order-17", {"customer": 9})
     assert "there is no recipe" in told["reason"]
+    # And it is told where the order asked to be called.
+    job = await shop.job(UUID(order["job_id"]))
+    assert job["callback_url"] == "https://shop.example/told"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from shared.domain.backoff import MAX_ATTEMPTS
 from shared.downloads import open_sources
 from shared.envelope import Envelope
 from shared.errors import DatabaseUnavailable, Transient
+from shared.guard import Forbidden
 from shared.settings import SourceSettings
 from tests.support.cut_off import CutOff
 from tests.support.file_host import FileHost, a_file_host

@@ -16,6 +16,7 @@ from shared.domain.slot import FailureCode, News
 from shared.downloads import Gone
 from shared.errors import Permanent, Transient
 from shared.events import Artifact
+from shared.guard import Forbidden
 
 FILE = Artifact(
     id=UUID(int=1), kind="generated", key="k", content_type="image/png", bytes=1, sha256="0" * 64
