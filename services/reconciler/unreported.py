@@ -8,6 +8,7 @@ import structlog
 from shared.db import jobs, journal, parked
 from shared.db.connection import Database
 from shared.domain import identity
+from shared.messaging.topology import REPORT_JOBS
 
 log = structlog.get_logger()
 
@@ -30,7 +31,8 @@ class RescueReports:
         said = 0
         for job_id in waiting:
             async with self.database.transaction() as tx:
-                if await parked.waits(tx, identity.job_ended_id(job_id)):
+                # Others hear the same fact: that they wait with it says nothing of the report.
+                if await parked.waits(tx, identity.job_ended_id(job_id), queue=REPORT_JOBS.name):
                     continue
                 await journal.say_again(tx, identity.job_ended_id(job_id))
             said += 1

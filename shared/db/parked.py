@@ -291,10 +291,19 @@ async def get(tx: Connection, message_id: UUID) -> ParkedMessage | None:
     return None if row is None else _parked(row)
 
 
-async def waits(tx: Connection, event_id: str) -> bool:
-    """Whether some queue's delivery of this fact waits for its time (the dead do not)."""
+async def waits(tx: Connection, event_id: str, *, queue: str | None = None) -> bool:
+    """Whether this queue's delivery of a fact (None: that of any) waits for its time, which the dead
+    do not."""
     found = await tx.fetchval(
-        "SELECT true FROM parked_message WHERE event_id = $1 AND due_at IS NOT NULL", event_id
+        """
+        SELECT true
+          FROM parked_message
+         WHERE event_id = $1
+           AND due_at IS NOT NULL
+           AND ($2::text IS NULL OR queue = $2)
+        """,
+        event_id,
+        queue,
     )
     return found is True
 

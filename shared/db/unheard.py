@@ -1,8 +1,9 @@
 """SQL for facts that were published and had no effect: their queue lost them, or nobody was there.
 
 Each ``…_again`` clears ``published_at`` of those facts, so that the relay says them once more, and
-returns their ids. What its receiver has parked, for its time or dead, is on record there, and is
-left alone. What was said longest ago comes first, so that nothing is starved by what never works.
+returns their ids. What the queue that should have had the effect has parked, for its time or dead,
+is on record there, and is left alone. What was said longest ago comes first, so that nothing is
+starved by what never works.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from shared.events import (
     JobFailed,
     SlotFailed,
 )
+from shared.messaging.topology import AGGREGATOR_SLOTS, GENERATOR_JOBS, Queue
 
 CLOSINGS = (ArtifactsStored.type, SlotFailed.type)
 ENDS = (JobCompleted.type, JobFailed.type, JobCanceled.type)
@@ -54,6 +56,7 @@ async def closings_again(tx: Connection, *, before: datetime, limit: int) -> lis
            AND slot.moved_at < $1
         """,
         CLOSINGS,
+        AGGREGATOR_SLOTS,
         before,
         limit,
     )
@@ -73,6 +76,7 @@ async def ends_again(tx: Connection, *, before: datetime, limit: int) -> list[st
                           AND slot.state NOT IN ('stored', 'failed', 'canceled'))
         """,  # noqa: S608 - a constant of ours
         ENDS,
+        GENERATOR_JOBS,
         before,
         limit,
     )
@@ -89,13 +93,19 @@ async def deadlines_again(tx: Connection, *, before: datetime, limit: int) -> li
            AND deadline < $1
         """,
         (JobDeadlineReached.type,),
+        AGGREGATOR_SLOTS,
         before,
         limit,
     )
 
 
 async def _again(
-    tx: Connection, missing: str, types: Sequence[str], before: datetime, limit: int
+    tx: Connection,
+    missing: str,
+    types: Sequence[str],
+    by: Queue,
+    before: datetime,
+    limit: int,
 ) -> list[str]:
     rows = await tx.fetch(
         f"""
@@ -109,7 +119,8 @@ async def _again(
              WHERE journal.published_at < $1
                AND journal.body IS NOT NULL
                AND NOT EXISTS (SELECT FROM parked_message
-                                WHERE parked_message.event_id = journal.event_id)
+                                WHERE parked_message.queue = $4
+                                  AND parked_message.event_id = journal.event_id)
           ORDER BY journal.published_at
              LIMIT $3
                FOR NO KEY UPDATE OF journal SKIP LOCKED
@@ -123,6 +134,7 @@ async def _again(
         before,
         list(types),
         limit,
+        by.name,
     )
     if rows:
         tx.owes_facts = True

@@ -108,7 +108,7 @@ RIGHTS: Mapping[str, Tables] = {
     "api": {
         **_PARKS,
         "job": READS,
-        "journal": _SAYS,
+        "journal": Rights(inserts=True),
     },
     "reconciler": {
         "artifact": Rights(updates=("deleted_at",)),

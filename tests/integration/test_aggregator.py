@@ -400,8 +400,11 @@ async def test_a_completed_job_without_its_report_is_said_again(database: Databa
     assert [entry.type for entry in again] == ["job.completed"]
 
 
+@pytest.mark.parametrize(
+    ("queue", "said"), [("darkroom.report.jobs", 0), ("darkroom.api.callbacks", 1)]
+)
 async def test_the_end_of_a_job_that_waits_parked_for_its_report_is_left_to_its_time(
-    database: Database,
+    database: Database, queue: str, said: int
 ) -> None:
     job_id = await a_job(database, n=1)
     await an_aggregator(database).one(await close(database, job_id, 1))
@@ -409,7 +412,7 @@ async def test_the_end_of_a_job_that_waits_parked_for_its_report_is_left_to_its_
         (end,) = [e for e in await journal.claim_owed(tx, 100) if e.type == "job.completed"]
         await journal.mark_published(tx, [end.id])
     await Parked(database).park(
-        "darkroom.report.jobs",
+        queue,
         end.envelope,
         reason="later",
         trace=None,
@@ -419,4 +422,4 @@ async def test_the_end_of_a_job_that_waits_parked_for_its_report_is_left_to_its_
 
     counts = await RescueReports(database=database, patience=timedelta(0)).run_once()
 
-    assert counts == {"report_overdue": 0}
+    assert counts == {"report_overdue": said}

@@ -109,7 +109,10 @@ async def test_a_closing_that_lies_parked_is_left_to_its_time_and_its_operator(
     assert await a_rescue(database).run_once() == NOTHING
 
 
-async def test_an_end_that_closed_no_slot_is_said_again(database: Database) -> None:
+@pytest.mark.parametrize("parked_for", [None, "darkroom.api.callbacks"])
+async def test_an_end_that_closed_no_slot_is_said_again(
+    database: Database, parked_for: str | None
+) -> None:
     slot = await a_slot(database, SlotState.RUNNING)
     fact = JobFailed(job_id=slot.job_id, recipe="variations", n=1, stored=0, failed=0)
     said = state(fact, source="test", now=NOON)
@@ -117,6 +120,10 @@ async def test_an_end_that_closed_no_slot_is_said_again(database: Database) -> N
         await jobs.end(tx, slot.job_id, state=JobState.FAILED, canceled=1, reason="no")
         await journal.say(tx, said)
     await said_and_lost(database, minutes=5)
+    if parked_for is not None:  # by somebody else, whom it tells nothing of the slots
+        await Parked(database).park(
+            parked_for, said, reason="x", trace=None, attempts=1, due_in=MINUTE
+        )
 
     soon = await a_rescue(database).run_once()
     async with database.transaction() as tx:

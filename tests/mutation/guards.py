@@ -738,8 +738,8 @@ FILES = (
     Guard(
         "what is parked is not said again",
         "shared/db/unheard.py",
-        "WHERE parked_message.event_id = journal.event_id)",
-        "WHERE false)",
+        "AND parked_message.event_id = journal.event_id)",
+        "AND false)",
         _of(
             "integration",
             "test_reconciler_unheard",
