@@ -89,12 +89,12 @@ def submit(recipe: str, *, idempotency_key: str | None, **order: Any) -> Steps[O
     nothing twice."""
     body = shapes.order_body(recipe, **order)
     key = {shapes.IDEMPOTENCY_KEY: idempotency_key or str(uuid4())}
-    return shapes.ordered((yield from _asked(_posted(shapes.JOBS, body, key))))
+    return _read(shapes.ordered, (yield from _asked(_posted(shapes.JOBS, body, key))))
 
 
 def place_for(content_type: str, *, size: int, job_id: JobId | None) -> Steps[Upload]:
     body = shapes.upload_body(content_type, size=size, job_id=job_id)
-    return shapes.upload((yield from _asked(_posted(shapes.UPLOADS, body))))
+    return _read(shapes.upload, (yield from _asked(_posted(shapes.UPLOADS, body))))
 
 
 def put(place: Upload, data: bytes) -> Steps[None]:
@@ -109,14 +109,15 @@ def upload(data: bytes, content_type: str, *, job_id: JobId | None) -> Steps[Upl
 
 
 def job(job_id: JobId) -> Steps[Job]:
-    return shapes.job((yield from _asked(Ask(method="GET", path=shapes.job_path(job_id)))))
+    return _read(shapes.job, (yield from _asked(Ask(method="GET", path=shapes.job_path(job_id)))))
 
 
 def page(
     filters: Mapping[str, str], cursor: str | None
 ) -> Steps[tuple[tuple[JobLine, ...], str | None]]:
     params = dict(filters) | ({} if cursor is None else {"cursor": cursor})
-    return shapes.page((yield from _asked(Ask(method="GET", path=shapes.JOBS, params=params))))
+    ask = Ask(method="GET", path=shapes.JOBS, params=params)
+    return _read(shapes.page, (yield from _asked(ask)))
 
 
 def cancel(job_id: JobId, *, reason: str | None) -> Steps[None]:
@@ -126,7 +127,8 @@ def cancel(job_id: JobId, *, reason: str | None) -> Steps[None]:
 
 def retry(job_id: JobId, *, idempotency_key: str | None) -> Steps[Ordered]:
     key = {shapes.IDEMPOTENCY_KEY: idempotency_key or str(uuid4())}
-    return shapes.ordered((yield from _asked(_posted(shapes.retry_path(job_id), {}, key))))
+    ask = _posted(shapes.retry_path(job_id), {}, key)
+    return _read(shapes.ordered, (yield from _asked(ask)))
 
 
 def recipes() -> Steps[Json]:
@@ -215,8 +217,16 @@ def _asked(ask: Ask) -> Steps[Json]:
     return said
 
 
+def _read(reader: Callable[[Json], R], said: Json) -> R:
+    try:
+        return reader(said)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unanswered(f"the answer cannot be read: {type(error).__name__}") from error
+
+
 def _sent(ask: Ask) -> Steps[Answer]:
     """Everything here may be asked twice: orders have a key, and the rest changes nothing more."""
+    result: Answer | Lost | None = None
     for tried in range(1, TRIES + 1):
         result = yield ask
         if isinstance(result, Answer):
@@ -231,7 +241,8 @@ def _sent(ask: Ask) -> Steps[Answer]:
 
 def _wait_s(tried: int, result: Answer | Lost | None) -> float:
     """Twice as long each time, with jitter, and never shorter than the API asks."""
-    wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (tried - 1)) * (0.5 + random.random() / 2)  # noqa: S311
+    most = min(LONGEST_WAIT_S, FIRST_WAIT_S * (1 << (tried - 1)))
+    wait_s = most * (0.5 + random.random() / 2)  # noqa: S311
     asked = result.headers.get("retry-after", "") if isinstance(result, Answer) else ""
     if asked.isascii() and asked.isdecimal() and len(asked) < 5:
         return max(wait_s, min(float(asked), LONGEST_WAIT_S))

@@ -97,7 +97,7 @@ class Following:
             before = self._known if event.name == shapes.CHANGE else None
             try:
                 self._known = shapes.standing(json.loads(event.data), before)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise Unanswered(f"an event cannot be read: {type(error).__name__}") from error
             self.over = event.name == shapes.END
             yield self._known

@@ -6,7 +6,7 @@ fact's own: a crash between its answer and our commit makes one of two, and noth
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -23,7 +23,7 @@ from shared.db.connection import Database
 from shared.db.jobs import Job
 from shared.db.parked import Parked
 from shared.domain import identity
-from shared.domain.calling import WAITS, wait_after
+from shared.domain.calling import WAITS, Silence, wait_after
 from shared.envelope import Envelope
 from shared.errors import DatabaseUnavailable, Misconfigured, NotOurs, Permanent, Transient
 from shared.events import (
@@ -103,6 +103,7 @@ class CallBack:
     waits: Sequence[timedelta]
     now: Clock
     chance: Callable[[], float]
+    silence: Silence = field(default_factory=Silence)
 
     async def hear(self, envelope: Envelope) -> None:
         call = await self._wanted(envelope)
@@ -144,10 +145,9 @@ class CallBack:
         delivered = identity.fact_id(envelope.id, CallbackDelivered.type)
         async with self.database.connection() as db:
             job = await jobs.get(db, job_id)
+            # Deleted after its retention, or erased: nothing of it is told any more.
             if job is None or job.erased_at is not None:
-                return (
-                    None  # deleted after its retention, or erased: nothing of it is told any more
-                )
+                return None
             url = job.callback_url or self.address_of_recipe.get(job.recipe)
             if url is None:
                 return None
@@ -160,30 +160,37 @@ class CallBack:
         """The status by which it was taken. Raises NotTaken or Declined, which name the host."""
         if not self.keys:
             raise Declined("there is no key to sign it with: set CALLBACK_SECRET and replay it")
-        headers = self._headers(envelope.id, call.body, at=self.now())
-        tried = envelope.attempts + 1
+        if not (self.silence.may_call(call.host) or self._is_last(envelope)):
+            raise self._later(f"{call.host} did not answer others a moment ago", envelope)
         try:
             with CALLING.time(), tracing.detail("call back", "client"):
-                async with self.outside.ask("POST", call.url, data=call.body, headers=headers) as (
-                    answer,
-                    host,
-                ):
-                    # What the body of the answer says, and how much of it there is, is left there.
-                    status, asked = answer.status, asked_to_wait(answer, self.now)
+                status, asked = await self._call(call, envelope)
         except Forbidden as error:
             raise Declined(str(error)) from None
         except Transient as error:
-            wait = wait_after(tried, self.waits, chance=self.chance())
-            raise NotTaken(str(error), retry_after=wait) from None
+            self.silence.was_silent(call.host)
+            raise self._later(str(error), envelope) from None
+        finally:
+            self.silence.not_called(call.host)
+        self.silence.answered(call.host)
         if 200 <= status < 300:
             return status
         if status == 410:
-            raise Declined(f"{host} wants no more of these (410)")
-        wait = wait_after(tried, self.waits, chance=self.chance())
+            raise Declined(f"{call.host} wants no more of these (410)")
         moved = ", and we do not go elsewhere" if 300 <= status < 400 else ""
-        raise NotTaken(
-            f"{host} answers {status}{moved}", retry_after=max(wait, asked or timedelta(0))
-        )
+        raise self._later(f"{call.host} answers {status}{moved}", envelope, asked)
+
+    async def _call(self, call: Call, envelope: Envelope) -> tuple[int, timedelta | None]:
+        """How it is answered, and how long we are asked to stay away."""
+        headers = self._headers(envelope.id, call.body, at=self.now())
+        asking = self.outside.ask("POST", call.url, data=call.body, headers=headers)
+        async with asking as (answer, _host):
+            # What the body of the answer says, and how much of it there is, is left there.
+            return answer.status, asked_to_wait(answer, self.now)
+
+    def _later(self, reason: str, envelope: Envelope, asked: timedelta | None = None) -> NotTaken:
+        wait = wait_after(envelope.attempts + 1, self.waits, chance=self.chance())
+        return NotTaken(reason, retry_after=max(wait, asked or timedelta(0)))
 
     def _headers(self, webhook_id: str, body: bytes, *, at: datetime) -> dict[str, str]:
         signatures = (

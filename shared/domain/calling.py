@@ -26,6 +26,37 @@ def wait_after(tried: int, waits: Sequence[timedelta] = WAITS, *, chance: float)
     return waits[min(tried, len(waits)) - 1] * (0.75 + chance / 4)
 
 
+class Silence:
+    """Hosts that did not answer when they were last called. Until they do, one call at a time finds
+    out, so that whoever hangs keeps no places from all others."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._being_called: dict[str, bool] = {}  # of silent hosts, the longest silent first
+
+    def may_call(self, host: str) -> bool:
+        """Whether to call it now. Whoever may says afterwards how it went, by one of the others."""
+        if self._being_called.get(host, False):
+            return False
+        if host in self._being_called:
+            self._being_called[host] = True
+        return True
+
+    def was_silent(self, host: str) -> None:
+        if host not in self._being_called and len(self._being_called) >= self._most:
+            del self._being_called[next(iter(self._being_called))]
+        self._being_called[host] = False
+
+    def answered(self, host: str) -> None:
+        """With whatever: it is there."""
+        self._being_called.pop(host, None)
+
+    def not_called(self, host: str) -> None:
+        """It did not come to the call."""
+        if host in self._being_called:
+            self._being_called[host] = False
+
+
 _NEWS: Mapping[str, Words] = {
     "job.completed": {"en": "the job is completed", "ko": "작업이 완료되었다고"},
     "job.failed": {"en": "the job has failed", "ko": "작업이 실패했다고"},

@@ -176,6 +176,33 @@ async def test_who_is_silent_is_left_after_its_time_and_told_again(
     assert read(CallbackDelivered, line.envelope).tries == 2
 
 
+async def test_who_hangs_keeps_one_place_and_not_all_of_them(database: Database) -> None:
+    async with (
+        scripted_server(None, None, OK, OK) as receiver,
+        a_handler(database, receiver.url, within_s=0.5) as handler,
+    ):
+        first, second, third = [await a_completed_job(database, receiver.url) for _ in range(3)]
+        with pytest.raises(NotTaken, match="took too long"):
+            await handler.hear(first)
+
+        finding_out = asyncio.create_task(handler.hear(second))
+
+        async def is_called() -> bool:
+            return len(receiver.requests) == 2
+
+        await eventually("one finds out", is_called)
+        with pytest.raises(NotTaken, match="did not answer others a moment ago"):
+            await handler.hear(third)
+        with pytest.raises(NotTaken, match="took too long"):
+            await finding_out
+        assert len(receiver.requests) == 2
+
+        await handler.hear(second)
+        await handler.hear(third)
+
+    assert len(receiver.requests) == 4
+
+
 async def test_who_asks_for_time_gets_it(database: Database) -> None:
     async with (
         scripted_server(answer(429, "", "Retry-After: 120")) as receiver,
@@ -282,13 +309,16 @@ async def test_receivers_that_are_gone_keep_nobody_else_from_being_told(
 
 @asynccontextmanager
 async def a_handler(
-    database: Database, origin: str | None = None, resolver: AbstractResolver | None = None
+    database: Database,
+    origin: str | None = None,
+    resolver: AbstractResolver | None = None,
+    within_s: float = 5.0,
 ) -> AsyncIterator[CallBack]:
     rules = Rules(
         hosts=None,
         allowed_origin=origin,
         setting="CALLBACK_HOSTS",
-        within_s=5.0,
+        within_s=within_s,
         once=True,
     )
     async with open_outside(rules, resolver=resolver) as outside:

@@ -7,7 +7,7 @@ import pytest
 
 from services.api.callback_settings import CallbackSettings
 from shared.domain import calling
-from shared.domain.calling import WAITS, wait_after
+from shared.domain.calling import WAITS, Silence, wait_after
 from shared.errors import Misconfigured
 from shared.events import callback_url_in, callback_url_of
 from shared.guard import Forbidden, checked
@@ -41,6 +41,34 @@ def test_a_wait_is_the_tables_or_a_quarter_less(tried: int) -> None:
 
     assert wait_after(tried, chance=0.0) == most * 0.75
     assert most * 0.99 < wait_after(tried, chance=0.999) <= most
+
+
+# ---- who hangs
+
+
+def test_a_silent_host_is_called_by_one_at_a_time_until_it_answers() -> None:
+    hosts = Silence()
+    assert hosts.may_call("a")
+    assert hosts.may_call("a")
+    hosts.was_silent("a")
+
+    assert [hosts.may_call("a") for _ in range(3)] == [True, False, False]
+    assert hosts.may_call("b")
+    hosts.was_silent("a")
+    assert [hosts.may_call("a") for _ in range(2)] == [True, False]
+    hosts.not_called("a")
+    assert [hosts.may_call("a") for _ in range(2)] == [True, False]
+    hosts.answered("a")
+    assert [hosts.may_call("a") for _ in range(2)] == [True, True]
+
+
+def test_of_too_many_silent_hosts_the_longest_silent_is_forgotten() -> None:
+    hosts = Silence(most=2)
+    for host in "abc":
+        hosts.was_silent(host)
+
+    assert [hosts.may_call("a") for _ in range(2)] == [True, True]
+    assert [hosts.may_call("c") for _ in range(2)] == [True, False]
 
 
 # ---- words
