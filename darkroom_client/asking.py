@@ -85,16 +85,19 @@ def token_headers(token: str | None) -> dict[str, str]:
 
 
 def submit(recipe: str, *, idempotency_key: str | None, **order: Any) -> Steps[Ordered]:
-    """Without a key of the caller's own one is made, so that a try whose answer was lost orders
-    nothing twice."""
+    """An order that names its job may be sent any number of times; another one gets a key, so that a
+    try whose answer was lost orders nothing twice."""
     body = shapes.order_body(recipe, **order)
-    key = {shapes.IDEMPOTENCY_KEY: idempotency_key or str(uuid4())}
-    return _read(shapes.ordered, (yield from _asked(_posted(shapes.JOBS, body, key))))
+    if idempotency_key is None and "job_id" not in body:
+        idempotency_key = str(uuid4())
+    ask = _posted(shapes.JOBS, body, _keyed(idempotency_key))
+    return _read(shapes.ordered, (yield from _asked(ask)))
 
 
-def place_for(content_type: str, *, size: int, job_id: JobId | None) -> Steps[Upload]:
-    body = shapes.upload_body(content_type, size=size, job_id=job_id)
-    return _read(shapes.upload, (yield from _asked(_posted(shapes.UPLOADS, body))))
+def place_for(content_type: str, *, size: int, idempotency_key: str | None) -> Steps[Upload]:
+    body = shapes.upload_body(content_type, size=size)
+    ask = _posted(shapes.UPLOADS, body, _keyed(idempotency_key))
+    return _read(shapes.upload, (yield from _asked(ask)))
 
 
 def put(place: Upload, data: bytes) -> Steps[None]:
@@ -102,8 +105,8 @@ def put(place: Upload, data: bytes) -> Steps[None]:
     yield from _sent(ask)
 
 
-def upload(data: bytes, content_type: str, *, job_id: JobId | None) -> Steps[Upload]:
-    place = yield from place_for(content_type, size=len(data), job_id=job_id)
+def upload(data: bytes, content_type: str, *, idempotency_key: str | None) -> Steps[Upload]:
+    place = yield from place_for(content_type, size=len(data), idempotency_key=idempotency_key)
     yield from put(place, data)
     return place
 
@@ -126,8 +129,11 @@ def cancel(job_id: JobId, *, reason: str | None) -> Steps[None]:
 
 
 def retry(job_id: JobId, *, idempotency_key: str | None) -> Steps[Ordered]:
-    key = {shapes.IDEMPOTENCY_KEY: idempotency_key or str(uuid4())}
-    ask = _posted(shapes.retry_path(job_id), {}, key)
+    ask = Ask(
+        method="POST",
+        path=shapes.retry_path(job_id),
+        headers=_keyed(idempotency_key or str(uuid4())),
+    )
     return _read(shapes.ordered, (yield from _asked(ask)))
 
 
@@ -198,6 +204,10 @@ def refusal(answer: Answer) -> Refused:
 
 
 # ---- how it is asked
+
+
+def _keyed(idempotency_key: str | None) -> dict[str, str]:
+    return {} if idempotency_key is None else {shapes.IDEMPOTENCY_KEY: idempotency_key}
 
 
 def _posted(path: str, body: Json, headers: Mapping[str, str] | None = None) -> Ask:

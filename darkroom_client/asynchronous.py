@@ -43,6 +43,7 @@ class AsyncDarkroom:
         self,
         recipe: str,
         *,
+        job_id: JobId | None = None,
         source: Upload | str | None = None,
         source_url: str | None = None,
         params: Mapping[str, Any] | None = None,
@@ -58,6 +59,7 @@ class AsyncDarkroom:
             asking.submit(
                 recipe,
                 idempotency_key=idempotency_key,
+                job_id=job_id,
                 source=source,
                 source_url=source_url,
                 params=params,
@@ -71,9 +73,11 @@ class AsyncDarkroom:
         )
 
     async def upload(
-        self, data: bytes, content_type: str, *, job_id: JobId | None = None
+        self, data: bytes, content_type: str, *, idempotency_key: str | None = None
     ) -> Upload:
-        return await self._carry_out(asking.upload(data, content_type, job_id=job_id))
+        return await self._carry_out(
+            asking.upload(data, content_type, idempotency_key=idempotency_key)
+        )
 
     async def job(self, job_id: JobId) -> Job:
         return await self._carry_out(asking.job(job_id))
@@ -108,6 +112,8 @@ class AsyncDarkroom:
                             for standing in following.feed(piece):
                                 reopening.told(standing)
                                 yield standing
+                    elif response.status_code == 204:
+                        return  # the end of it was told before
                     else:
                         result = await _answer(response)
             except httpx.HTTPError as error:

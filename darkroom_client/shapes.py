@@ -5,7 +5,7 @@ Answers are read leniently: a field that is not known is passed over, one that i
 empty. ``raw`` is the answer as it came.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -185,14 +185,18 @@ class Job(Standing):
 def order_body(
     recipe: str,
     *,
+    job_id: JobId | None = None,
     source: "Upload | str | None" = None,
     source_url: str | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """The body of an order; what is None is left out. ``source`` is an upload or a key."""
+    """The body of an order; what is None is left out. ``source`` is an upload, whose job it is then,
+    or a key."""
     if source is not None and source_url is not None:
         raise ValueError("an order has one source")
     body: dict[str, Any] = {"recipe": recipe}
+    if job_id is not None:
+        body["job_id"] = str(UUID(str(job_id)))
     if isinstance(source, Upload):
         body |= {"job_id": str(source.job_id), "source": {"key": source.key}}
     elif source is not None:
@@ -202,9 +206,8 @@ def order_body(
     return body | {name: value for name, value in more.items() if value is not None}
 
 
-def upload_body(content_type: str, *, size: int, job_id: JobId | None) -> dict[str, Any]:
-    body: dict[str, Any] = {"content_type": content_type, "bytes": size}
-    return body if job_id is None else body | {"job_id": str(job_id)}
+def upload_body(content_type: str, *, size: int) -> dict[str, Any]:
+    return {"content_type": content_type, "bytes": size}
 
 
 # ---- what is answered
@@ -268,9 +271,11 @@ def job(said: Json) -> Job:
 
 
 def faults(said: Json) -> tuple[Fault, ...]:
-    found: Sequence[Json] = said.get("faults") or ()
+    found = said.get("faults")
     return tuple(
-        Fault(path=str(one.get("path", "")), what=str(one.get("what", ""))) for one in found
+        Fault(path=str(one.get("path", "")), what=str(one.get("what", "")))
+        for one in (found if isinstance(found, list) else ())
+        if isinstance(one, Mapping)
     )
 
 

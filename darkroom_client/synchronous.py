@@ -43,6 +43,7 @@ class Darkroom:
         self,
         recipe: str,
         *,
+        job_id: JobId | None = None,
         source: Upload | str | None = None,
         source_url: str | None = None,
         params: Mapping[str, Any] | None = None,
@@ -59,6 +60,7 @@ class Darkroom:
             asking.submit(
                 recipe,
                 idempotency_key=idempotency_key,
+                job_id=job_id,
                 source=source,
                 source_url=source_url,
                 params=params,
@@ -71,9 +73,11 @@ class Darkroom:
             )
         )
 
-    def upload(self, data: bytes, content_type: str, *, job_id: JobId | None = None) -> Upload:
-        """Put a file where an order may name it."""
-        return self._carry_out(asking.upload(data, content_type, job_id=job_id))
+    def upload(
+        self, data: bytes, content_type: str, *, idempotency_key: str | None = None
+    ) -> Upload:
+        """Put a file where an order may name it. Under a key the order comes under the same."""
+        return self._carry_out(asking.upload(data, content_type, idempotency_key=idempotency_key))
 
     def job(self, job_id: JobId) -> Job:
         return self._carry_out(asking.job(job_id))
@@ -111,6 +115,8 @@ class Darkroom:
                             for standing in following.feed(piece):
                                 reopening.told(standing)
                                 yield standing
+                    elif response.status_code == 204:
+                        return  # the end of it was told before
                     else:
                         result = _answer(response)
             except httpx.HTTPError as error:

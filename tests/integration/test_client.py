@@ -75,7 +75,7 @@ async def test_an_order_is_put_with_its_photo_and_its_token(opened: Open) -> Non
             "source": {"key": f"jobs/{JOB}/original/photo.jpg"},
             "method": "PUT",
             "url": f"{bucket.url}/photo.jpg?X-Amz-Signature=a%2Bb",
-            "headers": {"Content-Type": "image/jpeg"},
+            "headers": {"Content-Type": "image/jpeg", "Content-Length": str(len(PHOTO))},
             "expires_at": "2026-11-21T12:00:00Z",
         }
         api.answers = [said(201, place), said(202, ORDERED)]
@@ -86,6 +86,8 @@ async def test_an_order_is_put_with_its_photo_and_its_token(opened: Open) -> Non
             )
 
     asked, ordered = map(Request.of, api.requests)
+    assert json.loads(asked.body) == {"content_type": "image/jpeg", "bytes": len(PHOTO)}
+    assert "idempotency-key" not in ordered.headers  # the order names its job
     [put] = map(Request.of, bucket.requests)
     assert order.id == UUID(JOB)
     assert asked.line == "POST /v1/uploads HTTP/1.1"
@@ -213,6 +215,15 @@ async def test_a_stream_that_breaks_goes_on_where_it_was(opened: Open) -> None:
     asked = [Request.of(raw) for raw in api.requests]
     assert [r.headers.get("last-event-id") for r in asked] == [None, "snapshot", "snapshot"]
     assert asked[0].line == f"GET /v1/jobs/{JOB}/events HTTP/1.1"
+
+
+async def test_a_stream_whose_end_was_told_before_is_over(opened: Open) -> None:
+    first = told(b"retry: 10\n\n", an_event("snapshot", standing()))
+    over = answer(204, "")
+    async with scripted_server(first, over) as api, opened(api) as darkroom:
+        seen = await darkroom("stream", JOB)
+
+    assert [one.state for one in seen] == ["running"]
 
 
 async def test_a_stream_of_a_job_that_is_not_there_is_told(opened: Open) -> None:

@@ -236,6 +236,17 @@ def test_a_key_of_the_callers_own_is_used() -> None:
     assert ask.headers["Idempotency-Key"] == "order-17"
 
 
+def test_an_order_that_names_its_job_needs_no_key() -> None:
+    place = shapes.upload({"job_id": JOB, "source": {"key": "k"}, "url": "https://a.example"})
+    for order in ({"job_id": JOB}, {"source": place}):
+        steps = asking.submit("variations", idempotency_key=None, **order)
+
+        _, [ask], _ = carried_out(steps, answered(202, ORDERED))
+
+        assert "Idempotency-Key" not in ask.headers
+        assert json.loads(ask.body or b"")["job_id"] == JOB
+
+
 def test_who_asks_for_time_gets_it() -> None:
     _, _, pauses = carried_out(
         asking.job(JOB), answered(429, {}, **{"retry-after": "7"}), answered(200, standing())
