@@ -1073,4 +1073,70 @@ LOOKING = (
     ),
 )
 
-GUARDS = (*MONEY, *NEWS, *ENDS, *MESSAGES, *FILES, *CHECKS, *WISHES, *WASTE, *LOOKING)
+CALLBACKS = "services/api/callbacks.py"
+
+CALLING = (
+    Guard(
+        "what was taken is not told again",
+        CALLBACKS,
+        "            if await journal.by_event_id(db, delivered) is not None:\n",
+        "            if False:\n",
+        _of(
+            "integration",
+            "test_callbacks",
+            "test_w2_a_job_that_ends_is_told_once_under_the_id_of_the_fact",
+        ),
+    ),
+    Guard(
+        "who hangs keeps one place",
+        CALLBACKS,
+        "        if not (self.silence.may_call(call.host) or self._is_last(envelope)):\n",
+        "        if False:\n",
+        _of(
+            "integration",
+            "test_callbacks",
+            "test_who_hangs_keeps_one_place_and_not_all_of_them",
+        ),
+    ),
+    Guard(
+        "receivers that are gone do not stop the consumer",
+        HANDLING,
+        " and not isinstance(error, NotOurs)",
+        "",
+        _of(
+            "integration",
+            "test_callbacks",
+            "test_receivers_that_are_gone_keep_nobody_else_from_being_told",
+        ),
+    ),
+    Guard(
+        "a name that is a number is not called",
+        "shared/guard.py",
+        ' or _NUMBER.fullmatch(host.rpartition(".")[2])',
+        "",
+        _of("unit", "test_callbacks", "test_what_is_no_full_name_is_not_called"),
+    ),
+    Guard(
+        "what waits for one queue says nothing of another",
+        "services/reconciler/unreported.py",
+        ", queue=REPORT_JOBS.name)",
+        ")",
+        _of(
+            "integration",
+            "test_aggregator",
+            "test_the_end_of_a_job_that_waits_parked_for_its_report_is_left_to_its_time",
+        ),
+    ),
+    Guard(
+        "a callback's signature is checked by who receives it",
+        "darkroom_client/callbacks.py",
+        "    if not genuine:\n",
+        "    if False:\n",
+        _of("unit", "test_client", "test_one_changed_byte_is_not_believed"),
+    ),
+)
+
+GUARDS = (
+    *(*MONEY, *NEWS, *ENDS, *MESSAGES, *FILES, *CHECKS, *WISHES, *WASTE, *LOOKING),
+    *CALLING,
+)
