@@ -26,11 +26,6 @@ class Permanent(Exception):
     """Never try again: unreadable, unknown or refused. The message is parked for an operator."""
 
 
-class NotOurs(Exception):
-    """Beside Transient or Permanent: what one message came to lies with somebody outside, so however
-    many do in a row, they do not show that their consumer is broken."""
-
-
 class BrokerUnavailable(Transient):
     """RabbitMQ did not do what we asked within its deadline, or the link to it is gone."""
 
@@ -51,3 +46,8 @@ class DatabaseUnavailable(Exception):
 
 class Misconfigured(Exception):
     """A setting or a part of the installation is wrong; the sentence says how to mend it."""
+
+
+class NotOurs(Exception):
+    """Beside Transient or Permanent: what one message came to lies with somebody outside, so however
+    many do in a row, they do not show that their consumer is broken."""

@@ -95,27 +95,6 @@ class UploadReceived:
     callback_url: CallbackUrl | None = None
 
 
-def callback_url_of(value: object) -> str | None:
-    """``value`` where an order could name it as the address to call back; else None."""
-    if not isinstance(value, str) or len(value) > LONGEST_CALLBACK_URL:
-        return None
-    if not (value.isascii() and value.isprintable()):
-        return None
-    try:
-        return _https_or_near(value)
-    except ValueError:
-        return None
-
-
-def callback_url_in(order: bytes) -> str | None:
-    """The address that an order's body names, however wrong the rest of it is."""
-    try:
-        body = json.loads(order)
-    except (ValueError, RecursionError):
-        return None
-    return callback_url_of(body.get("callback_url")) if isinstance(body, dict) else None
-
-
 ORDER_FIELDS = frozenset(UploadReceived.__dataclass_fields__) - {"type"}
 
 
@@ -470,3 +449,24 @@ def id_of(fact: Fact) -> str:
             return identity.fact_id(told_id, fact.type)
         case _:
             return identity.fact_id(fact.job_id, fact.type)
+
+
+def callback_url_of(value: object) -> str | None:
+    """``value`` where an order could name it as the address to call back; else None."""
+    if not isinstance(value, str) or len(value) > LONGEST_CALLBACK_URL:
+        return None
+    if not (value.isascii() and value.isprintable()):
+        return None
+    try:
+        return _https_or_near(value)
+    except ValueError:
+        return None
+
+
+def callback_url_in(order: bytes) -> str | None:
+    """The address that an order's body names, however wrong the rest of it is."""
+    try:
+        body = json.loads(order)
+    except (ValueError, RecursionError):
+        return None
+    return callback_url_of(body.get("callback_url")) if isinstance(body, dict) else None
