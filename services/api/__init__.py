@@ -1,1 +1,2 @@
-"""The way in and out for people and programs without a broker; the pipeline runs without it."""
+"""Speaks HTTP with front ends and people: takes orders into the journal, tells how they go, live if
+asked. Nothing of the pipeline needs it to run."""

@@ -105,11 +105,6 @@ RIGHTS: Mapping[str, Tables] = {
         "prediction": READS,
         "slot": READS,
     },
-    "api": {
-        **_PARKS,
-        "job": READS,
-        "journal": Rights(inserts=True),
-    },
     "reconciler": {
         "artifact": Rights(updates=("deleted_at",)),
         "job": Rights(updates=("queued_at", "state"), deletes=True),
@@ -132,6 +127,12 @@ RIGHTS: Mapping[str, Tables] = {
         ),
         "retention_mark": Rights(inserts=True, updates=("up_to",)),
         "tombstone": Rights(inserts=True, deletes=True),
+    },
+    # Looks at jobs, says what became of calling back, and parks.
+    "api": {
+        **_PARKS,
+        "job": READS,
+        "journal": Rights(inserts=True),
     },
     # Looks at everything; replays news, and settles what is parked.
     OPERATOR: {
