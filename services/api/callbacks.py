@@ -1,7 +1,7 @@
 """Callbacks: an address that an order names is told what other teams hear on the bus of its job.
 
-Signed as Standard Webhooks. A call may come twice, and then has the same ``webhook-id``, which is the
-fact's own: a crash between its answer and our commit makes one of two, and nothing makes it none.
+Signed as Standard Webhooks. A call may come twice, as where we die between its answer and our commit;
+then it has the same ``webhook-id``, which is the fact's own.
 """
 
 import random
@@ -71,7 +71,7 @@ class NotTaken(NotOurs, Transient):
 
 
 class Declined(NotOurs, Permanent):
-    """It cannot be told there, however often it is tried. ``status`` where there was an answer."""
+    """It cannot be told there, however often it is tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
