@@ -225,6 +225,20 @@ class SourceSettings(CommonSettings):
     source_within_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
 
 
+def _folders(prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(prefix if prefix.endswith("/") else f"{prefix}/" for prefix in prefixes)
+
+
+class SourceFolderSettings(CommonSettings):
+    """Folders of the bucket, beside a job's own, that orders may name originals in."""
+
+    source_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+
+    @property
+    def source_folders(self) -> tuple[str, ...]:
+        return _folders(self.source_prefixes)
+
+
 class PeopleSettings(CommonSettings):
     timezone: Zone = "UTC"
     locale: Locale = "en"
