@@ -36,9 +36,10 @@ def serve(
     drain_s: float,
     linger_s: float = 0.0,
 ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
-    """The worker that serves ``app``; ``name`` is for the log. When told to stop it says so in ``/readyz`` first and to each
-    sender (``leave``), goes on for ``linger_s``, until whoever shares the work has seen that, then
-    closes its door, and finishes what it has in hand (``drain`` returns when that is done)."""
+    """The worker that serves ``app``; ``name`` is for the log. When told to stop it says so in
+    ``/readyz`` first and to each sender (``leave``), goes on for ``linger_s``, until whoever shares
+    the work has seen that, then closes its door, and finishes what it has in hand (``drain`` returns
+    when that is done)."""
 
     async def worker(stop: asyncio.Event) -> None:
         runner = web.AppRunner(

@@ -13,7 +13,6 @@ from shared.settings import (
     BucketSettings,
     DatabaseSettings,
     ReplicateSettings,
-    SourceFolderSettings,
     SourceSettings,
     WebhookUrlSettings,
     is_loopback,
@@ -26,7 +25,6 @@ class Settings(
     BucketSettings,
     ReplicateSettings,
     SourceSettings,
-    SourceFolderSettings,
     WebhookUrlSettings,
 ):
     orders_at_once: Annotated[int, Field(ge=1, le=100)] = 4

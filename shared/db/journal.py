@@ -237,6 +237,7 @@ async def orders_to_plan(
     tx: Connection,
     *,
     external_ref: str | None,
+    recipe: str | None,
     since: datetime | None,
     before: tuple[datetime, UUID] | None,
     limit: int,
@@ -254,17 +255,20 @@ async def orders_to_plan(
            AND job_id IS NOT NULL
            AND ($1::timestamptz IS NULL OR recorded_at >= $1)
            AND ($2::timestamptz IS NULL OR (recorded_at, job_id) < ($2, $3::uuid))
-           AND CASE WHEN $4::text IS NULL THEN true
+           AND CASE WHEN $4::text IS NULL AND $5::text IS NULL THEN true
                     WHEN type = 'upload.received' AND origin = 'stated' AND body IS NOT NULL
-                    THEN convert_from(body, 'UTF8')::jsonb ->> 'external_ref' = $4
+                    THEN convert_from(body, 'UTF8')::jsonb
+                         @> jsonb_strip_nulls(jsonb_build_object('external_ref', $4::text,
+                                                                 'recipe', $5::text))
                     ELSE false END
       ORDER BY recorded_at DESC, job_id DESC
-         LIMIT $5
+         LIMIT $6
         """,
         since,
         at,
         job_id,
         external_ref,
+        recipe,
         limit,
     )
     return entries(rows)

@@ -68,8 +68,9 @@ class Service:
     """Who takes part in the flow: what it listens to, and the facts that it may state.
 
     ``watches``: facts that it looks on at as they pass, in a queue of its own that goes with its
-    connection, and never works by. ``returns``: it also puts messages straight into a queue, as what was parked or found late, and
-    relays facts of all others (when one is said again, or its own service is away).
+    connection, and never works by. ``returns``: it also puts messages straight into a queue, as what
+    was parked or found late, and relays facts of all others (when one is said again, or its own
+    service is away).
     """
 
     name: str
