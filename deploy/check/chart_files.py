@@ -186,7 +186,7 @@ def of_service(service: str) -> Schema:
         "serviceAccountAnnotations": TEXTS,
         **placing(),
     }
-    if service == "ingress":
+    if service in ("ingress", "api"):
         own["pauseBeforeStopSeconds"] = {"type": "integer", "minimum": 0, "maximum": 120}
     return closed(own)
 
@@ -263,6 +263,7 @@ def network() -> Schema:
             "bucket": closed(way),
             "monitoring": FREE_LIST,
             "webhooks": FREE_LIST,
+            "callers": FREE_LIST,
             "moreWaysOut": FREE_LIST,
             "privateRanges": {"type": "array", "items": TEXT},
         }

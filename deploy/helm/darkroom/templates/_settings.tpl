@@ -8,6 +8,10 @@
 {{- $_ := set $own "INGRESS_PORT" "8080" -}}
 {{- $_ := set $own "INGRESS_TELLS_HEALTH" "false" -}}
 {{- end -}}
+{{- if eq .service "api" -}}
+{{- $_ := set $own "API_HOST" "0.0.0.0" -}}
+{{- $_ := set $own "API_PORT" "8090" -}}
+{{- end -}}
 {{- if eq .service "generator" -}}
 {{- $_ := set $own "PUBLIC_BASE_URL" .root.Values.publicBaseUrl -}}
 {{- end -}}
