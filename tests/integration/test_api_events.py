@@ -171,7 +171,7 @@ class TestWithoutTheBroker:
         names = ("AMQP_URL", "DATABASE_URL", "S3_", "AWS_")
         environment = {k: v for k, v in parts.items() if k.startswith(names)}
         async with an_api(environment) as api:
-            await asyncio.to_thread(stack.part("rabbitmq").kill)
+            await asyncio.to_thread(stack.rabbitmq.kill)
             job_id = (await a_slot(api.database, SlotState.RUNNING)).job_id
 
             ordered = await api.front.post("/v1/jobs", SOUND)
