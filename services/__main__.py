@@ -5,6 +5,8 @@ One set of connections, one health server, one drain; the wiring is the one that
 
 from services.aggregator import settings as aggregator_settings
 from services.aggregator import wiring as aggregator
+from services.api import settings as api_settings
+from services.api import wiring as api
 from services.generator import settings as generator_settings
 from services.generator import wiring as generator
 from services.ingress import settings as ingress_settings
@@ -27,6 +29,7 @@ class Settings(
     aggregator_settings.Settings,
     report_settings.Settings,
     reconciler_settings.Settings,
+    api_settings.Settings,
 ):
     """What all of them read, each name once."""
 
@@ -39,6 +42,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         *await aggregator.workers(settings, connections),
         *await report.workers(settings, connections),
         *await reconciler.workers(settings, connections),
+        *await api.workers(settings, connections),
     )
 
 

@@ -1,5 +1,6 @@
 """What a part may say when it cannot finish. The consumer, and only the consumer, acts on it."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 
@@ -24,6 +25,15 @@ class Transient(Exception):
 
 class Permanent(Exception):
     """Never try again: unreadable, unknown or refused. The message is parked for an operator."""
+
+
+class Flawed(Permanent):
+    """An input that can never be used as it is. ``faults`` name each wrong field by its path, with
+    what is wrong with it and never with its value; the text says the same in one sentence."""
+
+    def __init__(self, sentence: str, faults: Sequence[tuple[str, str]]) -> None:
+        super().__init__(sentence)
+        self.faults = tuple(faults)
 
 
 class BrokerUnavailable(Transient):

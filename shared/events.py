@@ -19,8 +19,8 @@ from shared.domain.prediction import FACT_OF_STATUS
 from shared.domain.refusal import WEBHOOK_REFUSED
 from shared.domain.slot import FailureCode
 from shared.envelope import Envelope
-from shared.errors import Permanent
-from shared.validation import OURS, sentence
+from shared.errors import Flawed
+from shared.validation import OURS, faults, sentence
 
 ARTIFACTS_TOLD = 200  # more than that, and an event says `truncated` instead
 MISSING_TOLD = 200
@@ -79,7 +79,8 @@ Source = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadReceived:
-    """Somebody ordered a job. The only fact that other teams publish."""
+    """Somebody ordered a job. The only fact that other teams publish. ``retry_of`` names the job
+    that this one does again."""
 
     type: ClassVar[str] = "upload.received"
 
@@ -93,6 +94,7 @@ class UploadReceived:
     locale: Annotated[str, Field(max_length=16)] | None = None
     deadline_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = None
     callback_url: CallbackUrl | None = None
+    retry_of: UUID | None = None
 
 
 ORDER_FIELDS = frozenset(UploadReceived.__dataclass_fields__) - {"type"}
@@ -400,13 +402,15 @@ def adapter(kind: type[F]) -> TypeAdapter[F]:
 def read(kind: type[F], envelope: Envelope) -> F:
     """Read the fact that ``envelope`` carries.
 
-    Raises Permanent with one sentence that names each wrong field, and never its value.
+    Raises Flawed with one sentence that names each wrong field, and never its value.
     """
     try:
         return adapter(kind).validate_json(envelope.body)
     except ValidationError as error:
         what = sentence(error, whole="the body")
-        raise Permanent(f"{envelope.type} cannot be read: {what}") from None
+        raise Flawed(
+            f"{envelope.type} cannot be read: {what}", faults(error, whole="body")
+        ) from None
 
 
 def state(

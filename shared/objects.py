@@ -190,6 +190,17 @@ class Bucket:
         except ObjectMissing:
             return None
 
+    async def copy(self, key: str, to: str) -> None:
+        """Lay what lies under ``key`` under ``to`` as well, with all that is known of it; inside the
+        bucket, so that no byte of it comes here. Raises ObjectMissing."""
+
+        async def take() -> None:
+            await self._client.copy_object(
+                Bucket=self._name, Key=to, CopySource={"Bucket": self._name, "Key": key}
+            )
+
+        await self._call("copy", key, take)
+
     async def delete(self, key: str) -> None:
         """Forget what lies under ``key``, if anything does."""
 
@@ -233,14 +244,32 @@ class Bucket:
         By the name that the bucket has outside, unless ``public`` is False. Made here, without
         asking the bucket. A credential: store and log it nowhere.
         """
-        if not timedelta(seconds=1) <= lifetime <= LONGEST_LINK:
-            raise ValueError(f"a link lives between a second and {LONGEST_LINK.days} days")
+        _check_lifetime(lifetime)
         with _named("link", key):
             return await (self._outside if public else self._client).generate_presigned_url(
                 "get_object",
                 Params={"Bucket": self._name, "Key": key},
                 ExpiresIn=int(lifetime.total_seconds()),
                 HttpMethod="GET",
+            )
+
+    async def upload_link(
+        self, key: str, *, content_type: str, size: int, lifetime: timedelta
+    ) -> str:
+        """A link to which anybody can put one object of exactly that type and of ``size`` bytes
+        under ``key``; both go with the put as headers, and are signed. A credential, as ``link``."""
+        _check_lifetime(lifetime)
+        with _named("link", key):
+            return await self._outside.generate_presigned_url(
+                "put_object",
+                Params={
+                    "Bucket": self._name,
+                    "Key": key,
+                    "ContentType": content_type,
+                    "ContentLength": size,
+                },
+                ExpiresIn=int(lifetime.total_seconds()),
+                HttpMethod="PUT",
             )
 
     async def ping(self) -> None:
@@ -348,6 +377,11 @@ async def open_bucket(settings: BucketSettings) -> AsyncIterator[Bucket]:
         public = settings.s3_public_endpoint_url
         outside = await client(public) if public else inside
         yield Bucket(settings.s3_bucket, inside, outside)
+
+
+def _check_lifetime(lifetime: timedelta) -> None:
+    if not timedelta(seconds=1) <= lifetime <= LONGEST_LINK:
+        raise ValueError(f"a link lives between a second and {LONGEST_LINK.days} days")
 
 
 class _Exists(Exception):

@@ -17,17 +17,18 @@ _SECRET_KEY = re.compile(
     r"authorization|password|secret|signature|token|cookie|dsn|api_key", re.IGNORECASE
 )
 _HARMLESS_KEY = re.compile(r"_configured$|^tokens$|tokens_left$")
-# User info in a URL, a signed link's signature, our slot token, Replicate's own tokens.
+# User info in a URL, a signed link's signature, our slot token, Replicate's own tokens and ours.
 _SECRET_TEXT = (
     (re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+@"), "***@"),
     (re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s\"']+"), r"\1***"),
     (re.compile(r"([?&]slot=[0-9a-f-]{36}\.\d+\.\d+\.)[A-Za-z0-9_-]+"), r"\1***"),
-    (re.compile(r"\b(?:r8_|whsec_)[A-Za-z0-9+/=_-]{8,}"), "***"),
+    (re.compile(r"\b(?:r8_|whsec_|dk_)[A-Za-z0-9+/=_-]{8,}"), "***"),
+    (re.compile(r"([?&]ticket=)[^&\s\"']+"), r"\1***"),
 )
 # The same token where the slot stands alone, as in our own header.
 _SLOT_REF = re.compile(r"\b([0-9a-f-]{36}\.\d+\.\d+\.)[A-Za-z0-9_-]{16,}")
 # Without one of these none of the above can match; almost every text has none.
-_HINT = re.compile(r"@|X-Amz-|slot=|r8_|whsec_")
+_HINT = re.compile(r"@|X-Amz-|slot=|ticket=|r8_|whsec_|dk_")
 
 
 # The trace context of the step that this task is at (``shared.tracing`` sets it).

@@ -215,13 +215,24 @@ class DownloadSettings(CommonSettings):
     download_within_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
 
 
-class SourceSettings(CommonSettings):
+class OriginalSettings(CommonSettings):
+    """What originals may be. ``source_prefixes`` are folders of the bucket, beside a job's own, that
+    orders may name them in."""
+
+    source_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    source_max_bytes: Annotated[int, Field(ge=1, le=500_000_000)] = 50_000_000
+
+    @property
+    def source_folders(self) -> tuple[str, ...]:
+        return tuple(p if p.endswith("/") else f"{p}/" for p in self.source_prefixes)
+
+
+class SourceSettings(OriginalSettings):
     """Whom originals that orders name by address may be fetched from: nobody, unless hosts are
     named. ``source_allowed_origin`` opens exactly one more origin, on a laptop and in tests."""
 
     source_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
     source_allowed_origin: HttpUrl | None = None
-    source_max_bytes: Annotated[int, Field(ge=1, le=500_000_000)] = 50_000_000
     source_within_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
 
 

@@ -155,6 +155,7 @@ def secrets() -> Schema:
             "database": closed(shared),
             "bucket": closed(shared | {"name": NAME_OR_NONE}),
             "replicate": closed({"name": NAME}),
+            "callbacks": closed({"name": NAME_OR_NONE}),
         }
     )
 
@@ -186,7 +187,7 @@ def of_service(service: str) -> Schema:
         "serviceAccountAnnotations": TEXTS,
         **placing(),
     }
-    if service == "ingress":
+    if service in ("ingress", "api"):
         own["pauseBeforeStopSeconds"] = {"type": "integer", "minimum": 0, "maximum": 120}
     return closed(own)
 
@@ -263,6 +264,7 @@ def network() -> Schema:
             "bucket": closed(way),
             "monitoring": FREE_LIST,
             "webhooks": FREE_LIST,
+            "callers": FREE_LIST,
             "moreWaysOut": FREE_LIST,
             "privateRanges": {"type": "array", "items": TEXT},
         }
@@ -313,7 +315,8 @@ NAMED_BY = {
     "bucket": {"S3_BUCKET"},
     "token": {"REPLICATE_API_TOKEN"},
     "webhookSecret": {"REPLICATE_WEBHOOK_SECRET"},
-    "internet": {"REPLICATE_API_TOKEN", "DOWNLOAD_HOSTS", "SOURCE_HOSTS"},
+    "callbackSecret": {"CALLBACK_SECRET"},
+    "internet": {"REPLICATE_API_TOKEN", "DOWNLOAD_HOSTS", "SOURCE_HOSTS", "CALLBACK_HOSTS"},
 }
 
 

@@ -26,6 +26,8 @@ SECRETS = frozenset(
 MANAGED = frozenset(
     {
         "AMQP_CA_FILE",
+        "API_HOST",
+        "API_PORT",
         "AWS_CA_BUNDLE",
         "AWS_DEFAULT_REGION",
         "CREATE_LEASE_SECONDS",

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from deploy.contracts import asyncapi, openapi, schemas
+from services.api import document as api
 
 FOLDER = Path(__file__).parents[2] / "docs" / "contracts"
 
@@ -14,6 +15,7 @@ def documents() -> dict[str, str]:
     told = {
         "asyncapi.json": asyncapi.document(),
         "ingress.openapi.json": openapi.document(),
+        "api.openapi.json": api.document(),
         **{f"schemas/{name}": schema for name, schema in schemas.documents().items()},
     }
     return {

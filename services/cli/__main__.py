@@ -17,6 +17,7 @@ from services.cli import (
     replay,
     secret,
     setup,
+    tokens,
     webhooks,
 )
 from shared.observability import configure_logging
@@ -43,6 +44,7 @@ jobs.app.command("erase", help=erase.erase.__doc__)(erase.erase)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(parked.app, name="parked")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(tokens.app, name="tokens")
 app.command("replay", help=replay.replay.__doc__)(replay.replay)
 app.command("audit", help=audit.audit.__doc__)(audit.audit)
 app.command("ledger", help=ledger.ledger.__doc__)(ledger.ledger)

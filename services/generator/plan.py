@@ -9,7 +9,6 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 
-from services.generator.order import Ordered, Request, check, identify
 from services.generator.original import Originals
 from services.generator.prepare import Preparations
 from shared.clock import Clock
@@ -31,6 +30,7 @@ from shared.events import (
     read,
     state,
 )
+from shared.orders import Ordered, Request, check, identify
 from shared.recipes import RECIPES
 from shared.recipes.recipe import Configured, SlotInput
 from shared.recipes.standing import notes_of
@@ -233,6 +233,7 @@ class PlanJobs:
             timezone=fact.timezone,
             locale=fact.locale,
             callback_url=fact.callback_url,
+            retry_of=fact.retry_of,
             deadline=None if limit is None else self.now() + timedelta(seconds=limit),
             unread=ordered.unread,
             traceparent=envelope.traceparent,

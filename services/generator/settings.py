@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
-from pydantic_settings import NoDecode
+from pydantic import Field, model_validator
 
 from shared import recipes
 from shared.errors import Misconfigured
@@ -20,16 +19,6 @@ from shared.settings import (
 )
 
 
-def _listed(text: object) -> object:
-    if not isinstance(text, str):
-        return text
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _folder(prefixes: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(prefix if prefix.endswith("/") else f"{prefix}/" for prefix in prefixes)
-
-
 class Settings(
     BrokerSettings,
     DatabaseSettings,
@@ -38,8 +27,6 @@ class Settings(
     SourceSettings,
     WebhookUrlSettings,
 ):
-    # Folders of the bucket, beside a job's own, that orders may name originals in.
-    source_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
     orders_at_once: Annotated[int, Field(ge=1, le=100)] = 4
     preparations_at_once: Annotated[int, Field(ge=1, le=16)] = 2
 
@@ -74,10 +61,6 @@ class Settings(
         """Originals that are fetched from others at the same time: with half of the orders, so
         that slow hosts never hold up all of them."""
         return max(1, self.orders_at_once // 2)
-
-    @property
-    def source_folders(self) -> tuple[str, ...]:
-        return _folder(self.source_prefixes)
 
     @property
     def webhook_url(self) -> str | None:

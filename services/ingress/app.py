@@ -27,7 +27,6 @@ from services.ingress.body import check_size_and_kind, read_body
 from services.ingress.clock import Vouched
 from services.ingress.publish import Publish
 from services.ingress.refusals import Refusals
-from services.ingress.throttle import Throttle
 from shared import tracing
 from shared.clock import Clock
 from shared.domain import identity
@@ -60,6 +59,7 @@ from shared.signatures import (
     VerifiedWebhook,
     read_claim,
 )
+from shared.throttle import Throttle
 
 log = structlog.get_logger()
 

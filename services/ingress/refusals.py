@@ -11,7 +11,6 @@ from prometheus_client import Counter
 
 from services.ingress.answers import BAD_SIGNATURE, CLOCK, MALFORMED, STALE, Refused
 from services.ingress.publish import Publish
-from services.ingress.throttle import Throttle
 from shared.clock import Clock
 from shared.domain.refusal import (
     BODY_KEPT,
@@ -22,6 +21,7 @@ from shared.domain.refusal import (
 )
 from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable, Permanent, Unroutable
+from shared.throttle import Throttle
 
 log = structlog.get_logger()
 

@@ -2,16 +2,16 @@
 
 from services.ingress.app import Limits, WebhookApp, web_app
 from services.ingress.refusals import Refusals
-from services.ingress.server import serve_webhooks
 from services.ingress.settings import Settings
-from services.ingress.throttle import Throttle
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.envelope import Envelope
 from shared.errors import Misconfigured
 from shared.health import health_routes
 from shared.runtime import Worker
+from shared.serving import serve
 from shared.signatures import WHERE_SECRETS_COME_FROM, Secrets
+from shared.throttle import Throttle
 
 
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
@@ -42,9 +42,10 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     )
     health = health_routes(connections.health) if settings.ingress_tells_health else []
     return (
-        serve_webhooks(
+        serve(
             web_app(webhooks, *health),
             connections.health,
+            name="ingress",
             host=settings.ingress_host,
             port=settings.ingress_port,
             connections=settings.webhook_connections,

@@ -141,6 +141,45 @@ async def latest(tx: Connection, *, limit: int) -> list[Job]:
     return _jobs(rows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which jobs are meant; every field that is given must fit. ``before`` names the job behind
+    which the list goes on."""
+
+    state: JobState | None = None
+    recipe: str | None = None
+    external_ref: str | None = None
+    since: datetime | None = None
+    before: tuple[datetime, UUID] | None = None
+
+
+async def page(tx: Connection, wanted: Wanted, *, limit: int) -> list[Job]:
+    """The latest of the jobs that are wanted; equals in time by their ids."""
+    at, job_id = wanted.before or (None, None)
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM job
+         WHERE ($1::text IS NULL OR state = $1)
+           AND ($2::text IS NULL OR recipe = $2)
+           AND ($3::text IS NULL OR external_ref = $3)
+           AND ($4::timestamptz IS NULL OR created_at >= $4)
+           AND ($5::timestamptz IS NULL
+                OR (created_at <= $5 AND (created_at, id) < ($5, $6::uuid)))
+      ORDER BY created_at DESC, id DESC
+         LIMIT $7
+        """,
+        wanted.state,
+        wanted.recipe,
+        wanted.external_ref,
+        wanted.since,
+        at,
+        job_id,
+        limit,
+    )
+    return _jobs(rows)
+
+
 async def to_queued(tx: Connection, job_id: UUID) -> bool:
     """Something was bought. False: it was so already, or further."""
     moved = await tx.execute(

@@ -188,6 +188,94 @@ async def of_job(tx: Connection, job_id: UUID, *, limit: int = 10_000) -> list[E
     return entries(rows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One fact of a job, as a timeline shows it. ``at`` is when it was written down here; ``body`` is
+    there where it is short and of our own words (``shared.timeline``)."""
+
+    event_id: str
+    type: str
+    source: str
+    ordinal: int | None
+    at: datetime
+    outcome: str | None
+    body: bytes | None
+
+
+async def timeline(tx: Connection, job_id: UUID, *, limit: int) -> list[Moment]:
+    """The first facts of a job, in the order in which they were written down."""
+    rows = await tx.fetch(
+        """
+        SELECT event_id, type, source, ordinal, recorded_at AS at, outcome,
+               CASE WHEN type IN ('callback.delivered', 'callback.failed') THEN body END AS body
+          FROM journal
+         WHERE job_id = $1
+      ORDER BY id
+         LIMIT $2
+        """,
+        job_id,
+        limit,
+    )
+    return [Moment(**row) for row in rows]
+
+
+async def order_of(tx: Connection, job_id: UUID) -> Entry | None:
+    """The order that a job was, or will be, made from: the first that is on record."""
+    row = await tx.fetchrow(
+        """
+        SELECT *
+          FROM journal
+         WHERE job_id = $1
+           AND type = 'upload.received'
+      ORDER BY id
+         LIMIT 1
+        """,
+        job_id,
+    )
+    return None if row is None else _entry(row)
+
+
+async def orders_to_plan(
+    tx: Connection,
+    *,
+    external_ref: str | None,
+    recipe: str | None,
+    since: datetime | None,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[Entry]:
+    """Orders that were stated here and that nobody has planned yet, the latest first; ``before``:
+    only those that come after that one in this order."""
+    at, job_id = before or (None, None)
+    rows = await tx.fetch(
+        """
+        SELECT *
+          FROM journal
+         WHERE type = 'upload.received'
+           AND origin = 'stated'
+           AND outcome IS NULL
+           AND job_id IS NOT NULL
+           AND ($1::timestamptz IS NULL OR recorded_at >= $1)
+           AND ($2::timestamptz IS NULL OR (recorded_at, job_id) < ($2, $3::uuid))
+           AND CASE WHEN $4::text IS NULL AND $5::text IS NULL THEN true
+                    WHEN type = 'upload.received' AND origin = 'stated' AND body IS NOT NULL
+                    THEN convert_from(body, 'UTF8')::jsonb
+                         @> jsonb_strip_nulls(jsonb_build_object('external_ref', $4::text,
+                                                                 'recipe', $5::text))
+                    ELSE false END
+      ORDER BY recorded_at DESC, job_id DESC
+         LIMIT $6
+        """,
+        since,
+        at,
+        job_id,
+        external_ref,
+        recipe,
+        limit,
+    )
+    return entries(rows)
+
+
 async def waiting(tx: Connection, job_id: UUID, fact_type: str) -> Entry | None:
     """The first fact of this type that came before the order of its job, and waits for it."""
     row = await tx.fetchrow(

@@ -6,6 +6,7 @@ Every row of ``prediction`` has exactly one fate, so that the fates add up to th
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from shared.db.connection import Connection
 from shared.domain.prediction import Status
@@ -136,3 +137,32 @@ async def created_between(
         if len(rows) < page:
             return found
         after, last = rows[-1]["created_at"], rows[-1]["prediction_id"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpend:
+    """What was bought for one job. ``cost_micros`` None: no price of it is known (yet); ``unpriced``
+    purchases have ended without one."""
+
+    purchases: int
+    unpriced: int
+    seconds: float
+    cost_micros: int | None
+
+
+async def of_job(tx: Connection, job_id: UUID) -> JobSpend:
+    row = await tx.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE outcome = 'accepted') AS purchases,
+               count(*) FILTER (WHERE status IN ('succeeded', 'failed', 'canceled')
+                                  AND cost_micros IS NULL) AS unpriced,
+               coalesce(sum(predict_seconds), 0)::float8 AS seconds,
+               sum(cost_micros)::bigint AS cost_micros
+          FROM prediction
+         WHERE job_id = $1
+        """,
+        job_id,
+    )
+    if row is None:
+        raise LookupError("an aggregate has a row")
+    return JobSpend(**row)

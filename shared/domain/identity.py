@@ -16,6 +16,12 @@ def job_id_of_order(source: str, event_id: str) -> UUID:
     return uuid5(NAMESPACE, f"job:{source}:{event_id}")
 
 
+def job_id_of_key(who: str, key: str) -> UUID:
+    """The job that ``who`` orders under an idempotency key: one key, one job, however often it is
+    asked for. Two askers may use the same key."""
+    return uuid5(NAMESPACE, f"key:{len(who)}:{who}:{key}")
+
+
 def job_ended_id(job_id: UUID) -> str:
     """One id for all three ends, so that the journal takes only the first."""
     return fact_id(job_id, "ended")

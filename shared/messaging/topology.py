@@ -77,13 +77,16 @@ QUEUES = (
 class Service:
     """Who takes part in the flow: what it listens to, and the facts that it may state.
 
-    ``returns``: it also puts messages straight into a queue, as what was parked or found late, and
-    relays facts of all others (when one is said again, or its own service is away).
+    ``watches``: facts that it looks on at as they pass, in a queue of its own that goes with its
+    connection, and never works by. ``returns``: it also puts messages straight into a queue, as what
+    was parked or found late, and relays facts of all others (when one is said again, or its own
+    service is away).
     """
 
     name: str
     listens: tuple[Queue, ...] = ()
     states: tuple[str, ...] = ()
+    watches: tuple[str, ...] = ()
     returns: bool = False
 
 
@@ -124,12 +127,18 @@ RECONCILER = Service(
     ),
     returns=True,
 )
-
-# Says for others what they ask for over HTTP, and tells them how it went.
+# Says for others what they ask for over HTTP, and tells them how it goes.
 API = Service(
     name="api",
     listens=(API_CALLBACKS,),
     states=("upload.received", "job.cancel_requested", "callback.delivered", "callback.failed"),
+    watches=(
+        *GENERATOR_PROGRESS.hears,
+        *_VERDICTS,
+        *("job.accepted", "prediction.created", "artifacts.stored", "slot.failed"),
+        *("job.completed", "job.failed", "job.canceled", "job.erased"),
+        *("report.published", "report.failed"),
+    ),
 )
 
 SERVICES = (INGRESS, GENERATOR, STORAGE, AGGREGATOR, REPORT, RECONCILER, API)

@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.errors import Misconfigured, Permanent
+from shared.errors import Flawed, Misconfigured
 from shared.recipes.background_music import BACKGROUND_MUSIC
 from shared.recipes.recipe import Configured, Recipe
 from shared.recipes.restoration import RESTORATION
 from shared.recipes.sound_effect import SOUND_EFFECT
 from shared.recipes.studio_concepts import STUDIO_CONCEPTS
 from shared.recipes.variations import VARIATIONS
-from shared.validation import sentence
+from shared.validation import faults, sentence
 
 RECIPES: tuple[Recipe, ...] = (
     VARIATIONS,
@@ -46,16 +46,23 @@ def configured(environment: Mapping[str, str]) -> dict[str, Configured]:
 def validated(recipe: Recipe, params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of an order with the recipe's defaults filled in.
 
-    Raises Permanent with one sentence that names each wrong parameter and what it may be.
+    Raises Flawed with one sentence that names each wrong parameter and what it may be.
     """
     known = TypeAdapter(recipe.params)
     if unknown := sorted(set(params) - set(recipe.params.__dataclass_fields__)):
-        raise Permanent(
-            f"{recipe.name} has no parameter {', '.join(map(repr, unknown))}; "
-            f"it has {', '.join(recipe.params.__dataclass_fields__)}"
+        there = f"it has {', '.join(recipe.params.__dataclass_fields__)}"
+        raise Flawed(
+            f"{recipe.name} has no parameter {', '.join(map(repr, unknown))}; {there}",
+            [(f"params.{name}", f"is no parameter of {recipe.name}; {there}") for name in unknown],
         )
     try:
         return dict(known.dump_python(known.validate_python(params), mode="json"))
     except ValidationError as error:
         what = sentence(error, whole="params")
-        raise Permanent(f"wrong parameters for {recipe.name}: {what}") from None
+        raise Flawed(
+            f"wrong parameters for {recipe.name}: {what}",
+            [
+                (field if field == "params" else f"params.{field}", said)
+                for field, said in faults(error, whole="params")
+            ],
+        ) from None

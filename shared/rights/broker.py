@@ -56,9 +56,13 @@ def of_service(service: Service) -> BrokerRights:
     if service.returns:
         exchanges.append(DEFAULT_EXCHANGE)
     states = {fact for known in SERVICES for fact in known.states} if service.returns else ()
+    own = OWN_WATCH if service.watches else None
+    watched = [EXCHANGE] if service.watches else []
     return BrokerRights(
-        write=one_of(exchanges),
-        read=one_of(queue.name for queue in service.listens),
+        configure=one_of([], and_like=own),
+        write=one_of(exchanges, and_like=own),
+        read=one_of([*watched, *(queue.name for queue in service.listens)], and_like=own),
+        binds_by=one_of(service.watches),
         # Who brings back relays everybody's facts, also those of other teams.
         routes_to=one_of({*service.states, *states, *(FROM_OTHERS if service.returns else ())}),
     )

@@ -38,6 +38,8 @@ RIGHTS: Mapping[str, BucketRights] = {
     "report": BucketRights(reads=(EVERY_JOB,), writes=(REPORTS,), sources=True),
     # Reads no file: it lists, and deletes what is past its time.
     "reconciler": BucketRights(keeps_house=True),
+    # Signs links to jobs' files, and to where originals are put; lays an original beside a retry.
+    "api": BucketRights(reads=(EVERY_JOB,), writes=(ORIGINALS,), sources=True),
     # Other teams' services put originals, and nothing else.
     PUBLISHER: BucketRights(writes=(ORIGINALS,)),
     OPERATOR: BucketRights(

@@ -128,14 +128,21 @@ RIGHTS: Mapping[str, Tables] = {
         "retention_mark": Rights(inserts=True, updates=("up_to",)),
         "tombstone": Rights(inserts=True, deletes=True),
     },
-    # Looks at jobs, says what became of calling back, and parks.
+    # Looks at jobs, says what others ask for and what became of calling back; moves nothing.
     "api": {
         **_PARKS,
+        "api_token": Rights(updates=("last_used_at",)),
+        "artifact": READS,
         "job": READS,
-        "journal": Rights(inserts=True),
+        "journal": _SAYS,
+        "prediction": READS,
+        "refused_webhook": READS,
+        "slot": READS,
+        "tombstone": READS,
     },
     # Looks at everything; replays news, and settles what is parked.
     OPERATOR: {
+        "api_token": Rights(inserts=True, updates=("revoked_at",)),
         "artifact": Rights(updates=("deleted_at",)),
         "job": Rights(
             updates=(

@@ -11,7 +11,8 @@ from deploy.local.system import SERVICES
 from tests.deploy.conftest import Render, Rendered, of_kind
 from tests.deploy.pods import container, deployments, template
 
-REACH_THE_INTERNET = {"generator", "storage", "reconciler"}  # Replicate, and who it names
+# Replicate, who it names, and whom orders name.
+REACH_THE_INTERNET = {"generator", "storage", "reconciler", "api"}
 HAVE_NO_DATABASE = {"ingress"}
 DATABASE_PORT = 5432
 

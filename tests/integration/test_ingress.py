@@ -20,9 +20,10 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from deploy.local.stack import Stack
-from services.ingress import server, wiring
+from services.ingress import wiring
 from services.ingress.settings import Settings
 from services.ingress.wiring import workers
+from shared import serving
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.domain import identity
@@ -439,7 +440,7 @@ async def test_a_body_that_does_not_come_is_408_within_its_time(amqp_url: str, s
 async def test_headers_that_do_not_come_end_with_the_connection(
     amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "KEEPALIVE_S", 0.5)
+    monkeypatch.setattr(serving, "KEEPALIVE_S", 0.5)
     async with an_ingress(amqp_url) as ingress:
         assert await ingress.send_raw(b"") == b""
         assert await ingress.send_raw(f"POST {PATH} HTTP/1.1\r\nHost: ".encode()) == b""

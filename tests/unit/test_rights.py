@@ -102,7 +102,9 @@ def test_a_service_reads_its_own_queues_and_declares_nothing(service: topology.S
 
     readable = {queue.name for queue in QUEUES if may(rights.read, queue.name)}
     assert readable == {queue.name for queue in service.listens}
-    assert rights.configure == broker.NOTHING
+    declarable = {queue.name for queue in QUEUES if may(rights.configure, queue.name)}
+    assert declarable == set()
+    assert may(rights.configure, "amq.gen-x") is bool(service.watches)
 
 
 def test_only_the_reconciler_puts_messages_straight_into_queues() -> None:
@@ -116,7 +118,8 @@ def test_a_service_states_its_own_facts_and_nobody_elses(service: topology.Servi
     rights = broker.RIGHTS[service.name]
 
     assert {fact for fact in TYPES if may(rights.routes_to, fact)} == set(service.states)
-    assert rights.binds_by == broker.NOTHING
+    assert {fact for fact in TYPES if may(rights.binds_by, fact)} == set(service.watches)
+    assert not may(rights.binds_by, "#")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +178,7 @@ def test_folders_of_sources_are_read_by_whoever_plans_and_reports() -> None:
         p for p in bucket.RIGHTS if "b/shared/*" in str(bucket.policy(p, "b", sources=["shared/"]))
     }
 
-    assert reading == {"generator", "report", OPERATOR}
+    assert reading == {"generator", "report", "api", OPERATOR}
 
 
 def test_a_kept_password_does_not_hold_the_word() -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from services.cli.checks.finding import Finding, bad, clock, well
 from services.cli.checks.settings import DoctorSettings
 from shared.clock import utc_now
-from shared.db import journal, parked, rate_limit, standing
+from shared.db import journal, parked, rate_limit, standing, tokens
 from shared.db.connection import Connection, open_database
 from shared.db.migrate import missing_migrations
 from shared.errors import DatabaseUnavailable
@@ -36,6 +36,7 @@ async def look(chosen: DoctorSettings) -> list[Finding]:
                 await _owed(db),
                 await _account(db),
                 await _parked(db),
+                await _tokens(db, chosen, near=is_loopback(url)),
             ]
 
 
@@ -103,3 +104,20 @@ async def _parked(db: Connection) -> Finding:
     if not dead:
         return well("parked", "nothing waits for a person")
     return well("parked", f"{dead} messages wait for a person: darkroom parked list --dead")
+
+
+async def _tokens(db: Connection, chosen: DoctorSettings, *, near: bool) -> Finding:
+    check = "api tokens"
+    if chosen.api_open:
+        return bad(
+            check,
+            "API_OPEN is set: everybody who reaches the API may order and cancel",
+            "leave API_OPEN out, and give each caller a token: darkroom tokens create NAME",
+        )
+    open_ = [token.name for token in await tokens.listing(db) if token.revoked_at is None]
+    if open_:
+        return well(check, f"{len(open_)} open the API: {', '.join(open_[:5])}")
+    closed = "no token opens the API: nobody is served but programs on its own machine"
+    if near:
+        return well(check, closed)
+    return bad(check, closed, "darkroom tokens create NAME --scope write, if it is to be used")

@@ -27,4 +27,5 @@ class DoctorSettings(
 ):
     """Every part. Without the ingress' own secret the doctor signs with the account's."""
 
+    api_open: bool = False
     replicate_webhook_secret: Annotated[SecretStr, AfterValidator(signing_secrets)] = SecretStr("")

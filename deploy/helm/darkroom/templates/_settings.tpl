@@ -8,6 +8,10 @@
 {{- $_ := set $own "INGRESS_PORT" "8080" -}}
 {{- $_ := set $own "INGRESS_TELLS_HEALTH" "false" -}}
 {{- end -}}
+{{- if eq .service "api" -}}
+{{- $_ := set $own "API_HOST" "0.0.0.0" -}}
+{{- $_ := set $own "API_PORT" "8090" -}}
+{{- end -}}
 {{- if eq .service "generator" -}}
 {{- $_ := set $own "PUBLIC_BASE_URL" .root.Values.publicBaseUrl -}}
 {{- end -}}
@@ -59,5 +63,8 @@
 {{- end }}
 {{- if $parts.webhookSecret }}
 {{ include "darkroom.fromSecret" (list "REPLICATE_WEBHOOK_SECRET" $secrets.replicate.name "webhook-secret") }}
+{{- end }}
+{{- if and $parts.callbackSecret $secrets.callbacks.name }}
+{{ include "darkroom.fromSecret" (list "CALLBACK_SECRET" $secrets.callbacks.name "secret") }}
 {{- end }}
 {{- end -}}

@@ -1,4 +1,4 @@
-"""The listening side of the ingress: bounded in headers, connections and patience."""
+"""How a service listens to HTTP: bounded in headers, connections and patience."""
 
 import asyncio
 import logging
@@ -23,10 +23,11 @@ HEADERS_AT_MOST = 64
 BACKLOG = 512
 
 
-def serve_webhooks(
+def serve(
     app: web.Application,
     health: Health,
     *,
+    name: str,
     host: str,
     port: int,
     connections: int,
@@ -35,15 +36,16 @@ def serve_webhooks(
     drain_s: float,
     linger_s: float = 0.0,
 ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
-    """The worker that serves ``app``. When told to stop it says so in ``/readyz`` first and to each
-    sender (``leave``), goes on for ``linger_s``, until whoever shares the work has seen that, then
-    closes its door, and finishes what it has in hand (``drain`` returns when that is done)."""
+    """The worker that serves ``app``; ``name`` is for the log. When told to stop it says so in
+    ``/readyz`` first and to each sender (``leave``), goes on for ``linger_s``, until whoever shares
+    the work has seen that, then closes its door, and finishes what it has in hand (``drain`` returns
+    when that is done)."""
 
     async def worker(stop: asyncio.Event) -> None:
         runner = web.AppRunner(
             app,
             access_log=None,
-            logger=_server_logger(),
+            logger=_server_logger(name),
             keepalive_timeout=KEEPALIVE_S,
             lingering_time=LINGER_S,
             shutdown_timeout=LINGER_S,
@@ -56,7 +58,7 @@ def serve_webhooks(
         try:
             site = _BoundedSite(runner, host, port, connections=connections)
             await site.start()
-            log.info("ingress.listening", addresses=[str(a) for a in runner.addresses])
+            log.info(f"{name}.listening", addresses=[str(a) for a in runner.addresses])
             await stop.wait()
             health.draining = True
             leave()
@@ -72,7 +74,7 @@ def serve_webhooks(
     return worker
 
 
-def _server_logger() -> logging.Logger:
+def _server_logger(name: str) -> logging.Logger:
     """aiohttp's errors about what it cannot read quote it; a body must not get into a log."""
 
     def without_quotes(record: logging.LogRecord) -> bool:
@@ -81,7 +83,7 @@ def _server_logger() -> logging.Logger:
             record.exc_info = None
         return True
 
-    logger = logging.getLogger("aiohttp.server.ingress")
+    logger = logging.getLogger(f"aiohttp.server.{name}")
     logger.filters[:] = [without_quotes]
     return logger
 

@@ -1,0 +1,337 @@
+"""Every request, from its headers to its answer: who asks, within which limits, what comes of it."""
+
+import asyncio
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import web
+from prometheus_client import Counter, Gauge, Histogram
+from pydantic import TypeAdapter
+
+from services.api import cors, frames
+from services.api.asked import job_id_of
+from services.api.endpoints import ENDPOINTS, EVENTS, Endpoint
+from services.api.fan_out import FanOut
+from services.api.gate import ANYBODY, Asker, Gate
+from services.api.problems import (
+    BROKEN,
+    TOO_MANY,
+    UNAVAILABLE,
+    UNKNOWN_PATH,
+    WRONG_METHOD,
+    Kind,
+    Problem,
+    Refused,
+)
+from services.api.reading import Reading
+from shared import tracing
+from shared.domain.trace import read_traceparent
+from shared.errors import DatabaseUnavailable, Permanent, Transient
+from shared.throttle import Throttle
+
+log = structlog.get_logger()
+
+REQUESTS = Counter(
+    "darkroom_api_requests_total",
+    "Requests by what was asked and answered.",
+    ["operation", "status"],
+)
+SECONDS = Histogram(
+    "darkroom_api_seconds",
+    "From a request's headers to its answer, streams aside.",
+    ["operation"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+IN_HAND = Gauge("darkroom_api_in_progress", "Requests between their headers and their answer.")
+TOO_SLOW_WATCHERS = Counter(
+    "darkroom_api_slow_watchers_total", "Streams that were ended because their line took nothing."
+)
+
+# Streams: how often a quiet one shows that it lives, how long one frame may take to leave, and how
+# much of it the system may hold for a line that is slow.
+BEAT_S = 15.0
+WRITE_WITHIN_S = 20.0
+SEND_BUFFER = 64 * 1024
+
+NO_STORE = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"),
+    )
+)
+
+_PROBLEM = TypeAdapter(Problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an operation answers: an instance of its endpoint's class."""
+
+    what: Any
+    headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is answered as it stands."""
+
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that was let in."""
+
+    request: web.Request
+    asker: Asker
+
+
+Operation = Callable[[Asked], Awaitable[Answer | Text]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    per_second: float
+    answer_s: float
+
+
+class ApiApp:
+    """Answers requests. ``operations`` by the names of their endpoints; events are its own."""
+
+    def __init__(
+        self,
+        operations: Mapping[str, Operation],
+        *,
+        gate: Gate,
+        reading: Reading,
+        fan_out: FanOut,
+        limits: Limits,
+        origins: tuple[str, ...],
+    ) -> None:
+        self._operations = operations
+        self._gate = gate
+        self._reading = reading
+        self._fan_out = fan_out
+        self._limits = limits
+        self._throttle = Throttle(limits.per_second)
+        self._origins = origins
+        self._writers: dict[str, TypeAdapter[Any]] = {
+            endpoint.name: TypeAdapter(endpoint.answer)
+            for endpoint in ENDPOINTS
+            if endpoint.answer is not None
+        }
+        self._in_hand = 0
+        self._leaving = False
+        self._idle: asyncio.Event | None = None  # there from the moment that we drain
+        IN_HAND.set_function(lambda: self._in_hand)
+        for endpoint in ENDPOINTS:
+            REQUESTS.labels(endpoint.name, str(endpoint.status))
+            SECONDS.labels(endpoint.name)
+
+    def leave(self) -> None:
+        """From now on streams end, and callers are told to come again on new connections."""
+        self._leaving = True
+        self._fan_out.leave()
+
+    async def drain(self) -> None:
+        """Return when nothing is in hand any more."""
+        self._idle = asyncio.Event()
+        if self._in_hand:
+            await self._idle.wait()
+
+    def web_app(self, *more: web.RouteDef) -> web.Application:
+        app = web.Application()
+        by_path: dict[str, list[Endpoint]] = {}
+        for endpoint in ENDPOINTS:
+            by_path.setdefault(endpoint.path, []).append(endpoint)
+        for path, there in by_path.items():
+            resource = app.router.add_resource(path)
+            for endpoint in there:
+                resource.add_route(endpoint.method, self._served(endpoint))
+                if endpoint.method == "GET" and endpoint is not EVENTS:
+                    resource.add_route("HEAD", self._served(endpoint))
+            resource.add_route("*", self._other_methods(there))
+        app.add_routes([*more, web.route("*", "/{path:.*}", self._elsewhere)])
+        return app
+
+    def _served(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            began = time.perf_counter()
+            async with self._held():
+                try:
+                    answer = await self._answered(endpoint, request)
+                except Refused as refused:
+                    answer = self._problem(request, refused)
+                except (DatabaseUnavailable, Transient, TimeoutError) as error:
+                    log.warning("api.unavailable", operation=endpoint.name, reason=str(error))
+                    answer = self._problem(request, Refused(UNAVAILABLE, "come again in a moment"))
+                except Permanent as error:
+                    log.exception("api.failed", operation=endpoint.name, reason=str(error))
+                    answer = self._problem(request, Refused(BROKEN, "something of ours failed"))
+                except Exception:
+                    log.exception("api.failed", operation=endpoint.name)
+                    answer = self._problem(request, Refused(BROKEN, "something of ours failed"))
+            REQUESTS.labels(endpoint.name, str(answer.status)).inc()
+            if endpoint is not EVENTS:
+                SECONDS.labels(endpoint.name).observe(time.perf_counter() - began)
+            return answer
+
+        return handle
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[None]:
+        self._in_hand += 1
+        try:
+            yield
+        finally:
+            self._in_hand -= 1
+            if self._idle is not None and not self._in_hand:
+                self._idle.set()
+
+    async def _answered(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+        with tracing.going_on(read_traceparent(request.headers.get("traceparent"))):
+            if endpoint is EVENTS:
+                return await self._events(request)
+            async with asyncio.timeout(self._limits.answer_s):
+                asker = ANYBODY
+                if endpoint.scope is not None:
+                    asker = await self._gate.let_in(request, endpoint.scope)
+                    self._check_pace(request, asker)
+                told = await self._operations[endpoint.name](Asked(request, asker))
+            if isinstance(told, Text):
+                response = web.Response(body=told.body, content_type=told.content_type)
+                if told.content_type == "application/json":
+                    response.headers["Content-Type"] = "application/json"
+            else:
+                response = web.Response(
+                    status=endpoint.status,
+                    body=self._writers[endpoint.name].dump_json(told.what, by_alias=True),
+                    headers={"Content-Type": "application/json", **(told.headers or {})},
+                )
+            return self._finished(request, response)
+
+    def _check_pace(self, request: web.Request, asker: Asker) -> None:
+        if not self._throttle.takes(asker.name or request.remote or "", now=time.monotonic()):
+            raise Refused(TOO_MANY, "this token asks too often: come again in a second")
+
+    # ---- events
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        job_id = job_id_of(request)
+        asker = await self._gate.let_in_to_events(request, job_id)
+        self._check_pace(request, asker)
+        if self._fan_out.full or self._leaving:
+            raise Refused(TOO_MANY, "as many streams are open as there may be: come again")
+        has = frames.last_seen(request.headers.get("Last-Event-ID"))
+        try:
+            async with self._fan_out.enter(job_id, has=has) as watcher:
+                if watcher.knows_the_end:
+                    return self._finished(request, web.Response(status=204))
+                response = web.StreamResponse(
+                    headers={
+                        "Content-Type": "text/event-stream",
+                        "X-Accel-Buffering": "no",  # a proxy that gathers would hold news back
+                        **NO_STORE,
+                        **cors.of_answer(request.headers.get("Origin"), self._origins),
+                    }
+                )
+                response.force_close()
+                _bound_what_waits(request)
+                await response.prepare(request)
+                # Not all at the same moment, where many come back from a server that left.
+                wait_ms = 500 + int(random.random() * 2500)  # noqa: S311
+                told: bytes | None = frames.begin(come_again_ms=wait_ms)
+                try:
+                    while told is not None:
+                        await self._write(request, response, told)
+                        told = await watcher.next(within=BEAT_S)
+                    if self._leaving:
+                        await self._write(request, response, frames.LEAVING)
+                    async with asyncio.timeout(WRITE_WITHIN_S):
+                        await response.write_eof()
+                except (ConnectionError, TimeoutError):
+                    pass  # whoever watched is gone, or its line took nothing for too long
+                return response
+        except LookupError:
+            raise await self._reading.why_unknown(job_id) from None
+
+    async def _write(
+        self, request: web.Request, response: web.StreamResponse, frame: bytes
+    ) -> None:
+        try:
+            async with asyncio.timeout(WRITE_WITHIN_S):
+                await response.write(frame)
+        except TimeoutError:
+            TOO_SLOW_WATCHERS.inc()
+            if request.transport is not None:
+                request.transport.abort()
+            raise
+
+    # ---- what is nobody's operation
+
+    def _other_methods(
+        self, there: list[Endpoint]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        methods = {endpoint.method for endpoint in there}
+        if "GET" in methods and EVENTS not in there:
+            methods.add("HEAD")
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            allow = ", ".join(sorted({*methods, "OPTIONS"}))
+            origin = request.headers.get("Origin")
+            if request.method == "OPTIONS":
+                headers = cors.of_preflight(origin, self._origins, methods)
+                return web.Response(status=204, headers={"Allow": allow, **NO_STORE, **headers})
+            refused = Refused(
+                WRONG_METHOD,
+                f"use {' or '.join(sorted(methods))} here",
+                headers={"Allow": allow},
+            )
+            return self._problem(request, refused)
+
+        return handle
+
+    async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
+        return self._problem(request, Refused(UNKNOWN_PATH, "/v1 says what there is"))
+
+    def _problem(self, request: web.Request, refused: Refused) -> web.Response:
+        kind: Kind = refused.kind
+        response = web.Response(
+            status=kind.status,
+            body=_PROBLEM.dump_json(refused.problem),
+            headers={"Content-Type": "application/problem+json", **refused.headers},
+        )
+        if kind.retry_after is not None:
+            response.headers["Retry-After"] = str(kind.retry_after)
+        if not request.content.is_eof():
+            response.force_close()  # what is left of the body is not worth reading
+        return self._finished(request, response)
+
+    def _finished(self, request: web.Request, response: web.Response) -> web.Response:
+        response.headers.update(NO_STORE)
+        response.headers.update(cors.of_answer(request.headers.get("Origin"), self._origins))
+        response.headers["Content-Security-Policy"] = POLICY
+        if self._leaving:
+            response.force_close()  # the next one goes to somebody who stays
+        return response
+
+
+def _bound_what_waits(request: web.Request) -> None:
+    """Of one who reads slowly little is held: it is the newest state that is worth sending."""
+    transport = request.transport
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)

@@ -1,0 +1,177 @@
+"""What the API is asked: read within a size and a time, and checked before anybody acts on it."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, NoReturn, TypeVar
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from services.api import cursor
+from services.api.problems import (
+    FLAWED,
+    NOT_JSON,
+    TOO_LARGE,
+    TOO_SLOW,
+    UNKNOWN_JOB,
+    UNREADABLE,
+    Refused,
+)
+from shared.domain.job import JobState
+from shared.orders import LARGEST_ORDER
+from shared.validation import faults
+
+MOST_ON_A_PAGE = 200
+SHORT_BODY = 16 * 1024
+MOST_FAULTS = 50
+KEY_PATTERN = r"^[\x21-\x7e]{1,200}$"
+
+T = TypeVar("T")
+
+
+def _aware(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("must say its zone, as in 2026-11-21T04:00:00Z")
+    return at
+
+
+def _a_cursor(text: str) -> str:
+    cursor.read(text)
+    return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhichJobs:
+    """What a list is of; every filter that is given must fit. ``since`` is about when the job was
+    taken in; ``cursor`` is ``next`` of the page before."""
+
+    state: JobState | None = None
+    recipe: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    external_ref: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    since: Annotated[datetime, AfterValidator(_aware)] | None = None
+    limit: Annotated[int, Field(ge=1, le=MOST_ON_A_PAGE)] = 50
+    cursor: Annotated[str, Field(max_length=64), AfterValidator(_a_cursor)] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lately:
+    """How far back to look, in seconds."""
+
+    seconds: Annotated[int, Field(ge=60, le=86_400)] = 900
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Why; it is shown with the job."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")] = "asked for"
+
+
+def job_id_of(request: web.Request) -> UUID:
+    """The job that the path names. Raises Refused where that is no id."""
+    text = request.match_info["job_id"]
+    try:
+        job_id = UUID(text)
+    except ValueError:
+        raise Refused(UNKNOWN_JOB, "the path names no job: its id is a uuid") from None
+    if str(job_id) != text.lower():
+        raise Refused(UNKNOWN_JOB, "the path names no job: write its id with hyphens")
+    return job_id
+
+
+def key_of(request: web.Request) -> str | None:
+    """The idempotency key, if one is given."""
+    given = request.headers.getall("Idempotency-Key", [])
+    if not given:
+        return None
+    key = given[0].strip()
+    if len(given) > 1 or not 1 <= len(key) <= 200 or not all("!" <= c <= "~" for c in key):
+        what = "must be one text of 1 to 200 visible ASCII characters"
+        raise Refused(FLAWED, f"Idempotency-Key: {what}", faults=[("Idempotency-Key", what)])
+    return key
+
+
+def query_of(kind: type[T], request: web.Request) -> T:
+    """The query, each name once. Raises Refused with what is wrong, name by name."""
+    known = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    wrong = [(name[:64], "is no parameter here") for name in request.query if name not in known]
+    wrong += [
+        (name, "is given twice")
+        for name in sorted(set(request.query))
+        if len(request.query.getall(name)) > 1
+    ]
+    if wrong:
+        raise _flawed(wrong)
+    try:
+        return TypeAdapter(kind).validate_python(dict(request.query))
+    except ValidationError as error:
+        raise _flawed(faults(error, whole="query")) from None
+
+
+def checked(kind: type[T], body: Mapping[str, Any]) -> T:
+    """A body as ``kind``. Raises Refused with what is wrong, field by field."""
+    known = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    wrong = [(name[:64], "is no field here") for name in body if name not in known]
+    if wrong:
+        raise _flawed(wrong)
+    try:
+        # As JSON, in which a list may stand for a tuple, and nothing else for anything.
+        return TypeAdapter(kind).validate_json(json.dumps(body), strict=True)
+    except ValidationError as error:
+        raise _flawed(faults(error, whole="body")) from None
+
+
+def _flawed(wrong: list[tuple[str, str]]) -> Refused:
+    sentence = "; ".join(f"{path}: {what}" for path, what in wrong[:8])
+    return Refused(FLAWED, sentence, faults=wrong[:MOST_FAULTS])
+
+
+async def read_body(
+    request: web.Request, *, seconds: float, at_most: int = LARGEST_ORDER, optional: bool = False
+) -> dict[str, Any]:
+    """The JSON object that was sent. Raises Refused."""
+    declared = request.content_length
+    if declared is not None and declared > at_most:
+        raise Refused(TOO_LARGE, f"at most {at_most} bytes are taken")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise Refused(NOT_JSON, "the body must not be compressed or otherwise encoded")
+    if not request.body_exists and optional:
+        return {}
+    # Browsers send other types to anybody without asking first.
+    if request.content_type != "application/json":
+        raise Refused(NOT_JSON, "the content type must be application/json")
+    data = await _read(request, seconds=seconds, at_most=at_most)
+    if not data.strip() and optional:
+        return {}
+    try:
+        body = json.loads(data, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise Refused(UNREADABLE, "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise Refused(FLAWED, "the body must be an object", faults=[("body", "must be an object")])
+    return body
+
+
+def _no_number(_name: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are no JSON")
+
+
+async def _read(request: web.Request, *, seconds: float, at_most: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while part := await request.content.readany():
+                size += len(part)
+                if size > at_most:
+                    raise Refused(TOO_LARGE, f"at most {at_most} bytes are taken")
+                parts.append(part)
+    except TimeoutError:
+        raise Refused(TOO_SLOW, f"the body did not come within {seconds:g} s") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Refused(UNREADABLE, "the body is not framed as its headers say") from None
+    return b"".join(parts)

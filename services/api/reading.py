@@ -1,0 +1,116 @@
+"""Jobs as they stand, read for answers and for events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.api import cursor
+from services.api.answers import JobPage, JobStory, Standing
+from services.api.gate import Asker, Gate
+from services.api.links import Links
+from services.api.problems import GONE, UNKNOWN_JOB, Refused
+from services.api.view import (
+    MOMENTS_SHOWN,
+    Belongings,
+    line,
+    line_of_order,
+    of_job,
+    of_order,
+    seen,
+    shown_files,
+    story,
+    story_of_order,
+)
+from shared.db import artifacts, jobs, journal, live, retention, spend
+from shared.db.connection import Connection, Database
+from shared.db.jobs import Wanted
+from shared.domain.job import JobState
+from shared.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How a job stands, and whether that is its last word."""
+
+    standing: Standing
+    over: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Reads; an order that nobody has planned yet is a job too."""
+
+    database: Database
+    recipes: Mapping[str, Recipe]
+    links: Links
+    gate: Gate
+
+    async def story(self, asker: Asker, job_id: UUID) -> JobStory:
+        """One job with all that belongs to it. Raises Refused where there is none."""
+        ticket = self.gate.ticket(asker, job_id)
+        async with self.database.connection() as db:
+            now = await live.read(db, job_id)
+            moments = await journal.timeline(db, job_id, limit=MOMENTS_SHOWN + 1)
+            if now is None:
+                order = await journal.order_of(db, job_id)
+                if order is None or await retention.is_buried(db, job_id):
+                    raise await _not_there(db, job_id)
+                return story_of_order(order, moments, ticket=ticket)
+            beside = Belongings(
+                files=await artifacts.of_job(db, job_id),
+                moments=moments,
+                spend=await spend.of_job(db, job_id),
+            )
+        files = shown_files(beside)
+        links, expire_at = await self.links.to([file.key for file in files])
+        return story(seen(now, self.recipes), beside, links, expire_at=expire_at, ticket=ticket)
+
+    async def page(self, wanted: Wanted, *, limit: int) -> JobPage:
+        """The latest jobs that are wanted, and orders that are still to become one."""
+        async with self.database.connection() as db:
+            found = await jobs.page(db, wanted, limit=limit + 1)
+            planned = [line(seen(now, self.recipes)) for now in await live.of_jobs(db, found)]
+            orders = []
+            if wanted.state in (None, JobState.PENDING):
+                orders = await journal.orders_to_plan(
+                    db,
+                    external_ref=wanted.external_ref,
+                    recipe=wanted.recipe,
+                    since=wanted.since,
+                    before=wanted.before,
+                    limit=limit + 1,
+                )
+        # One may have been planned between the two looks: its row says more.
+        there = {job.id for job in planned}
+        waiting = [told for told in map(line_of_order, orders) if told.id not in there]
+        told = sorted([*planned, *waiting], key=lambda job: (job.created_at, job.id), reverse=True)
+        last = told[limit - 1] if len(told) > limit else None
+        return JobPage(
+            jobs=tuple(told[:limit]),
+            next=None if last is None else cursor.written((last.created_at, last.id)),
+        )
+
+    async def standings(self, job_ids: Sequence[UUID]) -> dict[UUID, Known]:
+        """How those of the jobs stand that are known here."""
+        async with self.database.connection() as db:
+            known = {}
+            for now in await live.several(db, job_ids):
+                told = seen(now, self.recipes)
+                known[now.job.id] = Known(of_job(told), told.live.over)
+            for job_id in job_ids:
+                if job_id in known or await retention.is_buried(db, job_id):
+                    continue
+                if order := await journal.order_of(db, job_id):
+                    known[job_id] = Known(of_order(order), over=False)
+        return known
+
+    async def why_unknown(self, job_id: UUID) -> Refused:
+        """What is said of a job that is not here."""
+        async with self.database.connection() as db:
+            return await _not_there(db, job_id)
+
+
+async def _not_there(db: Connection, job_id: UUID) -> Refused:
+    if await retention.is_buried(db, job_id):
+        return Refused(GONE, f"job {job_id} was deleted after its retention")
+    return Refused(UNKNOWN_JOB, f"no job {job_id} is known here")

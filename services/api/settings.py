@@ -1,0 +1,69 @@
+"""What the API is told from outside."""
+
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from services.api.callback_settings import CallbackSettings
+from services.api.cors import ANY_ORIGIN
+from shared import recipes
+from shared.errors import Misconfigured
+from shared.settings import BucketSettings, OriginalSettings, is_loopback
+
+
+def _listed(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin == ANY_ORIGIN:
+            continue
+        if f"{parts.scheme}://{parts.netloc}" != origin or not parts.hostname or "@" in origin:
+            raise ValueError(
+                "must be origins such as https://app.example.com, with nothing behind them"
+            )
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(origin)):
+            raise ValueError("must be https, or http on a loopback address")
+    return tuple(origin.lower() for origin in origins)
+
+
+class Settings(CallbackSettings, BucketSettings, OriginalSettings):
+    """Without a token in the database only this very machine is served: see ``api_open``."""
+
+    api_host: str = "0.0.0.0"  # noqa: S104 - front ends come from outside
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 8090
+    # Serve everybody who comes, also without a token. Only behind a wall of your own.
+    api_open: bool = False
+    # Origins whose pages may call the API from a browser; * is every one.
+    api_cors_origins: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_origins)
+    ] = ()
+
+    # Of each token, lasting; twice that at once. 0 is no limit.
+    api_requests_per_second: Annotated[float, Field(ge=0, le=100_000)] = 50.0
+    api_body_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    # A request, but for streams, has its answer by then.
+    api_answer_seconds: Annotated[float, Field(gt=0, le=60)] = 15.0
+    api_connections: Annotated[int, Field(ge=1, le=100_000)] = 4000
+    # Live streams that are open at the same time; the next one is told to come later.
+    api_streams: Annotated[int, Field(ge=0, le=100_000)] = 2000
+    # After SIGTERM: so long requests are still taken while /readyz says no. Streams end at once.
+    api_linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0.0
+    # How long the links to files live that are handed out.
+    api_link_seconds: Annotated[float, Field(ge=60, le=900)] = 900.0
+
+    @classmethod
+    def mistakes_beside(cls, environment: Mapping[str, str]) -> list[str]:
+        """Those in the variables that recipes read."""
+        try:
+            recipes.configured(environment)
+        except Misconfigured as error:
+            return str(error).splitlines()
+        return []

@@ -1,0 +1,54 @@
+"""A ticket opens one job's events for a while, for a browser that cannot send a header with them.
+Pure.
+
+It is signed with what is kept of the token that asked for it, which every instance knows and nobody
+outside does; where the token is revoked, its tickets are worth nothing.
+"""
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+PARAMETER = "ticket"
+LONGEST = 256  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whose token made it, until when it opens, and what proves both."""
+
+    name: str
+    until: int  # Unix seconds
+    proof: bytes
+
+
+def made(name: str, kept: bytes, job_id: UUID, *, now: datetime, lifetime: timedelta) -> str:
+    """A ticket for the events of ``job_id``, by the token ``name`` of which ``kept`` is stored."""
+    until = int((now + lifetime).timestamp())
+    proof = urlsafe_b64encode(_proof(name, kept, job_id, until)).decode().rstrip("=")
+    return f"{until}.{proof}.{name}"
+
+
+def read(ticket: str) -> Claim | None:
+    """What a ticket claims; None: it is none."""
+    until, _, rest = ticket.partition(".")
+    proof, _, name = rest.partition(".")
+    if len(ticket) > LONGEST or not (until.isascii() and until.isdecimal()) or not name:
+        return None
+    try:
+        return Claim(name, int(until), urlsafe_b64decode(proof + "=" * (-len(proof) % 4)))
+    except ValueError:
+        return None
+
+
+def opens(claim: Claim, kept: bytes, job_id: UUID, *, now: datetime) -> bool:
+    """Whether the claim is true and its time has not passed."""
+    proof = _proof(claim.name, kept, job_id, claim.until)
+    return hmac.compare_digest(proof, claim.proof) and now.timestamp() < claim.until
+
+
+def _proof(name: str, kept: bytes, job_id: UUID, until: int) -> bytes:
+    return hmac.digest(kept, f"events:{job_id}:{until}:{name}".encode(), hashlib.sha256)[:24]

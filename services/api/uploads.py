@@ -1,0 +1,64 @@
+"""Where a front end may put an original: one key, one type, one size, for a while."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from services.api.answers import SourceKey, Upload
+from services.api.orders import job_of
+from services.api.problems import FLAWED, Refused
+from shared.clock import Clock
+from shared.domain import keys
+from shared.objects import Bucket
+from shared.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUpload:
+    """A file that will be put: its content type and its exact size. The bytes decide what it is;
+    a type that they do not have is told when the job is planned."""
+
+    content_type: Annotated[str, Field(min_length=3, max_length=100)]
+    bytes: Annotated[int, Field(ge=1, le=500_000_000)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploads:
+    """``types`` are those that some recipe takes."""
+
+    bucket: Bucket
+    types: frozenset[str]
+    max_bytes: int
+    lifetime: timedelta
+    now: Clock
+
+    async def begin(self, who: str, key: str | None, asked: NewUpload) -> Upload:
+        """A link for the original of a job that is still to be ordered. Raises Refused."""
+        if asked.content_type not in self.types:
+            taken = f"must be one of {', '.join(sorted(self.types))}"
+            raise Refused(FLAWED, f"content_type: {taken}", faults=[("content_type", taken)])
+        if asked.bytes > self.max_bytes:
+            most = f"must be {self.max_bytes} or less"
+            raise Refused(FLAWED, f"bytes: {most}", faults=[("bytes", most)])
+        job_id = job_of(who, key, None)
+        place = f"{keys.originals(job_id)}upload.{keys.EXTENSIONS[asked.content_type]}"
+        expires_at = self.now() + self.lifetime
+        url = await self.bucket.upload_link(
+            place, content_type=asked.content_type, size=asked.bytes, lifetime=self.lifetime
+        )
+        return Upload(
+            job_id=job_id,
+            source=SourceKey(key=place),
+            method="PUT",
+            url=url,
+            headers={"Content-Type": asked.content_type, "Content-Length": str(asked.bytes)},
+            expires_at=expires_at,
+        )
+
+
+def types_of(recipes: Iterable[Recipe]) -> frozenset[str]:
+    """The content types that any of them takes as an original."""
+    return frozenset().union(*(recipe.source_types for recipe in recipes))

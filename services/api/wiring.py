@@ -1,0 +1,110 @@
+"""The API, put together."""
+
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+
+import structlog
+
+from services.api import callbacks
+from services.api.app import ApiApp, Limits
+from services.api.fan_out import FanOut
+from services.api.gate import Gate
+from services.api.links import Links
+from services.api.operations import Operations
+from services.api.orders import Orders
+from services.api.reading import Reading
+from services.api.settings import Settings
+from services.api.uploads import Uploads, types_of
+from shared import recipes
+from shared.clock import utc_now
+from shared.connections import Connections
+from shared.messaging import topology
+from shared.messaging.relay import relay
+from shared.messaging.watch import Watch, watching
+from shared.runtime import Worker
+from shared.serving import serve
+from shared.settings import environment
+
+log = structlog.get_logger()
+
+
+async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
+    database = await connections.database(settings)
+    publisher = await connections.publisher(settings)
+    bucket = await connections.bucket(settings)
+    configured = recipes.configured(environment())
+    plain = {name: known.recipe for name, known in configured.items()}
+    lifetime = timedelta(seconds=settings.api_link_seconds)
+
+    gate = Gate(
+        database,
+        opened=settings.api_open,
+        origins=settings.api_cors_origins,
+        now=utc_now,
+        link_lifetime=lifetime,
+    )
+    reading = Reading(
+        database=database,
+        recipes=plain,
+        links=Links(bucket, lifetime=lifetime, now=utc_now),
+        gate=gate,
+    )
+
+    def news() -> AbstractAsyncContextManager[Watch]:
+        return watching(
+            settings.amqp_url.get_secret_value(),
+            hears=topology.API.watches,
+            name="darkroom-api-live",
+        )
+
+    fan_out = FanOut(reading.standings, watching=news, at_most=settings.api_streams)
+    operations = Operations(
+        gate=gate,
+        orders=Orders(
+            database=database,
+            bucket=bucket,
+            recipes=configured,
+            folders=settings.source_folders,
+            now=utc_now,
+        ),
+        uploads=Uploads(
+            bucket=bucket,
+            types=types_of(plain.values()),
+            max_bytes=settings.source_max_bytes,
+            lifetime=lifetime,
+            now=utc_now,
+        ),
+        reading=reading,
+        database=database,
+        recipes=configured,
+        body_seconds=settings.api_body_seconds,
+        now=utc_now,
+    )
+    api = ApiApp(
+        operations.by_name(),
+        gate=gate,
+        reading=reading,
+        fan_out=fan_out,
+        limits=Limits(
+            per_second=settings.api_requests_per_second, answer_s=settings.api_answer_seconds
+        ),
+        origins=settings.api_cors_origins,
+    )
+    return (
+        serve(
+            api.web_app(),
+            connections.health,
+            name="api",
+            host=settings.api_host,
+            port=settings.api_port,
+            connections=settings.api_connections,
+            leave=api.leave,
+            drain=api.drain,
+            drain_s=settings.drain_seconds,
+            linger_s=settings.api_linger_seconds,
+        ),
+        fan_out.worker,
+        gate.warn_loudly,
+        await callbacks.worker(settings, connections),
+        relay(database, publisher, of=topology.API),
+    )
