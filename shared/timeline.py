@@ -1,26 +1,26 @@
 """What a line of a job's timeline says to people, where the name of its fact says too little."""
 
-from shared.db.journal import Entry
+from pydantic import ValidationError
+
 from shared.domain import calling
-from shared.errors import Permanent
-from shared.events import CallbackDelivered, CallbackFailed, read
+from shared.events import CallbackDelivered, CallbackFailed, adapter
 from shared.words import Words
 
 
-def words_of(entry: Entry) -> Words | None:
-    """The line in every language; None where its type is all there is to say, or its body is past
-    its retention."""
-    if entry.body is None:
+def words_of(fact_type: str, body: bytes | None) -> Words | None:
+    """The line in every language. None where the type is all there is to say, where the body is past
+    its retention, or of a later release."""
+    if body is None:
         return None
     try:
-        if entry.type == CallbackDelivered.type:
-            told = read(CallbackDelivered, entry.envelope)
+        if fact_type == CallbackDelivered.type:
+            told = adapter(CallbackDelivered).validate_json(body)
             return calling.delivered(
                 told.told, host=told.host, status=told.status, tries=told.tries
             )
-        if entry.type == CallbackFailed.type:
-            lost = read(CallbackFailed, entry.envelope)
+        if fact_type == CallbackFailed.type:
+            lost = adapter(CallbackFailed).validate_json(body)
             return calling.failed(lost.told, host=lost.host, reason=lost.reason, tries=lost.tries)
-    except Permanent:
-        return None  # of a later release: its name has to do
+    except ValidationError:
+        return None
     return None

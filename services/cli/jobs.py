@@ -361,7 +361,7 @@ async def _story(
                 "type": entry.type,
                 "source": entry.source,
                 "outcome": entry.outcome,
-                "words": words_of(entry),
+                "words": words_of(entry.type, entry.body),
                 "ordinal": entry.ordinal,
                 "event_id": entry.event_id,
             }

@@ -89,7 +89,7 @@ async def test_the_timeline_says_it_in_plain_words(parts: tuple[str, str]) -> No
             {"DATABASE_URL": parts[0]}, "jobs", "show", str(fact.subject), "--locale", "ko"
         )
 
-    words = words_of(line)
+    words = words_of(line.type, line.body)
     assert words is not None
     assert words["en"] == "127.0.0.1 was told that the job is completed (answer 200)"
     assert code == 0
@@ -257,7 +257,7 @@ async def test_who_wants_no_more_is_given_up_at_once(parts: tuple[str, str]) -> 
 
     assert len(receiver.requests) == 1
     assert message.reason == "127.0.0.1 wants no more of these (410)"
-    words = words_of(line)
+    words = words_of(line.type, line.body)
     assert words is not None
     assert words["en"] == (
         "127.0.0.1 could not be told that the job is completed, given up after 1 try: "

@@ -14,6 +14,7 @@ from shared.guard import Forbidden, checked
 from shared.messaging.topology import API_CALLBACKS
 from shared.settings import read_settings, summary
 from shared.signatures import is_secret, new_secret
+from shared.timeline import words_of
 from tests.support.forbidden import LITERALS
 
 SECRET = new_secret()
@@ -89,6 +90,19 @@ def test_every_fact_that_is_told_has_words_of_its_own(told: str) -> None:
 
 def test_a_fact_of_a_later_release_is_called_by_its_name() -> None:
     assert "of job.paused" in calling.delivered("job.paused", host="a", status=200, tries=1)["en"]
+
+
+def test_a_line_of_the_timeline_is_read_from_its_fact_and_is_none_without() -> None:
+    body = b'{"job_id": "7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11", "told": "job.failed",'
+    body += b'"told_id": "e", "host": "shop.example", "status": 204, "tries": 1}'
+
+    words = words_of("callback.delivered", body)
+
+    assert words is not None
+    assert words["en"] == "shop.example was told that the job has failed (answer 204)"
+    assert words_of("callback.delivered", None) is None
+    assert words_of("callback.delivered", b'{"of": "a later release"}') is None
+    assert words_of("job.failed", b"{}") is None
 
 
 # ---- settings
