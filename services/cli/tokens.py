@@ -21,7 +21,8 @@ app = typer.Typer(help="Tokens of the HTTP API.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Name = Annotated[
-    str, typer.Argument(help="Whose it is: a to z, digits, dot, hyphen, underscore.", metavar="NAME")
+    str,
+    typer.Argument(help="Whose it is: a to z, digits, dot, hyphen, underscore.", metavar="NAME"),
 ]
 
 

@@ -45,9 +45,7 @@ async def fetched(url: str) -> bytes:
 
 
 @pytest.mark.system("W3")
-async def test_w3_a_front_end_polls_by_our_id_and_by_its_own(
-    world: World, front: FrontEnd
-) -> None:
+async def test_w3_a_front_end_polls_by_our_id_and_by_its_own(world: World, front: FrontEnd) -> None:
     reference = f"story-{uuid4()}"
     ordered = await front.post("/v1/jobs", {**SOUND, "external_ref": reference})
     assert ordered.status == 202, ordered.body
