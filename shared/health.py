@@ -1,7 +1,7 @@
 """What a process says of itself: alive, ready (each dependency by name), and its metrics."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -17,11 +17,13 @@ CHECK_TIMEOUT_S = 2.0
 
 
 class Health:
-    """The checks of one process. A check returns, or raises with the reason."""
+    """The checks of one process. A check returns, or raises with the reason. ``does_without`` are
+    dependencies whose state is told, and without which the process is ready all the same."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, does_without: Collection[str] = ()) -> None:
         self.service = service
         self.draining = False
+        self._does_without = frozenset(does_without)
         self._checks: dict[str, Check] = {}
 
     def add(self, name: str, check: Check) -> None:
@@ -31,6 +33,12 @@ class Health:
         """Every dependency's state: ``ok``, or why not. Never raises."""
         states = await asyncio.gather(*(self._state(check) for check in self._checks.values()))
         return dict(zip(self._checks, states, strict=True))
+
+    def is_ready(self, states: Mapping[str, str]) -> bool:
+        """Whether work may be sent here, as ``report`` has it."""
+        return not self.draining and all(
+            state == "ok" for name, state in states.items() if name not in self._does_without
+        )
 
     async def _state(self, check: Check) -> str:
         try:
@@ -51,7 +59,7 @@ def health_routes(health: Health) -> list[web.RouteDef]:
 
     async def readyz(_request: web.Request) -> web.Response:
         states = await health.report()
-        ready = not health.draining and all(state == "ok" for state in states.values())
+        ready = health.is_ready(states)
         return web.json_response(
             {"service": health.service, "ready": ready, "draining": health.draining, **states},
             status=200 if ready else 503,

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 import structlog
@@ -60,9 +60,16 @@ async def _until_stopped(worker: Worker, stop: asyncio.Event) -> None:
         raise RuntimeError(f"{worker!r} returned while its service was still running")
 
 
-def main(service: str, settings_kind: type[S], wiring: Wiring[S]) -> None:
+def main(
+    service: str,
+    settings_kind: type[S],
+    wiring: Wiring[S],
+    *,
+    ready_without: Collection[str] = (),
+) -> None:
     """The whole of a service's ``__main__``: settings, logging, workers, health, drain.
 
+    ``ready_without`` are dependencies without which it still does its work.
     Exits 2 with one line per wrong setting, 1 after a failure, 0 after a clean drain.
     """
     try:
@@ -78,7 +85,7 @@ def main(service: str, settings_kind: type[S], wiring: Wiring[S]) -> None:
             share=settings.otel_traces_sampler_arg,
         )
         with asyncio.Runner(loop_factory=_loop) as runner:
-            runner.run(_serve(service, settings, wiring))
+            runner.run(_serve(service, settings, wiring, ready_without))
     except Misconfigured as error:
         sys.exit(_say(f"{service} cannot run: {error}", code=2))
     except Exception:
@@ -100,11 +107,13 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _serve(service: str, settings: S, wiring: Wiring[S]) -> None:
+async def _serve(
+    service: str, settings: S, wiring: Wiring[S], ready_without: Collection[str]
+) -> None:
     stop = stop_on_signals(settings.drain_seconds)
     log.info("service.starting", **summary(settings))
     tell_build(service, revision=settings.revision)
-    health = Health(service)
+    health = Health(service, does_without=ready_without)
     async with (
         serving_health(health, host=settings.health_host, port=settings.health_port, stop=stop),
         Connections(health) as connections,

@@ -21,6 +21,7 @@ LINGER_S = 0.5
 HEADER_LINE_BYTES = 8190
 HEADERS_AT_MOST = 64
 BACKLOG = 512
+SPARE_FILES = 200  # for broker, database, bucket and what the interpreter opens
 
 
 def serve(
@@ -72,6 +73,23 @@ def serve(
             await runner.cleanup()
 
     return worker
+
+
+def room_for(connections: int) -> int:
+    """How many connections may be open here, after the system was asked for enough open files."""
+    try:
+        import resource
+    except ImportError:  # Windows counts otherwise
+        return connections
+    least = connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < least:
+        soft = least if hard == resource.RLIM_INFINITY else min(hard, least)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= least:
+        return connections
+    log.warning("connections.fewer", wanted=connections, allowed=soft - SPARE_FILES)
+    return max(1, soft - SPARE_FILES)
 
 
 def _server_logger(name: str) -> logging.Logger:

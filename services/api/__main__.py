@@ -5,4 +5,5 @@ from services.api.wiring import workers
 from shared import runtime
 
 if __name__ == "__main__":
-    runtime.main("api", Settings, workers)
+    # Orders are taken, and jobs told, while the broker or the bucket is away.
+    runtime.main("api", Settings, workers, ready_without=("rabbitmq", "bucket"))

@@ -22,7 +22,7 @@ from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.messaging.watch import Watch, watching
 from shared.runtime import Worker
-from shared.serving import serve
+from shared.serving import room_for, serve
 from shared.settings import environment
 
 log = structlog.get_logger()
@@ -97,7 +97,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             name="api",
             host=settings.api_host,
             port=settings.api_port,
-            connections=settings.api_connections,
+            connections=room_for(settings.api_connections),
             leave=api.leave,
             drain=api.drain,
             drain_s=settings.drain_seconds,

@@ -25,7 +25,9 @@ def up() -> None:
         stack = Stack(root)
         stack.up(say)
         prepare(stack.environment())
-        system_of(root, stack.environment()).up(say)
+        system = system_of(root, stack.environment())
+        system.up(say)
+    say(f"the API answers this machine at {system.layout.api_url}/v1")
     say("all is up; `darkroom demo` shows it, `darkroom down` stops it")
 
 
@@ -60,6 +62,8 @@ def status() -> None:
         mark = system.child(name).mark
         where = f"runs (pid {mark.pid}) at {layout.health_url(name)}" if mark else "is stopped"
         typer.echo(f"{name:<11} {where}")
+    if system.child("api").mark:
+        typer.echo(f"{'':<11} the API answers this machine at {layout.api_url}/v1")
 
 
 def env() -> None:

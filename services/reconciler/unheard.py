@@ -41,11 +41,17 @@ class RescueFacts:
 
     async def run_once(self) -> dict[str, int]:
         """Closed slots that no job counts, ended jobs with open slots, deadlines that ended
-        nothing. Any receiver takes a second delivery of one fact as what it is."""
+        nothing, orders and wishes of ours that nobody has heard. Any receiver takes a second
+        delivery of one fact as what it is."""
         return {
             "closings_said_again": await self._closings(),
             "ends_said_again": await self._some("end", unheard.ends_again),
             "deadlines_said_again": await self._some("deadline", unheard.deadlines_again),
+            # Orders wait in line for as long as nobody plans, and each of them twice helps nobody.
+            "orders_said_again": await self._say(
+                "order", unheard.orders_again, self.now() - self.patience, TRIED
+            ),
+            "wishes_said_again": await self._some("wish", unheard.wishes_again),
         }
 
     async def _closings(self) -> int:

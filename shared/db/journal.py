@@ -251,7 +251,8 @@ async def orders_to_plan(
         """
         SELECT *
           FROM journal
-         WHERE type = 'upload.received'
+         WHERE type IN ('upload.received', 'job.cancel_requested')
+           AND type = 'upload.received'
            AND origin = 'stated'
            AND outcome IS NULL
            AND job_id IS NOT NULL

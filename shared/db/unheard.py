@@ -13,10 +13,12 @@ from shared.db.connection import Connection
 from shared.events import (
     ArtifactsStored,
     JobCanceled,
+    JobCancelRequested,
     JobCompleted,
     JobDeadlineReached,
     JobFailed,
     SlotFailed,
+    UploadReceived,
 )
 from shared.messaging.topology import AGGREGATOR_SLOTS, GENERATOR_JOBS, Queue
 
@@ -94,6 +96,42 @@ async def deadlines_again(tx: Connection, *, before: datetime, limit: int) -> li
         """,
         (JobDeadlineReached.type,),
         AGGREGATOR_SLOTS,
+        before,
+        limit,
+    )
+
+
+async def orders_again(tx: Connection, *, before: datetime, limit: int) -> list[str]:
+    """Orders that were stated here, published ``before``, and that nobody has planned or refused."""
+    return await _again(
+        tx,
+        """
+        SELECT DISTINCT job_id, ordinal
+          FROM journal
+         WHERE type IN ('upload.received', 'job.cancel_requested')
+           AND type = 'upload.received'
+           AND origin = 'stated'
+           AND outcome IS NULL
+        """,
+        (UploadReceived.type,),
+        before,
+        limit,
+    )
+
+
+async def wishes_again(tx: Connection, *, before: datetime, limit: int) -> list[str]:
+    """Wishes that jobs end which were stated here, published ``before``, and that nobody heard."""
+    return await _again(
+        tx,
+        """
+        SELECT DISTINCT job_id, ordinal
+          FROM journal
+         WHERE type IN ('upload.received', 'job.cancel_requested')
+           AND type = 'job.cancel_requested'
+           AND origin = 'stated'
+           AND outcome IS NULL
+        """,
+        (JobCancelRequested.type,),
         before,
         limit,
     )

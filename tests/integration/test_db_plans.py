@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.db import jobs, journal, parked, predictions, slots
 from shared.db.connection import Connection, Database
+from shared.db.jobs import Wanted
 from tests.support.purchases import MINUTE, a_job
 
 Ask = Callable[[Connection], Awaitable[object]]
@@ -48,6 +49,13 @@ HOT: dict[str, tuple[Ask, str]] = {
         "job_by_external_ref",
     ),
     "the latest jobs": (lambda tx: jobs.latest(tx, limit=20), "job_by_age"),
+    "a page of jobs": (lambda tx: jobs.page(tx, Wanted(), limit=20), "job_by_age"),
+    "orders that nobody has planned": (
+        lambda tx: journal.orders_to_plan(
+            tx, external_ref=None, recipe=None, since=None, before=None, limit=20
+        ),
+        "journal_asked_for",
+    ),
 }
 
 # What lies in the tables of an installation that has worked for a while: nearly all of it done.

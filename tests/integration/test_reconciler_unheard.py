@@ -16,11 +16,24 @@ from shared.db.parked import Parked
 from shared.domain.job import JobState
 from shared.domain.slot import FailureCode, Move, SlotState
 from shared.envelope import Envelope
-from shared.events import JobCompleted, JobFailed, SlotFailed, state
+from shared.events import (
+    JobCancelRequested,
+    JobCompleted,
+    JobFailed,
+    SlotFailed,
+    UploadReceived,
+    state,
+)
 from tests.support.purchases import NOON, a_job, a_slot, the_slot
 
 MINUTE = timedelta(minutes=1)
-NOTHING = {"closings_said_again": 0, "ends_said_again": 0, "deadlines_said_again": 0}
+NOTHING = {
+    "closings_said_again": 0,
+    "ends_said_again": 0,
+    "deadlines_said_again": 0,
+    "orders_said_again": 0,
+    "wishes_said_again": 0,
+}
 
 
 def a_rescue(database: Database) -> RescueFacts:
@@ -193,3 +206,27 @@ async def completed(database: Database, *, minutes: int) -> str:
         )
     await said_and_lost(database, minutes=minutes)
     return said.id
+
+
+@pytest.mark.parametrize(
+    ("fact", "kind"),
+    [
+        (UploadReceived(recipe="sound-effect", job_id=UUID(int=7)), "orders"),
+        (JobCancelRequested(job_id=UUID(int=7)), "wishes"),
+    ],
+)
+async def test_what_was_asked_for_here_and_heard_by_nobody_is_said_again(
+    database: Database, fact: UploadReceived | JobCancelRequested, kind: str
+) -> None:
+    said = state(fact, source="api", now=NOON)
+    async with database.transaction() as tx:
+        await journal.say(tx, said)
+    await said_and_lost(database, minutes=5)
+
+    assert await a_rescue(database).run_once() == {**NOTHING, f"{kind}_said_again": 1}
+    assert await owed(database) == [said.id]
+
+    await said_and_lost(database, minutes=5)
+    async with database.transaction() as tx:
+        await journal.hear(tx, said, outcome="planned")
+    assert await a_rescue(database).run_once() == NOTHING

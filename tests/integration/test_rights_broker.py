@@ -72,6 +72,7 @@ async def look_into(channel: AbstractChannel, queue: str) -> None:
         ("report", "report.published"),
         ("publisher", "upload.received"),
         ("operator", "job.cancel_requested"),
+        ("api", "upload.received"),
         ("reconciler", "job.completed"),
     ],
 )
@@ -90,6 +91,7 @@ async def test_an_account_states_what_is_its_own_to_state(
         ("report", "artifacts.stored"),
         ("generator", "prediction.succeeded"),
         ("publisher", "job.completed"),
+        ("api", "job.completed"),
         ("subscriber", "upload.received"),
         ("keda", "upload.received"),
     ],
@@ -114,7 +116,7 @@ async def test_nobody_but_the_reconciler_goes_straight_into_a_queue(
 
 
 @pytest.mark.parametrize(
-    "party", ["ingress", "report", "publisher", "subscriber", "operator", "keda"]
+    "party", ["ingress", "report", "api", "publisher", "subscriber", "operator", "keda"]
 )
 async def test_a_queue_of_somebody_else_cannot_be_read(channel_of: Channel, party: str) -> None:
     async with channel_of(party) as channel:
@@ -132,6 +134,18 @@ async def test_no_account_deletes_or_empties_a_queue_of_ours(
         queue = await channel.get_queue("darkroom.aggregator.slots", ensure=False)
         with pytest.raises(ChannelAccessRefused):
             await queue.delete(if_unused=False, if_empty=False)
+
+
+async def test_the_api_looks_on_at_facts_of_jobs_and_at_nothing_else(channel_of: Channel) -> None:
+    async with channel_of("api") as channel, channel_of("aggregator") as aggregator:
+        queue = await channel.declare_queue(exclusive=True, auto_delete=True)
+        await queue.bind(EXCHANGE, routing_key="job.completed")
+
+        await publish(aggregator, "job.completed")
+
+        assert await queue.get(timeout=10, no_ack=True) is not None
+        with pytest.raises(ChannelAccessRefused):
+            await queue.bind(EXCHANGE, routing_key="webhook.refused")
 
 
 async def test_another_team_hears_our_ends_in_a_queue_of_its_own(channel_of: Channel) -> None:

@@ -24,12 +24,14 @@ WRITES = {
     "generator": {ORIGINAL, PREPARED},
     "storage": {GENERATED, DERIVED},
     "report": {REPORT},
+    "api": {ORIGINAL},
     "publisher": {ORIGINAL},
 }
 READS = {
     "generator": {ORIGINAL, PREPARED},
     "storage": {GENERATED, DERIVED},
     "report": {ORIGINAL, PREPARED, GENERATED, DERIVED, REPORT},
+    "api": {ORIGINAL, PREPARED, GENERATED, DERIVED, REPORT},
     "publisher": set[str](),
 }
 

@@ -49,6 +49,8 @@ async def all_services(environment: Mapping[str, str], **more: Any) -> AsyncIter
             "public_base_url": f"http://127.0.0.1:{port}",
             "ingress_host": "127.0.0.1",
             "ingress_port": port,
+            "api_host": "127.0.0.1",
+            "api_port": 0,
             "download_allowed_origin": emulator.files_url,
             **more,
         }

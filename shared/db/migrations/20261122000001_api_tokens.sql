@@ -11,8 +11,10 @@ CREATE TABLE api_token (
     revoked_at    timestamptz
 );
 
--- Orders that nobody has planned yet: few, and asked for whenever jobs are listed.
-CREATE INDEX journal_orders_to_plan ON journal (recorded_at DESC, job_id)
-    WHERE type = 'upload.received' AND origin = 'stated' AND outcome IS NULL;
+-- What was asked for here and nobody has heard yet: orders that are still to be planned, and wishes.
+-- Few, and asked for whenever jobs are listed.
+CREATE INDEX journal_asked_for ON journal (recorded_at DESC, job_id)
+    WHERE type IN ('upload.received', 'job.cancel_requested')
+      AND origin = 'stated' AND outcome IS NULL;
 
 -- migrate:down
