@@ -1,9 +1,8 @@
 """SQL for facts that were published and had no effect: their queue lost them, or nobody was there.
 
 Each ``…_again`` clears ``published_at`` of those facts, so that the relay says them once more, and
-returns their ids. What the queue that should have had the effect has parked, for its time or dead,
-is on record there, and is left alone. What was said longest ago comes first, so that nothing is
-starved by what never works.
+returns their ids. What its receiver has parked, for its time or dead, is on record there, and is
+left alone. What was said longest ago comes first, so that nothing is starved by what never works.
 """
 
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from shared.events import (
     SlotFailed,
     UploadReceived,
 )
-from shared.messaging.topology import AGGREGATOR_SLOTS, GENERATOR_JOBS, Queue
+from shared.messaging.topology import GENERATOR_JOBS, Queue
 
 CLOSINGS = (ArtifactsStored.type, SlotFailed.type)
 ENDS = (JobCompleted.type, JobFailed.type, JobCanceled.type)
@@ -58,7 +57,6 @@ async def closings_again(tx: Connection, *, before: datetime, limit: int) -> lis
            AND slot.moved_at < $1
         """,
         CLOSINGS,
-        AGGREGATOR_SLOTS,
         before,
         limit,
     )
@@ -78,9 +76,9 @@ async def ends_again(tx: Connection, *, before: datetime, limit: int) -> list[st
                           AND slot.state NOT IN ('stored', 'failed', 'canceled'))
         """,  # noqa: S608 - a constant of ours
         ENDS,
-        GENERATOR_JOBS,
         before,
         limit,
+        by=GENERATOR_JOBS,
     )
 
 
@@ -95,7 +93,6 @@ async def deadlines_again(tx: Connection, *, before: datetime, limit: int) -> li
            AND deadline < $1
         """,
         (JobDeadlineReached.type,),
-        AGGREGATOR_SLOTS,
         before,
         limit,
     )
@@ -141,10 +138,13 @@ async def _again(
     tx: Connection,
     missing: str,
     types: Sequence[str],
-    by: Queue,
     before: datetime,
     limit: int,
+    *,
+    by: Queue | None = None,
 ) -> list[str]:
+    """``by``: the queue that would have had the effect, where others hear the same fact too: what
+    those have parked says nothing of it."""
     rows = await tx.fetch(
         f"""
         WITH missing AS ({missing}),
@@ -157,7 +157,7 @@ async def _again(
              WHERE journal.published_at < $1
                AND journal.body IS NOT NULL
                AND NOT EXISTS (SELECT FROM parked_message
-                                WHERE parked_message.queue = $4
+                                WHERE ($4::text IS NULL OR parked_message.queue = $4)
                                   AND parked_message.event_id = journal.event_id)
           ORDER BY journal.published_at
              LIMIT $3
@@ -172,7 +172,7 @@ async def _again(
         before,
         list(types),
         limit,
-        by.name,
+        None if by is None else by.name,
     )
     if rows:
         tx.owes_facts = True
