@@ -672,10 +672,10 @@ class TestElsewhere:
         assert "prompt" in sound["params"]["properties"]
 
     async def test_the_health_of_webhooks_is_counted(self, api: Api) -> None:
-        slot = await a_slot(api.database, SlotState.RUNNING)
+        await a_slot(api.database, SlotState.STORED)
+        await an_ended_job(api)
 
         told = (await api.front.get("/v1/health/webhooks")).body
 
-        assert told["seconds"] == 900
-        assert told["jobs_completed"] == 0
-        assert slot.job_id
+        assert (told["seconds"], told["jobs_failed"], told["share_completed"]) == (900, 1, 0)
+        assert told["refused"] == {}
