@@ -28,6 +28,7 @@ from shared.validation import faults
 MOST_ON_A_PAGE = 200
 SHORT_BODY = 16 * 1024
 MOST_FAULTS = 50
+PLAIN = r"^[^\x00]*$"  # Postgres keeps no NUL
 KEY_PATTERN = r"^[\x21-\x7e]{1,200}$"
 
 T = TypeVar("T")
@@ -50,8 +51,8 @@ class WhichJobs:
     taken in; ``cursor`` is ``next`` of the page before."""
 
     state: JobState | None = None
-    recipe: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    external_ref: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    recipe: Annotated[str, Field(min_length=1, max_length=100, pattern=PLAIN)] | None = None
+    external_ref: Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)] | None = None
     since: Annotated[datetime, AfterValidator(_aware)] | None = None
     limit: Annotated[int, Field(ge=1, le=MOST_ON_A_PAGE)] = 50
     cursor: Annotated[str, Field(max_length=64), AfterValidator(_a_cursor)] | None = None
@@ -68,7 +69,7 @@ class Lately:
 class Wish:
     """Why; it is shown with the job."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")] = "asked for"
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=PLAIN)] = "asked for"
 
 
 def job_id_of(request: web.Request) -> UUID:

@@ -339,6 +339,7 @@ class TestLists:
             ({"since": "yesterday"}, "since"),
             ({"since": "2026-11-21T04:00:00"}, "since"),
             ({"cursor": "x"}, "cursor"),
+            ({"external_ref": "\0"}, "external_ref"),
             ({"stat": "failed"}, "stat"),
         ],
     )
