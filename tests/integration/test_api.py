@@ -601,6 +601,7 @@ class TestLimits:
             )
             line = await asyncio.wait_for(reader.readline(), 10)
             writer.close()
+            await writer.wait_closed()
 
         assert b" 408 " in line
 
