@@ -108,7 +108,7 @@ def query_of(kind: type[T], request: web.Request) -> T:
     if wrong:
         raise _flawed(wrong)
     try:
-        return TypeAdapter(kind).validate_python(dict(request.query))
+        return _reader(kind).validate_python(dict(request.query))
     except ValidationError as error:
         raise _flawed(faults(error, whole="query")) from None
 
@@ -121,9 +121,19 @@ def checked(kind: type[T], body: Mapping[str, Any]) -> T:
         raise _flawed(wrong)
     try:
         # As JSON, in which a list may stand for a tuple, and nothing else for anything.
-        return TypeAdapter(kind).validate_json(json.dumps(body), strict=True)
+        return _reader(kind).validate_json(json.dumps(body), strict=True)
     except ValidationError as error:
         raise _flawed(faults(error, whole="body")) from None
+
+
+_READERS: dict[type, TypeAdapter[Any]] = {}
+
+
+def _reader(kind: type[T]) -> TypeAdapter[T]:
+    """Built once: it takes longer than what it reads."""
+    if kind not in _READERS:
+        _READERS[kind] = TypeAdapter(kind)
+    return _READERS[kind]
 
 
 def _flawed(wrong: list[tuple[str, str]]) -> Refused:
