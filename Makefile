@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.8
-# One worker a processor; the tests of the whole system stay together on one of them.
+# One worker a processor, each with parts and a system of its own.
 TESTS ?= -n auto --dist loadgroup
 export UV_PYTHON_DOWNLOADS := never
 
@@ -38,7 +38,7 @@ systems: setup ## docs/systems.md row by row: pass, fail or pending, on the runn
 check: setup lint types imports unit ## what needs no stack: style, types, import contracts, rules
 
 unit: setup ## the pure rules
-	@$(BIN)/pytest tests/unit -q
+	@$(BIN)/pytest tests/unit -q $(TESTS)
 
 contract: setup ## the emulator and the library that calls it
 	@$(BIN)/pytest tests/contract -q

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from services.api import cors, frames
 from services.api.asked import job_id_of
 from services.api.endpoints import ENDPOINTS, EVENTS, Endpoint
-from services.api.fan_out import FanOut
+from services.api.fan_out import FanOut, NotThere
 from services.api.gate import ANYBODY, Asker, Gate
 from services.api.problems import (
     BROKEN,
@@ -265,7 +265,7 @@ class ApiApp:
                 except (ConnectionError, TimeoutError):
                     pass  # whoever watched is gone, or its line took nothing for too long
                 return response
-        except LookupError:
+        except NotThere:
             raise await self._reading.why_unknown(job_id) from None
 
     async def _write(

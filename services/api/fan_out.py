@@ -55,6 +55,10 @@ Watching = Callable[[], AbstractAsyncContextManager[Watch]]
 _WRITE = TypeAdapter(Standing)
 
 
+class NotThere(Exception):
+    """There is no such job."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """One state of a job, as its events tell it: made once for all who watch."""
@@ -160,7 +164,7 @@ class FanOut:
     async def enter(self, job_id: UUID, *, has: str | None = None) -> AsyncIterator["Watcher"]:
         """Watch a job from its present state on; ``has`` is the version that the watcher knows.
 
-        Raises LookupError where there is no such job, and DatabaseUnavailable.
+        Raises NotThere where there is no such job, and DatabaseUnavailable.
         """
         room = self._rooms.get(job_id)
         if room is None:
@@ -172,7 +176,7 @@ class FanOut:
                 if room.state is None and not room.gone:
                     await self._look([room])
             if room.state is None:
-                raise LookupError(job_id)
+                raise NotThere(str(job_id))
             yield Watcher(self, room, has)
         finally:
             self._watchers -= 1

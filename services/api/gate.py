@@ -155,6 +155,9 @@ class Gate:
         hashed = kept(word)
         await self._refresh(BELIEVED_S)
         if hashed not in self._known:
+            # It may be newer than what we know. Whoever guesses waits as well.
+            age = asyncio.get_running_loop().time() - self._read_at
+            await asyncio.sleep(max(0.0, LOOKED_FOR_S - age))
             await self._refresh(LOOKED_FOR_S)
         token = self._known.get(hashed)
         if token is None or token.revoked_at is not None:

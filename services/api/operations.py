@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -140,10 +142,15 @@ def _card(recipe: Configured) -> RecipeCard:
         model=recipe.model,
         source=what.source,
         source_types=tuple(sorted(what.source_types)),
-        params=TypeAdapter(what.params).json_schema(),
+        params=_schema(what.params),
         example=dict(what.example),
         typical_seconds=what.typical_run.total_seconds(),
     )
+
+
+@cache
+def _schema(params: type[Any]) -> dict[str, Any]:
+    return TypeAdapter(params).json_schema()
 
 
 def _told(fared: webhook_health.Fared, seconds: int) -> WebhookHealth:

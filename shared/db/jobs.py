@@ -156,25 +156,29 @@ class Wanted:
 async def page(tx: Connection, wanted: Wanted, *, limit: int) -> list[Job]:
     """The latest of the jobs that are wanted; equals in time by their ids."""
     at, job_id = wanted.before or (None, None)
+    asked: list[tuple[str, object]] = [
+        ("state = ${n}", wanted.state),
+        ("recipe = ${n}", wanted.recipe),
+        ("external_ref = ${n}", wanted.external_ref),
+        ("created_at >= ${n}", wanted.since),
+        ("created_at <= ${n}", at),
+    ]
+    # Only what is asked for stands in the question, so that each gets the index that it needs.
+    given = [(condition, value) for condition, value in asked if value is not None]
+    conditions = [condition.format(n=n) for n, (condition, _) in enumerate(given, start=1)]
+    args = [value for _, value in given]
+    if at is not None:
+        args += [at, job_id]
+        conditions.append(f"(created_at, id) < (${len(args) - 1}, ${len(args)})")
     rows = await tx.fetch(
-        """
+        f"""
         SELECT *
           FROM job
-         WHERE ($1::text IS NULL OR state = $1)
-           AND ($2::text IS NULL OR recipe = $2)
-           AND ($3::text IS NULL OR external_ref = $3)
-           AND ($4::timestamptz IS NULL OR created_at >= $4)
-           AND ($5::timestamptz IS NULL
-                OR (created_at <= $5 AND (created_at, id) < ($5, $6::uuid)))
+         WHERE {" AND ".join(conditions) or "true"}
       ORDER BY created_at DESC, id DESC
-         LIMIT $7
-        """,
-        wanted.state,
-        wanted.recipe,
-        wanted.external_ref,
-        wanted.since,
-        at,
-        job_id,
+         LIMIT ${len(args) + 1}
+        """,  # noqa: S608 - put together from the constants above
+        *args,
         limit,
     )
     return _jobs(rows)

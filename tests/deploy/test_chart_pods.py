@@ -191,6 +191,23 @@ def test_from_outside_only_the_webhooks_path_can_be_reached(render: Render) -> N
     assert rule["host"] == route["spec"]["hostnames"][0] == "darkroom.example.com"
 
 
+def test_the_api_is_reached_by_its_callers_and_brings_no_way_in_from_outside(
+    render: Render,
+) -> None:
+    documents = render("full")
+    api = deployments(documents)["api"]
+    (policy,) = of_pod(documents, "NetworkPolicy", api)
+    service = of_kind(documents, "Service")["rel-darkroom-api"]
+
+    ways_in = {rule["ports"][0]["port"] for rule in policy["spec"]["ingress"]}
+    assert ways_in == {"health", "http"}
+    assert service["spec"]["selector"].items() <= template(api)["metadata"]["labels"].items()
+    assert {port["name"]: port["containerPort"] for port in container(api)["ports"]} == {
+        "health": 8081,
+        "http": 8090,
+    }
+
+
 def test_what_scales_by_itself_is_not_set_back_by_an_upgrade(render: Render) -> None:
     documents = render("full")
     scaled = of_kind(documents, "ScaledObject", "HorizontalPodAutoscaler")

@@ -339,6 +339,7 @@ class TestLists:
             ({"since": "yesterday"}, "since"),
             ({"since": "2026-11-21T04:00:00"}, "since"),
             ({"cursor": "x"}, "cursor"),
+            ({"external_ref": "\0"}, "external_ref"),
             ({"stat": "failed"}, "stat"),
         ],
     )
@@ -600,6 +601,7 @@ class TestLimits:
             )
             line = await asyncio.wait_for(reader.readline(), 10)
             writer.close()
+            await writer.wait_closed()
 
         assert b" 408 " in line
 
@@ -672,10 +674,10 @@ class TestElsewhere:
         assert "prompt" in sound["params"]["properties"]
 
     async def test_the_health_of_webhooks_is_counted(self, api: Api) -> None:
-        slot = await a_slot(api.database, SlotState.RUNNING)
+        await a_slot(api.database, SlotState.STORED)
+        await an_ended_job(api)
 
         told = (await api.front.get("/v1/health/webhooks")).body
 
-        assert told["seconds"] == 900
-        assert told["jobs_completed"] == 0
-        assert slot.job_id
+        assert (told["seconds"], told["jobs_failed"], told["share_completed"]) == (900, 1, 0)
+        assert told["refused"] == {}

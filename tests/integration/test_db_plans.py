@@ -50,6 +50,10 @@ HOT: dict[str, tuple[Ask, str]] = {
     ),
     "the latest jobs": (lambda tx: jobs.latest(tx, limit=20), "job_by_age"),
     "a page of jobs": (lambda tx: jobs.page(tx, Wanted(), limit=20), "job_by_age"),
+    "a page of jobs of another team's id": (
+        lambda tx: jobs.page(tx, Wanted(external_ref="ref-77"), limit=20),
+        "job_by_external_ref",
+    ),
     "orders that nobody has planned": (
         lambda tx: journal.orders_to_plan(
             tx, external_ref=None, recipe=None, since=None, before=None, limit=20

@@ -13,7 +13,7 @@ from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable
 from shared.messaging.publisher import Publisher, open_publisher
 from shared.messaging.relay import relay_once
-from shared.messaging.topology import AGGREGATOR, RECONCILER, STORAGE, Service, relayed_by
+from shared.messaging.topology import AGGREGATOR, API, RECONCILER, STORAGE, Service, relayed_by
 from tests.support.waiting import eventually
 
 OF_EACH = ("artifacts.stored", "job.completed", "prediction.succeeded", "upload.received")
@@ -43,6 +43,7 @@ async def answers(publisher: Publisher) -> bool:
     [
         (STORAGE, set(OF_EACH) - {"artifacts.stored"}),
         (AGGREGATOR, set(OF_EACH) - {"job.completed"}),
+        (API, set(OF_EACH) - {"upload.received"}),
         (RECONCILER, set()),
     ],
     ids=lambda case: case.name if isinstance(case, Service) else "",

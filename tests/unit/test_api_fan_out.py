@@ -5,11 +5,13 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from services.api.answers import SlotLine, Standing
-from services.api.fan_out import FanOut, State, Watcher, next_state
+from services.api.fan_out import FanOut, NotThere, State, next_state
 from services.api.reading import Known
 from shared.domain.job import JobState
 from shared.domain.slot import SlotState
@@ -240,7 +242,7 @@ async def test_many_who_come_at_once_are_one_look() -> None:
         watchers = await asyncio.gather(
             *(until.enter_async_context(hub.enter(JOB)) for _ in range(100))
         )
-        frames = {await cast(Watcher, watcher).next(within=5) for watcher in watchers}
+        frames = {await watcher.next(within=5) for watcher in watchers}
 
     assert jobs.asked == 1
     assert len(frames) == 1
@@ -257,11 +259,9 @@ async def test_there_is_a_most_and_who_leaves_makes_room() -> None:
 async def test_a_job_that_is_not_there_is_said() -> None:
     hub = FanOut(Jobs().read, watching=silence, at_most=1)
 
-    try:
+    with pytest.raises(NotThere):
         async with hub.enter(uuid4()):
-            raise AssertionError("nobody is in that room")
-    except LookupError:
-        pass
+            pass
     assert not hub.full
 
 

@@ -194,8 +194,8 @@ class TestOrigins:
 
 def a_setting(**more: object) -> Settings:
     return Settings(
-        amqp_url="amqp://h",  # type: ignore[arg-type]
-        database_url="postgresql://h/d",  # type: ignore[arg-type]
+        amqp_url="amqp://h",
+        database_url="postgresql://h/d",
         s3_bucket="darkroom",
         **more,  # type: ignore[arg-type]
     )
