@@ -76,11 +76,11 @@ class Declined(NotOurs, Permanent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Who is told, and what."""
+    """Who is told, and what. A trace that shows its values shows neither."""
 
-    job: Job
-    url: str
-    body: bytes
+    job: Job = field(repr=False)
+    url: str = field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def host(self) -> str:
@@ -98,8 +98,8 @@ class CallBack:
 
     database: Database
     outside: Outside
-    keys: Sequence[str]
-    address_of_recipe: Mapping[str, str]
+    keys: Sequence[str] = field(repr=False)
+    address_of_recipe: Mapping[str, str] = field(repr=False)
     waits: Sequence[timedelta]
     now: Clock
     chance: Callable[[], float]

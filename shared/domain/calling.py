@@ -23,6 +23,8 @@ WAITS = (
 def wait_after(tried: int, waits: Sequence[timedelta] = WAITS, *, chance: float) -> timedelta:
     """How long to wait after try number ``tried`` (1, 2, …): three quarters of what the table says
     to all of it, so that what failed together does not come back together. ``chance`` is in [0, 1)."""
+    if not waits:
+        return timedelta(0)
     return waits[min(tried, len(waits)) - 1] * (0.75 + chance / 4)
 
 

@@ -390,6 +390,20 @@ async def test_of_an_erased_job_nobody_is_told(database: Database) -> None:
     assert receiver.requests == []
 
 
+async def test_a_trace_that_shows_its_values_shows_no_address_and_no_key(
+    database: Database,
+) -> None:
+    async with a_handler(database) as handler:
+        job = await a_completed_job(database, None)
+        named = replace(handler, address_of_recipe={"variations": f"https://a.example/{HIDDEN}"})
+        call = await named._wanted(job)
+
+    assert call is not None
+    assert call.url.endswith(HIDDEN)
+    assert HIDDEN not in f"{named} {call}"
+    assert SECRET not in f"{named} {call}"
+
+
 async def test_an_address_and_a_key_are_told_to_nobody(parts: tuple[str, str]) -> None:
     with structlog.testing.capture_logs() as logs:
         async with (
