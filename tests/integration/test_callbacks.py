@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
+from prometheus_client import REGISTRY
 
 from services.api.callbacks import CallBack, Declined, NotTaken
 from shared.db.connection import Database
@@ -300,8 +301,12 @@ async def test_receivers_that_are_gone_keep_nobody_else_from_being_told(
         lost = [await desk.completes(gone) for _ in range(MOST_DEAD_IN_A_ROW + 5)]
         for fact in lost:
             await desk.called(fact, "callback.failed")
+        queue = {"queue": topology.API_CALLBACKS.name}
+        stopped = REGISTRY.get_sample_value("darkroom_consumer_stopped", queue)
 
         await desk.called(await desk.completes(there), "callback.delivered")
+
+    assert stopped == 0
 
 
 # ---- nowhere else
