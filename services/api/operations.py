@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -148,9 +147,13 @@ def _card(recipe: Configured) -> RecipeCard:
     )
 
 
-@cache
+_SCHEMAS: dict[type, dict[str, Any]] = {}
+
+
 def _schema(params: type[Any]) -> dict[str, Any]:
-    return TypeAdapter(params).json_schema()
+    if params not in _SCHEMAS:
+        _SCHEMAS[params] = TypeAdapter(params).json_schema()
+    return _SCHEMAS[params]
 
 
 def _told(fared: webhook_health.Fared, seconds: int) -> WebhookHealth:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -69,7 +68,11 @@ def validated(recipe: Recipe, params: Mapping[str, Any]) -> dict[str, Any]:
         ) from None
 
 
-@cache
+_READERS: dict[type, TypeAdapter[Any]] = {}
+
+
 def _reader(params: type[Any]) -> TypeAdapter[Any]:
     """Built once: it takes a millisecond, and every look at a job reads its parameters."""
-    return TypeAdapter(params)
+    if params not in _READERS:
+        _READERS[params] = TypeAdapter(params)
+    return _READERS[params]

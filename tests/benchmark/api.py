@@ -12,6 +12,7 @@ import logging
 import os
 import tempfile
 import time
+from collections import Counter as Tally
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -38,23 +39,26 @@ ORDER = {"recipe": "sound-effect", "params": {"prompt": "rain on a tin roof"}}
 
 async def submitting(url: str, orders: int, per_second: float) -> None:
     taken: list[float] = []
+    refused: Tally[str] = Tally()
     async with aiohttp.ClientSession() as session:
 
         async def one() -> None:
             began = time.perf_counter()
             headers = {"Idempotency-Key": uuid4().hex}
             async with session.post(f"{url}/v1/jobs", json=ORDER, headers=headers) as answer:
-                if answer.status != 202:
-                    raise SystemExit(f"an order was answered {answer.status}")
-                await answer.read()
-            taken.append(time.perf_counter() - began)
+                told = await answer.json(content_type=None)
+            if answer.status == 202:
+                taken.append(time.perf_counter() - began)
+            else:
+                refused[f"{answer.status} {told['code']}"] += 1
 
         async with asyncio.TaskGroup() as group:
             for _ in range(orders):
                 group.create_task(one())
                 await a_pause(1 / per_second)
-    told = (percentile(taken, share) * 1000 for share in (0.5, 0.95, 0.99))
-    p50, p95, p99 = told
+    if refused:
+        say(f"not taken: {dict(refused)}")
+    p50, p95, p99 = (percentile(taken, share) * 1000 for share in (0.5, 0.95, 0.99))
     say(f"order → answer: p50 {p50:.1f} ms  p95 {p95:.1f} ms  p99 {p99:.1f} ms  n {len(taken)}")
 
 
