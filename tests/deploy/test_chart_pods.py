@@ -267,7 +267,7 @@ def test_no_secret_that_an_operator_makes_itself_is_fetched_from_elsewhere(rende
 def test_a_bucket_that_its_walls_would_hide_is_told(render: Render) -> None:
     here = ("--set", "bucket.endpoint=http://s3.storage:8333")
 
-    with pytest.raises(NotRendered, match="port 8333, which networkPolicy.bucket.ports"):
+    with pytest.raises(NotRendered, match=r"port 8333, which networkPolicy\.bucket\.ports"):
         render("least", *here)
     documents = render("least", *here, "--set", "networkPolicy.bucket.ports={8333}")
     storage = deployments(documents)["storage"]
