@@ -38,7 +38,7 @@ systems: setup ## docs/systems.md row by row: pass, fail or pending, on the runn
 check: setup lint types imports unit ## what needs no stack: style, types, import contracts, rules
 
 unit: setup ## the pure rules
-	@$(BIN)/pytest tests/unit -q
+	@$(BIN)/pytest tests/unit -q $(TESTS)
 
 contract: setup ## the emulator and the library that calls it
 	@$(BIN)/pytest tests/contract -q

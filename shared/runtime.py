@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from shared import tracing
+from shared import heap, tracing
 from shared.connections import Connections
 from shared.errors import Misconfigured
 from shared.health import Health, serving_health
@@ -65,6 +65,7 @@ def main(service: str, settings_kind: type[S], wiring: Wiring[S]) -> None:
 
     Exits 2 with one line per wrong setting, 1 after a failure, 0 after a clean drain.
     """
+    heap.give_back()
     try:
         settings = read_settings(settings_kind)
     except Misconfigured as mistakes:
