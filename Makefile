@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.8
-# One worker a processor; the tests of the whole system stay together on one of them.
+# One worker a processor, each with parts and a system of its own.
 TESTS ?= -n auto --dist loadgroup
 export UV_PYTHON_DOWNLOADS := never
 
