@@ -11,8 +11,9 @@ from typing import Any
 
 from jsonschema.validators import validator_for
 
-from deploy.check import chart, chart_files, tools
+from deploy.check import chart, chart_files, image, tools
 from deploy.check.tools import ROOT, run
+from deploy.local.system import SERVICES
 
 KUBERNETES = ("1.30", "1.34", "1.37")
 COMPOSE = ROOT / "compose.yaml"
@@ -22,6 +23,15 @@ RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
 BESIDE = (ROOT.parent / "crds", ROOT.parent / "shared" / "crds")
 # What a user has to set where the provider is a real one; the names of the demonstration's defaults.
 PASSWORDS = ("POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "AWS_SECRET_ACCESS_KEY")
+# What jobs of the chart and of the compose file run, and how everything says that it has no settings.
+STEPS = (
+    ("migrate",),
+    ("topology", "apply"),
+    ("topology", "users"),
+    ("doctor",),
+    ("demo", "--running"),
+)
+LACKS_SETTINGS = 2
 LEFT_OUT = (".git", ".venv", ".tools", ".darkroom", "node_modules")
 
 
@@ -59,6 +69,23 @@ def _beside(name: str) -> Path:
 def dockerfile() -> str:
     _clean(run([_beside("hadolint"), ROOT / "deploy" / "Dockerfile"]))
     return "hadolint has no remark"
+
+
+def image_contents() -> str:
+    """The lock file and our package alone, without an engine: everything that runs in the image
+    begins, and what it lacks is settings, no module and no file."""
+    there, steps = image.install()
+    for done in steps:
+        _clean(done)
+    _clean(there.run(image.proof()), "its own proof: ")
+    _clean(there.run(["python", "-c", "import deploy.local.emulator.__main__"]), "emulator: ")
+    commands = [["python", "-m", f"services.{service}"] for service in SERVICES]
+    commands += [["python", "-m", "services"], *(["darkroom", *words] for words in STEPS)]
+    for words in commands:
+        done = there.run(words)
+        if done.returncode != LACKS_SETTINGS or "is missing" not in done.stderr:
+            raise Bad(f"{' '.join(words)}: {done.returncode} {done.stdout}{done.stderr}".strip())
+    return f"{len(commands)} commands begin, and ask for their settings"
 
 
 def compose() -> str:
@@ -263,6 +290,7 @@ def documents_of(kind: str) -> Iterator[Path]:
 
 ALL = (
     Check("dockerfile", "the image's recipe", dockerfile),
+    Check("image", "what the image holds, installed without an engine", image_contents),
     Check("compose", "the system with Docker", compose),
     Check("yaml", "style of the hand-written YAML", yaml_style),
     Check("schema", "the chart's values against the services' settings", current_schema),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.check import __main__ as command
-from deploy.check import checks
+from deploy.check import checks, image
 from deploy.check.checks import ALL, Bad, Check, NotRun
 from deploy.check.tools import ROOT, ToolMissing
 from tests.deploy.conftest import Render
@@ -93,6 +93,20 @@ def test_schemas_that_lie_beside_the_checkout_are_found(
 
     assert told.startswith("ScaledObject; no schema of ")
     assert {"HTTPRoute", "TriggerAuthentication"} <= set(told.replace(",", "").split())
+
+
+def test_the_image_is_given_the_programs_and_nothing_of_the_workshop() -> None:
+    given = {str(path) for path in image.copied()}
+
+    assert {"pyproject.toml", "services/__main__.py", "deploy/local/emulator/__main__.py"} <= given
+    assert any(path.endswith(".sql") for path in given)
+    assert any(path.endswith(".html") for path in given)
+    for place in ("tests/", "docs/", "deploy/check/", "deploy/helm/", ".git/", ".darkroom/"):
+        assert not [path for path in given if path.startswith(place)]
+
+
+def test_the_image_proves_itself_by_running_what_it_brings() -> None:
+    assert image.proof()[:2] == ["python", "-c"]
 
 
 @pytest.mark.parametrize("check", [checks.asyncapi, checks.openapi, checks.schemas])
