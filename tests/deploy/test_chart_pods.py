@@ -215,6 +215,15 @@ def test_a_change_of_settings_restarts_the_service_that_reads_them(render: Rende
     assert changed == {"report"}
 
 
+def test_what_is_said_of_all_pods_is_said_of_each(render: Render) -> None:
+    for workload in workloads(render("full", "--set", "pods.priorityClassName=pictures")):
+        meta = template(workload)["metadata"]
+
+        assert meta["labels"]["example.com/team"] == "pictures"
+        assert meta["annotations"]["example.com/team"] == "pictures"
+        assert template(workload)["spec"]["priorityClassName"] in ("pictures", "webhooks")
+
+
 def test_hooks_need_nothing_that_the_same_release_brings(render: Render) -> None:
     documents = render("full")
     hooks = [
