@@ -55,8 +55,8 @@ chaos: setup ## the whole system on a bad day
 prove: setup ## pull every plug for two minutes and let the witness judge (SEED=n, REPLAY=file.json)
 	@$(BIN)/darkroom prove $(if $(SEED),--seed $(SEED)) $(if $(REPLAY),--replay $(REPLAY))
 
-prove-long: setup ## the same for an hour, with 100,000 predictions
-	@$(BIN)/darkroom prove --minutes 60 --predictions 100000 --every 8 --cancels $(if $(SEED),--seed $(SEED))
+prove-long: setup ## the same with 100,000 predictions (MINUTES=96; 60 need more than two processors)
+	@$(BIN)/darkroom prove --minutes $(or $(MINUTES),96) --predictions 100000 --every 8 --cancels $(if $(SEED),--seed $(SEED))
 
 .PHONY: prove-row
 prove-row: setup ## one row of the fault matrix (ROW=F5 TIMES=2; without a ROW: the list)

@@ -5,14 +5,17 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import aio_pika
+import aio_pika.exceptions
 
 from shared.messaging.topology import STORAGE_OUTPUTS
 from tests.benchmark.ingress.__main__ import OURS, SECRET, running
 from tests.matrix.ground import Ground
 from tests.matrix.promises import Promise, all_of, at_most, none, told
+from tests.support.waiting import eventually
 
 BURST, BURST_S = 10_000, 10.0
 TIMES_CAPACITY = 3.0
@@ -110,7 +113,15 @@ async def _load(port: int, webhooks: int, per_second: float, *, connections: int
 
 async def _taken(amqp_url: str) -> int:
     """How many webhooks lie in the queue; they are taken out."""
-    connection = await aio_pika.connect(amqp_url)
+
+    async def let_in() -> aio_pika.abc.AbstractConnection | None:
+        # A broker that has just been flooded may cut off whoever comes.
+        with suppress(*aio_pika.exceptions.CONNECTION_EXCEPTIONS):
+            return await aio_pika.connect(amqp_url)
+        return None
+
+    connection = await eventually("the broker lets us in", let_in)
+    assert connection is not None
     async with connection:
         channel = await connection.channel()
         queue = await channel.get_queue(STORAGE_OUTPUTS.name, ensure=False)

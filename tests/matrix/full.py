@@ -19,6 +19,7 @@ from uuid import UUID
 import asyncpg
 import psutil
 
+from deploy.local.logins import create_roles
 from deploy.local.stack import Stack
 from deploy.local.stack.part import Part
 from shared.clock import utc_now
@@ -209,7 +210,9 @@ def _laid_out(stack: Stack, small: str) -> None:
     stack.root.chmod(0o755)
     stack.up()
     _move_to_a_small_disk(_part(stack, small), SMALL_MIB[small])
-    migrate(stack.create_database(TEMPLATE))
+    url = stack.create_database(TEMPLATE)
+    migrate(url)
+    create_roles(url)
 
 
 def _removed(stack: Stack, small: str) -> None:
