@@ -120,7 +120,8 @@ class Stored:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotTimes:
     """What is on record of one slot. ``attempt`` is the purchase that counts: the one that won,
-    else the current one. ``closed_at`` and ``counted_at`` are None while it is open."""
+    else the current one. ``closed_at`` and ``counted_at`` are None while it is open. ``waits`` are
+    those of the fact that it closed, in the parking."""
 
     ordinal: int
     state: SlotState
@@ -129,6 +130,7 @@ class SlotTimes:
     stored: Stored | None = None
     closed_at: datetime | None = None
     counted_at: datetime | None = None
+    waits: tuple[Wait, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,15 +182,16 @@ def marks(job: JobTimes, slot: SlotTimes) -> Iterator[Mark]:
         return
     succeeded = _verdict(slot)
     kept = succeeded is not None and succeeded.succeeded and slot.state is not SlotState.CANCELED
-    closed = job.mark(_M.KEPT if kept else _M.CLOSED, slot.closed_at)
-    yield closed
+    yield job.mark(_M.KEPT if kept else _M.CLOSED, slot.closed_at)
     if slot.state is SlotState.CANCELED:
         return  # counted with its end
-    if slot.counted_at is None:
-        yield job.mark(_M.NOW, job.read_at)
-    else:
-        # The time of a count is that of its transaction's begin, which may wait for this closing.
-        yield job.mark(_M.COUNTED, max(slot.counted_at, slot.closed_at))
+    # The time of a count is that of its transaction's begin, which may wait for this closing.
+    counted_at = None if slot.counted_at is None else max(slot.counted_at, slot.closed_at)
+    for wait in slot.waits:
+        # Who counts takes along whatever is closed: what is still parked then is a duplicate.
+        if counted_at is None or (wait.brought_at and wait.brought_at <= counted_at):
+            yield from _waited(job, wait, None)
+    yield job.mark(_M.NOW if counted_at is None else _M.COUNTED, counted_at or job.read_at)
 
 
 def _verdict(slot: SlotTimes) -> Verdict | None:

@@ -234,6 +234,9 @@ _BETWEEN: Mapping[tuple[Moment, Moment], Step] = {
     (_M.FETCHED, _M.FINISHED): Step.FINISH,
     (_M.FINISHED, _M.PUT): Step.UPLOAD,
     (_M.PUT, _M.KEPT): Step.RECORD,
+    (_M.KEPT, _M.PARKED): Step.TRIED,
+    (_M.CLOSED, _M.PARKED): Step.TRIED,
+    (_M.BROUGHT, _M.COUNTED): Step.COUNT,
     (_M.KEPT, _M.COUNTED): Step.COUNT,
     (_M.CLOSED, _M.COUNTED): Step.COUNT,
 }
