@@ -225,11 +225,14 @@ def _counting(job: JobTimes, slot: SlotTimes, bought: Bought) -> Iterator[Mark]:
     """The purchase that the slot stands for, from its intent to its files."""
 
     answered = None if bought.created_at else bought.answered_at
+    started, created = _started(bought), bought.created_at
+    if started and created:
+        created = min(created, started)  # the provider's two times may cross by milliseconds
     made = [
         (_M.INTENDED, bought.intended_at, Clock.DATABASE),
-        (_M.CREATED, bought.created_at, Clock.PROVIDER),
+        (_M.CREATED, created, Clock.PROVIDER),
         (_M.ANSWERED, answered, Clock.DATABASE),
-        (_M.STARTED, _started(bought), Clock.PROVIDER),
+        (_M.STARTED, started, Clock.PROVIDER),
         (_M.COMPLETED, bought.completed_at, Clock.PROVIDER),
     ]
     yield from _first_tried(job, bought)

@@ -254,6 +254,13 @@ def test_a_run_whose_start_was_not_told_is_as_long_as_it_was_billed() -> None:
     assert lane.by_step()[Step.PROVIDER_QUEUE] == pytest.approx(1.7)
 
 
+def test_a_run_that_began_before_it_was_made_waited_in_no_queue() -> None:
+    lane = lane_of(a_job(WELL | {"started": 0.29}))
+
+    assert Step.PROVIDER_QUEUE not in lane.by_step()
+    assert lane.named == 1
+
+
 def test_two_moments_that_changed_places_leave_their_time_unnamed() -> None:
     # Upload "ended" before finishing did, by one and the same clock: both claim that second.
     lane = lane_of(a_job(WELL | {"finished": 7.9, "put": 6.9, "closed": 8.0, "counted": 8.1}))
