@@ -6,16 +6,16 @@ from rich.text import Text
 
 from services.cli.job_words import LABELS
 from services.cli.live import Tongue
-from shared.domain.slowest import STEPS, about_clocks, sentence, told_span
-from shared.domain.waterfall import Lane, Segment, Step, Waterfall
+from shared.domain.slowest import STAGES, about_clocks, sentence, told_span
+from shared.domain.waterfall import Lane, Segment, Stage, Waterfall
 
 BAR = 40  # characters for all of the job's time
 SLOTS_DRAWN = 50  # the rest is told by --json
-PROVIDERS = frozenset({Step.PROVIDER_QUEUE, Step.RUN, Step.PROVIDER})
+PROVIDERS = frozenset({Stage.PROVIDER_QUEUE, Stage.RUN, Stage.PROVIDER})
 TROUBLE = frozenset(
     {
-        *(Step.TURNED_AWAY, Step.DOUBT, Step.LOST_ATTEMPT, Step.AGAIN, Step.WEBHOOK_AGAIN),
-        *(Step.SILENCE, Step.HELD, Step.REPEATED, Step.TRIED, Step.PARKED),
+        *(Stage.TURNED_AWAY, Stage.DOUBT, Stage.LOST_ATTEMPT, Stage.AGAIN, Stage.WEBHOOK_AGAIN),
+        *(Stage.SILENCE, Stage.HELD, Stage.REPEATED, Stage.TRIED, Stage.PARKED),
     }
 )
 
@@ -62,10 +62,10 @@ def _line(segment: Segment, whole: float, locale: Tongue) -> Text:
     begins, ends = (_place(at, whole) for at in (segment.begins, segment.ends))
     bar = " " * begins + "█" * max(ends - begins, 1)
     took = told_span(segment.seconds)[locale]
-    name = STEPS[segment.step][locale]
+    name = STAGES[segment.stage][locale]
     return Text.assemble(
         f"  {segment.begins:>9.3f}  {took}" + " " * max(10 - cell_len(took), 1),
-        (bar[:BAR].ljust(BAR), _colour(segment.step)),
+        (bar[:BAR].ljust(BAR), _colour(segment.stage)),
         f"  {name}",
     )
 
@@ -75,9 +75,9 @@ def _place(at: float, whole: float) -> int:
     return 0 if whole <= 0 else min(round(at / whole * BAR), BAR - 1)
 
 
-def _colour(step: Step) -> str:
-    if step is Step.OTHER:
+def _colour(stage: Stage) -> str:
+    if stage is Stage.OTHER:
         return "red"
-    if step in TROUBLE:
+    if stage in TROUBLE:
         return "yellow"
-    return "blue" if step in PROVIDERS else "cyan"
+    return "blue" if stage in PROVIDERS else "cyan"

@@ -4,46 +4,49 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.domain.clocks import Clock
-from shared.domain.waterfall import Lane, Segment, Step, Waterfall
+from shared.domain.waterfall import Lane, Segment, Stage, Waterfall
 from shared.words import Words
 
-# What a step is called where it is shown, and in a sentence about where the time went.
-STEPS: Mapping[Step, Words] = {
-    Step.ORDER: {"en": "the order on its way", "ko": "주문 전달"},
-    Step.PLAN: {"en": "planning the job", "ko": "작업 계획"},
-    Step.QUEUE: {"en": "waiting to be bought", "ko": "구매 대기"},
-    Step.TURNED_AWAY: {"en": "orders that Replicate did not take", "ko": "접수되지 않은 제작 요청"},
-    Step.DOUBT: {"en": "an order in doubt", "ko": "접수 여부가 불확실한 제작 요청"},
-    Step.LOST_ATTEMPT: {
+# What a stage is called where it is shown, and in a sentence about where the time went.
+STAGES: Mapping[Stage, Words] = {
+    Stage.ORDER: {"en": "the order on its way", "ko": "주문 전달"},
+    Stage.PLAN: {"en": "planning the job", "ko": "작업 계획"},
+    Stage.QUEUE: {"en": "waiting to be bought", "ko": "구매 대기"},
+    Stage.TURNED_AWAY: {
+        "en": "orders that Replicate did not take",
+        "ko": "접수되지 않은 제작 요청",
+    },
+    Stage.DOUBT: {"en": "an order in doubt", "ko": "접수 여부가 불확실한 제작 요청"},
+    Stage.LOST_ATTEMPT: {
         "en": "an earlier attempt that brought nothing",
         "ko": "결과를 얻지 못한 이전 시도",
     },
-    Step.AGAIN: {"en": "waiting for another attempt", "ko": "재시도 대기"},
-    Step.CREATE: {"en": "ordering it at Replicate", "ko": "Replicate 제작 요청"},
-    Step.PROVIDER_QUEUE: {"en": "the queue at Replicate", "ko": "Replicate 대기열"},
-    Step.RUN: {"en": "the run at Replicate", "ko": "Replicate 실행"},
-    Step.PROVIDER: {"en": "queue and run at Replicate", "ko": "Replicate 대기와 실행"},
-    Step.WEBHOOK_AGAIN: {
+    Stage.AGAIN: {"en": "waiting for another attempt", "ko": "재시도 대기"},
+    Stage.CREATE: {"en": "ordering it at Replicate", "ko": "Replicate 제작 요청"},
+    Stage.PROVIDER_QUEUE: {"en": "the queue at Replicate", "ko": "Replicate 대기열"},
+    Stage.RUN: {"en": "the run at Replicate", "ko": "Replicate 실행"},
+    Stage.PROVIDER: {"en": "queue and run at Replicate", "ko": "Replicate 대기와 실행"},
+    Stage.WEBHOOK_AGAIN: {
         "en": "webhooks that did not get through",
         "ko": "전달되지 못한 웹훅의 재전송",
     },
-    Step.SILENCE: {"en": "a webhook that never came", "ko": "오지 않은 웹훅"},
-    Step.TRANSIT: {"en": "the webhook on its way", "ko": "웹훅 전송"},
-    Step.ACK: {"en": "taking the webhook in", "ko": "웹훅 접수"},
-    Step.BROKER: {"en": "the message broker", "ko": "메시지 브로커"},
-    Step.HELD: {"en": "waiting for the database", "ko": "데이터베이스 복구 대기"},
-    Step.REPEATED: {"en": "work that was begun anew", "ko": "처음부터 다시 한 처리"},
-    Step.TRIED: {"en": "tries that did not work out", "ko": "실패한 처리 시도"},
-    Step.PARKED: {"en": "waiting for the next try", "ko": "다음 처리 시도 대기"},
-    Step.TURN: {"en": "waiting for a place to download", "ko": "내려받기 순서 대기"},
-    Step.DOWNLOAD: {"en": "the download", "ko": "파일 내려받기"},
-    Step.FINISH: {"en": "checking and finishing the files", "ko": "파일 검사와 마무리"},
-    Step.UPLOAD: {"en": "the upload to our bucket", "ko": "저장소 업로드"},
-    Step.STORE: {"en": "storing the files", "ko": "파일 저장"},
-    Step.RECORD: {"en": "writing it down", "ko": "결과 기록"},
-    Step.COUNT: {"en": "counting it", "ko": "집계"},
-    Step.REPORT: {"en": "the report", "ko": "보고서"},
-    Step.OTHER: {"en": "what nothing on record explains", "ko": "기록으로 설명되지 않는 부분"},
+    Stage.SILENCE: {"en": "a webhook that never came", "ko": "오지 않은 웹훅"},
+    Stage.TRANSIT: {"en": "the webhook on its way", "ko": "웹훅 전송"},
+    Stage.ACK: {"en": "taking the webhook in", "ko": "웹훅 접수"},
+    Stage.BROKER: {"en": "the message broker", "ko": "메시지 브로커"},
+    Stage.HELD: {"en": "waiting for the database", "ko": "데이터베이스 복구 대기"},
+    Stage.REPEATED: {"en": "work that was begun anew", "ko": "처음부터 다시 한 처리"},
+    Stage.TRIED: {"en": "tries that did not work out", "ko": "실패한 처리 시도"},
+    Stage.PARKED: {"en": "waiting for the next try", "ko": "다음 처리 시도 대기"},
+    Stage.TURN: {"en": "waiting for a place to download", "ko": "내려받기 순서 대기"},
+    Stage.DOWNLOAD: {"en": "the download", "ko": "파일 내려받기"},
+    Stage.FINISH: {"en": "checking and finishing the files", "ko": "파일 검사와 마무리"},
+    Stage.UPLOAD: {"en": "the upload to our bucket", "ko": "저장소 업로드"},
+    Stage.STORE: {"en": "storing the files", "ko": "파일 저장"},
+    Stage.RECORD: {"en": "writing it down", "ko": "결과 기록"},
+    Stage.COUNT: {"en": "counting it", "ko": "집계"},
+    Stage.REPORT: {"en": "the report", "ko": "보고서"},
+    Stage.OTHER: {"en": "what nothing on record explains", "ko": "기록으로 설명되지 않는 부분"},
 }
 
 CLOCKS: Mapping[Clock, Words] = {
@@ -73,9 +76,9 @@ def told_span(seconds: float) -> Words:
     return _both(f"{seconds / 3600:.1f} h", f"{seconds / 3600:.1f}시간")
 
 
-def slowest(lane: Lane) -> tuple[Step, float] | None:
-    """The step that took most of a slot's time, and its seconds; None: there is no time yet."""
-    taken = lane.by_step()
+def slowest(lane: Lane) -> tuple[Stage, float] | None:
+    """The stage that took most of a slot's time, and its seconds; None: there is no time yet."""
+    taken = lane.by_stage()
     return max(taken.items(), key=lambda one: one[1], default=None)
 
 
@@ -85,9 +88,9 @@ def sentence(fall: Waterfall) -> Words:
     most = None if lane is None else slowest(lane)
     if lane is None or most is None:
         return _NOTHING
-    step, seconds = most
+    stage, seconds = most
     share = f"{seconds / lane.seconds:.0%}"
-    took, whole, what = told_span(seconds), told_span(lane.seconds), STEPS[step]
+    took, whole, what = told_span(seconds), told_span(lane.seconds), STAGES[stage]
     if len(fall.lanes) == 1:
         return _both(
             f"{share} of its {whole['en']} went into {what['en']} ({took['en']}).",
@@ -132,7 +135,7 @@ def as_data(fall: Waterfall) -> dict[str, Any]:
         "sentence": dict(sentence(fall)),
         "slowest": None
         if last is None or most is None
-        else {"ordinal": last.ordinal, "step": most[0].value, "seconds": most[1]},
+        else {"ordinal": last.ordinal, "stage": most[0].value, "seconds": most[1]},
         "slots": [_lane(lane) for lane in fall.lanes],
         "report": None if fall.report is None else _segment(fall.report),
     }
@@ -155,12 +158,12 @@ def _lane(lane: Lane) -> dict[str, Any]:
 
 def _segment(segment: Segment) -> dict[str, Any]:
     return {
-        "step": segment.step.value,
+        "stage": segment.stage.value,
         "begins": segment.begins,
         "ends": segment.ends,
         "seconds": segment.seconds,
         "attempt": segment.attempt,
-        "words": dict(STEPS[segment.step]),
+        "words": dict(STAGES[segment.stage]),
     }
 
 

@@ -28,7 +28,7 @@ from shared.domain.times import (
 WORTH_A_WORD_S = 0.05
 
 
-class Step(StrEnum):
+class Stage(StrEnum):
     """What a slot's time goes into, in the order in which it usually does."""
 
     ORDER = "order"  # the order on its way to whoever plans it
@@ -67,7 +67,7 @@ class Segment:
     """A part of a slot's time, in seconds since its job was ordered. ``attempt`` is the purchase
     that it belongs to; None: it belongs to none."""
 
-    step: Step
+    stage: Stage
     begins: float
     ends: float
     attempt: int | None = None
@@ -104,19 +104,19 @@ class Lane:
 
     @property
     def unnamed_seconds(self) -> float:
-        return sum(one.seconds for one in self.segments if one.step is Step.OTHER)
+        return sum(one.seconds for one in self.segments if one.stage is Stage.OTHER)
 
     @property
     def named(self) -> float:
         """The share of its time that has a name, 0 to 1."""
         return _share_named(self.seconds, self.unnamed_seconds)
 
-    def by_step(self) -> dict[Step, float]:
-        """Seconds that each step took, in the order of ``Step``."""
-        taken = dict.fromkeys(Step, 0.0)
+    def by_stage(self) -> dict[Stage, float]:
+        """Seconds that each stage took, in the order of ``Stage``."""
+        taken = dict.fromkeys(Stage, 0.0)
         for segment in self.segments:
-            taken[segment.step] += segment.seconds
-        return {step: seconds for step, seconds in taken.items() if seconds > 0}
+            taken[segment.stage] += segment.seconds
+        return {stage: seconds for stage, seconds in taken.items() if seconds > 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ def waterfall(job: JobTimes) -> Waterfall:
         begins, ends = (
             (at - job.ordered_at).total_seconds() for at in (job.ended_at, job.reported_at)
         )
-        report = Segment(step=Step.REPORT, begins=begins, ends=ends)
+        report = Segment(stage=Stage.REPORT, begins=begins, ends=ends)
     return Waterfall(
         job_id=job.job_id,
         began_at=job.ordered_at + timedelta(seconds=first),
@@ -181,85 +181,85 @@ _BOUGHT_AT = (_M.FIRST_TRIED, _M.INTENDED, _M.LOST_INTENDED, _M.NEVER_MADE)
 _INTENTS = _BOUGHT_AT[1:]
 
 # What lies between two moments that follow each other; what is not in it has no name.
-_BETWEEN: Mapping[tuple[Moment, Moment], Step] = {
-    (_M.ORDERED, _M.ORDER_TAKEN): Step.ORDER,
-    (_M.ORDERED, _M.PLANNED): Step.ORDER,
-    (_M.ORDERED, _M.PARKED): Step.ORDER,
-    (_M.BROUGHT, _M.ORDER_TAKEN): Step.BROKER,
-    (_M.BROUGHT, _M.PLANNED): Step.ORDER,
-    (_M.ORDER_TAKEN, _M.PLANNED): Step.PLAN,
-    **{(_M.PLANNED, begun): Step.QUEUE for begun in _BOUGHT_AT},
-    **{(_M.LOST, begun): Step.AGAIN for begun in _BOUGHT_AT},
-    **{(_M.FIRST_TRIED, intent): Step.TURNED_AWAY for intent in _INTENTS},
-    **{(_M.NEVER_MADE, begun): Step.DOUBT for begun in _BOUGHT_AT},
-    **{(_M.LOST_INTENDED, begun): Step.LOST_ATTEMPT for begun in _BOUGHT_AT},
-    (_M.LOST_INTENDED, _M.LOST): Step.LOST_ATTEMPT,
-    (_M.INTENDED, _M.CREATED): Step.CREATE,
-    (_M.INTENDED, _M.ANSWERED): Step.CREATE,
-    (_M.ANSWERED, _M.CLOSED): Step.RECORD,
-    (_M.CREATED, _M.STARTED): Step.PROVIDER_QUEUE,
-    (_M.ANSWERED, _M.STARTED): Step.PROVIDER_QUEUE,
-    (_M.CREATED, _M.COMPLETED): Step.PROVIDER,
-    (_M.ANSWERED, _M.COMPLETED): Step.PROVIDER,
-    (_M.STARTED, _M.COMPLETED): Step.RUN,
-    (_M.COMPLETED, _M.SENT): Step.WEBHOOK_AGAIN,
-    (_M.COMPLETED, _M.RECEIVED): Step.TRANSIT,
-    (_M.SENT, _M.RECEIVED): Step.TRANSIT,
-    (_M.COMPLETED, _M.FOUND): Step.SILENCE,
-    (_M.RECEIVED, _M.HANDED): Step.ACK,
-    (_M.HANDED, _M.HEARD): Step.BROKER,
-    (_M.HANDED, _M.HELD): Step.BROKER,
-    (_M.HANDED, _M.TAKEN): Step.BROKER,
-    (_M.HANDED, _M.CLOSED): Step.BROKER,
-    (_M.HANDED, _M.PARKED): Step.TRIED,
-    (_M.FOUND, _M.HELD): Step.BROKER,
-    (_M.FOUND, _M.TAKEN): Step.BROKER,
-    (_M.FOUND, _M.CLOSED): Step.BROKER,
-    (_M.FOUND, _M.KEPT): Step.STORE,
-    (_M.FOUND, _M.PARKED): Step.TRIED,
-    (_M.HEARD, _M.PARKED): Step.TRIED,
-    (_M.HEARD, _M.HELD): Step.REPEATED,
-    (_M.HEARD, _M.TAKEN): Step.REPEATED,
-    (_M.HEARD, _M.KEPT): Step.STORE,
-    (_M.PARKED, _M.BROUGHT): Step.PARKED,
-    (_M.BROUGHT, _M.PARKED): Step.TRIED,
-    (_M.BROUGHT, _M.HEARD): Step.BROKER,
-    (_M.BROUGHT, _M.HELD): Step.BROKER,
-    (_M.BROUGHT, _M.TAKEN): Step.BROKER,
-    (_M.BROUGHT, _M.CLOSED): Step.BROKER,
-    (_M.BROUGHT, _M.KEPT): Step.STORE,
-    (_M.HELD, _M.TAKEN): Step.HELD,
-    (_M.TAKEN, _M.BEGUN): Step.TURN,
-    (_M.BEGUN, _M.FETCHED): Step.DOWNLOAD,
-    (_M.FETCHED, _M.FINISHED): Step.FINISH,
-    (_M.FINISHED, _M.PUT): Step.UPLOAD,
-    (_M.PUT, _M.KEPT): Step.RECORD,
-    (_M.KEPT, _M.PARKED): Step.TRIED,
-    (_M.CLOSED, _M.PARKED): Step.TRIED,
-    (_M.BROUGHT, _M.COUNTED): Step.COUNT,
-    (_M.KEPT, _M.COUNTED): Step.COUNT,
-    (_M.CLOSED, _M.COUNTED): Step.COUNT,
+_BETWEEN: Mapping[tuple[Moment, Moment], Stage] = {
+    (_M.ORDERED, _M.ORDER_TAKEN): Stage.ORDER,
+    (_M.ORDERED, _M.PLANNED): Stage.ORDER,
+    (_M.ORDERED, _M.PARKED): Stage.ORDER,
+    (_M.BROUGHT, _M.ORDER_TAKEN): Stage.BROKER,
+    (_M.BROUGHT, _M.PLANNED): Stage.ORDER,
+    (_M.ORDER_TAKEN, _M.PLANNED): Stage.PLAN,
+    **{(_M.PLANNED, begun): Stage.QUEUE for begun in _BOUGHT_AT},
+    **{(_M.LOST, begun): Stage.AGAIN for begun in _BOUGHT_AT},
+    **{(_M.FIRST_TRIED, intent): Stage.TURNED_AWAY for intent in _INTENTS},
+    **{(_M.NEVER_MADE, begun): Stage.DOUBT for begun in _BOUGHT_AT},
+    **{(_M.LOST_INTENDED, begun): Stage.LOST_ATTEMPT for begun in _BOUGHT_AT},
+    (_M.LOST_INTENDED, _M.LOST): Stage.LOST_ATTEMPT,
+    (_M.INTENDED, _M.CREATED): Stage.CREATE,
+    (_M.INTENDED, _M.ANSWERED): Stage.CREATE,
+    (_M.ANSWERED, _M.CLOSED): Stage.RECORD,
+    (_M.CREATED, _M.STARTED): Stage.PROVIDER_QUEUE,
+    (_M.ANSWERED, _M.STARTED): Stage.PROVIDER_QUEUE,
+    (_M.CREATED, _M.COMPLETED): Stage.PROVIDER,
+    (_M.ANSWERED, _M.COMPLETED): Stage.PROVIDER,
+    (_M.STARTED, _M.COMPLETED): Stage.RUN,
+    (_M.COMPLETED, _M.SENT): Stage.WEBHOOK_AGAIN,
+    (_M.COMPLETED, _M.RECEIVED): Stage.TRANSIT,
+    (_M.SENT, _M.RECEIVED): Stage.TRANSIT,
+    (_M.COMPLETED, _M.FOUND): Stage.SILENCE,
+    (_M.RECEIVED, _M.HANDED): Stage.ACK,
+    (_M.HANDED, _M.HEARD): Stage.BROKER,
+    (_M.HANDED, _M.HELD): Stage.BROKER,
+    (_M.HANDED, _M.TAKEN): Stage.BROKER,
+    (_M.HANDED, _M.CLOSED): Stage.BROKER,
+    (_M.HANDED, _M.PARKED): Stage.TRIED,
+    (_M.FOUND, _M.HELD): Stage.BROKER,
+    (_M.FOUND, _M.TAKEN): Stage.BROKER,
+    (_M.FOUND, _M.CLOSED): Stage.BROKER,
+    (_M.FOUND, _M.KEPT): Stage.STORE,
+    (_M.FOUND, _M.PARKED): Stage.TRIED,
+    (_M.HEARD, _M.PARKED): Stage.TRIED,
+    (_M.HEARD, _M.HELD): Stage.REPEATED,
+    (_M.HEARD, _M.TAKEN): Stage.REPEATED,
+    (_M.HEARD, _M.KEPT): Stage.STORE,
+    (_M.PARKED, _M.BROUGHT): Stage.PARKED,
+    (_M.BROUGHT, _M.PARKED): Stage.TRIED,
+    (_M.BROUGHT, _M.HEARD): Stage.BROKER,
+    (_M.BROUGHT, _M.HELD): Stage.BROKER,
+    (_M.BROUGHT, _M.TAKEN): Stage.BROKER,
+    (_M.BROUGHT, _M.CLOSED): Stage.BROKER,
+    (_M.BROUGHT, _M.KEPT): Stage.STORE,
+    (_M.HELD, _M.TAKEN): Stage.HELD,
+    (_M.TAKEN, _M.BEGUN): Stage.TURN,
+    (_M.BEGUN, _M.FETCHED): Stage.DOWNLOAD,
+    (_M.FETCHED, _M.FINISHED): Stage.FINISH,
+    (_M.FINISHED, _M.PUT): Stage.UPLOAD,
+    (_M.PUT, _M.KEPT): Stage.RECORD,
+    (_M.KEPT, _M.PARKED): Stage.TRIED,
+    (_M.CLOSED, _M.PARKED): Stage.TRIED,
+    (_M.BROUGHT, _M.COUNTED): Stage.COUNT,
+    (_M.KEPT, _M.COUNTED): Stage.COUNT,
+    (_M.CLOSED, _M.COUNTED): Stage.COUNT,
 }
 # What is under way after a moment, while nothing else is known, or until the job's end cut it off.
-_AFTER: Mapping[Moment, Step] = {
-    _M.PLANNED: Step.QUEUE,
-    _M.FIRST_TRIED: Step.TURNED_AWAY,
-    _M.INTENDED: Step.CREATE,
-    _M.LOST_INTENDED: Step.LOST_ATTEMPT,
-    _M.NEVER_MADE: Step.DOUBT,
-    _M.LOST: Step.AGAIN,
-    _M.ANSWERED: Step.PROVIDER_QUEUE,
-    _M.CREATED: Step.PROVIDER_QUEUE,
-    _M.STARTED: Step.RUN,
-    _M.COMPLETED: Step.TRANSIT,
-    _M.RECEIVED: Step.ACK,
-    _M.HANDED: Step.BROKER,
-    _M.FOUND: Step.BROKER,
-    _M.HEARD: Step.STORE,
-    _M.PARKED: Step.PARKED,
-    _M.BROUGHT: Step.BROKER,
-    _M.KEPT: Step.COUNT,
-    _M.CLOSED: Step.COUNT,
+_AFTER: Mapping[Moment, Stage] = {
+    _M.PLANNED: Stage.QUEUE,
+    _M.FIRST_TRIED: Stage.TURNED_AWAY,
+    _M.INTENDED: Stage.CREATE,
+    _M.LOST_INTENDED: Stage.LOST_ATTEMPT,
+    _M.NEVER_MADE: Stage.DOUBT,
+    _M.LOST: Stage.AGAIN,
+    _M.ANSWERED: Stage.PROVIDER_QUEUE,
+    _M.CREATED: Stage.PROVIDER_QUEUE,
+    _M.STARTED: Stage.RUN,
+    _M.COMPLETED: Stage.TRANSIT,
+    _M.RECEIVED: Stage.ACK,
+    _M.HANDED: Stage.BROKER,
+    _M.FOUND: Stage.BROKER,
+    _M.HEARD: Stage.STORE,
+    _M.PARKED: Stage.PARKED,
+    _M.BROUGHT: Stage.BROKER,
+    _M.KEPT: Stage.COUNT,
+    _M.CLOSED: Stage.COUNT,
 }
 
 
@@ -277,7 +277,7 @@ def _lane(job: JobTimes, slot: SlotTimes) -> Lane:
         # What the provider did after that is no part of it.
         shifted = [mark for mark in shifted if mark.at <= ends or mark.moment is _M.ORDERED]
     spans = [
-        Segment(step=_named(slot, a, b), begins=a.at, ends=b.at, attempt=a.attempt)
+        Segment(stage=_named(slot, a, b), begins=a.at, ends=b.at, attempt=a.attempt)
         for a, b in pairwise(shifted)
     ]
     return Lane(
@@ -291,16 +291,16 @@ def _lane(job: JobTimes, slot: SlotTimes) -> Lane:
     )
 
 
-def _named(slot: SlotTimes, a: Mark, b: Mark) -> Step:
+def _named(slot: SlotTimes, a: Mark, b: Mark) -> Stage:
     if b.moment is not _M.NOW and not (slot.state is SlotState.CANCELED and b.moment is _M.CLOSED):
-        return _BETWEEN.get((a.moment, b.moment), Step.OTHER)
+        return _BETWEEN.get((a.moment, b.moment), Stage.OTHER)
     if a.moment is _M.INTENDED:
         bought = next((one for one in slot.bought if one.attempt == a.attempt), None)
         if bought is not None and bought.not_taken:
-            return Step.TURNED_AWAY
+            return Stage.TURNED_AWAY
         if slot.state is SlotState.IN_DOUBT or (bought is not None and bought.never_made):
-            return Step.DOUBT
-    return _AFTER.get(a.moment, Step.OTHER)
+            return Stage.DOUBT
+    return _AFTER.get(a.moment, Stage.OTHER)
 
 
 # ---- one name for each second
@@ -315,12 +315,12 @@ def _cut(spans: Iterable[Segment], begins: float, ends: float) -> Iterator[Segme
     open_now: Segment | None = None
     for a, b in pairwise(inside):
         over = [one for one in claims if one.begins <= a and b <= one.ends]
-        step, attempt = (over[0].step, over[0].attempt) if len(over) == 1 else (Step.OTHER, None)
-        if open_now and (open_now.step, open_now.attempt) == (step, attempt):
-            open_now = Segment(step=step, begins=open_now.begins, ends=b, attempt=attempt)
+        stage, attempt = (over[0].stage, over[0].attempt) if len(over) == 1 else (Stage.OTHER, None)
+        if open_now and (open_now.stage, open_now.attempt) == (stage, attempt):
+            open_now = Segment(stage=stage, begins=open_now.begins, ends=b, attempt=attempt)
             continue
         if open_now:
             yield open_now
-        open_now = Segment(step=step, begins=a, ends=b, attempt=attempt)
+        open_now = Segment(stage=stage, begins=a, ends=b, attempt=attempt)
     if open_now:
         yield open_now

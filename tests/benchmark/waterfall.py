@@ -1,4 +1,4 @@
-"""How much of a job's time has a name: the share over many jobs of every recipe, and what each step took.
+"""How much of a job's time has a name: the share over many jobs of every recipe, stage by stage.
 
 ``python -m tests.benchmark.waterfall``. Real processes, broker, Postgres (fsync on), bucket and HTTP;
 the recipes take turns at a steady pace. Every second is counted from the order to the count of each
@@ -24,7 +24,7 @@ from shared.db import times
 from shared.db.connection import Database, open_database
 from shared.domain import keys
 from shared.domain.slowest import as_data, sentence
-from shared.domain.waterfall import Step, Waterfall, waterfall
+from shared.domain.waterfall import Stage, Waterfall, waterfall
 from shared.events import KeySource, UploadReceived, state
 from shared.messaging.publisher import Publisher, open_publisher
 from shared.objects import Bucket, open_bucket
@@ -118,12 +118,12 @@ def tell(falls: Sequence[Waterfall], recipes: Sequence[str], read_s: Sequence[fl
         by_recipe[recipe].append(fall.named)
     for recipe, named in by_recipe.items():
         say(f"  {recipe:20} least {min(named):.4%}  n {len(named)}")
-    say(f"\n{'step':18} {'p50':>9} {'p99':>9}  share of all time")
-    for step in Step:
-        seconds = [lane.by_step().get(step, 0.0) for lane in lanes]
+    say(f"\n{'stage':18} {'p50':>9} {'p99':>9}  share of all time")
+    for stage in Stage:
+        seconds = [lane.by_stage().get(stage, 0.0) for lane in lanes]
         if any(seconds):
             p50, p99 = (percentile(seconds, share) * 1000 for share in (0.5, 0.99))
-            say(f"{step:18} {p50:6.1f} ms {p99:6.1f} ms  {sum(seconds) / whole:.2%}")
+            say(f"{stage:18} {p50:6.1f} ms {p99:6.1f} ms  {sum(seconds) / whole:.2%}")
     say(f"\nreading and cutting one job: p50 {percentile(read_s, 0.5) * 1000:.1f} ms")
     say(f"the last one: {sentence(falls[-1])['en']}")
 

@@ -5,28 +5,28 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
-from shared.domain.waterfall import Step
+from shared.domain.waterfall import Stage
 from tests.support.operator import darkroom
 from tests.support.photos import a_tiny_photo
 from tests.support.world import World
 
 NAMED = 0.99
 A_GOOD_DAY = [
-    Step.ORDER,
-    Step.PLAN,
-    Step.QUEUE,
-    Step.CREATE,
-    Step.PROVIDER_QUEUE,
-    Step.RUN,
-    Step.TRANSIT,
-    Step.ACK,
-    Step.BROKER,
-    Step.TURN,
-    Step.DOWNLOAD,
-    Step.FINISH,
-    Step.UPLOAD,
-    Step.RECORD,
-    Step.COUNT,
+    Stage.ORDER,
+    Stage.PLAN,
+    Stage.QUEUE,
+    Stage.CREATE,
+    Stage.PROVIDER_QUEUE,
+    Stage.RUN,
+    Stage.TRANSIT,
+    Stage.ACK,
+    Stage.BROKER,
+    Stage.TURN,
+    Stage.DOWNLOAD,
+    Stage.FINISH,
+    Stage.UPLOAD,
+    Stage.RECORD,
+    Stage.COUNT,
 ]
 BRIEF = {"prompt": "a lagoon", "surface": {"width": 8, "height": 6}, "colours": ["#102030"]}
 
@@ -42,7 +42,7 @@ async def told(world: World, job_id: UUID) -> dict[str, Any]:
 def taken(slot: dict[str, Any]) -> dict[str, float]:
     seconds: dict[str, float] = {}
     for one in slot["segments"]:
-        seconds[one["step"]] = seconds.get(one["step"], 0.0) + one["seconds"]
+        seconds[one["stage"]] = seconds.get(one["stage"], 0.0) + one["seconds"]
     return seconds
 
 
@@ -63,7 +63,7 @@ async def test_every_second_of_every_recipe_has_its_name(world: World) -> None:
         assert data["sentence"]["en"].endswith(".")
         assert data["report"]["seconds"] > 0
         for slot in data["slots"]:
-            assert [one["step"] for one in slot["segments"]] == A_GOOD_DAY, slot
+            assert [one["stage"] for one in slot["segments"]] == A_GOOD_DAY, slot
             assert slot["clocks"] == {}, slot  # one machine has one clock
 
 
@@ -88,7 +88,7 @@ async def test_a_file_that_came_only_later_shows_its_tries_and_waits(world: Worl
     data = await told(world, job_id)
 
     [slot] = data["slots"]
-    assert {Step.TRIED, Step.PARKED, Step.DOWNLOAD} <= taken(slot).keys()
+    assert {Stage.TRIED, Stage.PARKED, Stage.DOWNLOAD} <= taken(slot).keys()
     assert data["named"] >= NAMED, data
 
 
@@ -101,9 +101,9 @@ async def test_a_webhook_that_never_came_is_a_silence_and_no_slow_network(world:
     data = await told(world, job_id)
 
     [slot] = data["slots"]
-    assert Step.SILENCE in taken(slot)
-    assert Step.TRANSIT not in taken(slot)
-    assert data["slowest"]["step"] == Step.SILENCE
+    assert Stage.SILENCE in taken(slot)
+    assert Stage.TRANSIT not in taken(slot)
+    assert data["slowest"]["stage"] == Stage.SILENCE
     assert data["named"] >= NAMED, data
 
 
@@ -117,5 +117,5 @@ async def test_a_second_attempt_is_told_apart_from_the_first(world: World) -> No
 
     [slot] = data["slots"]
     assert slot["attempts"] == 2
-    assert {Step.LOST_ATTEMPT, Step.AGAIN, Step.RUN} <= taken(slot).keys()
+    assert {Stage.LOST_ATTEMPT, Stage.AGAIN, Stage.RUN} <= taken(slot).keys()
     assert data["named"] >= NAMED, data

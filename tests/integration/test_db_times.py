@@ -13,7 +13,7 @@ from shared.domain.clocks import Clock
 from shared.domain.identity import verdict_id
 from shared.domain.slot import Move, SlotState
 from shared.domain.times import JobTimes
-from shared.domain.waterfall import Step, waterfall
+from shared.domain.waterfall import Stage, waterfall
 from shared.envelope import Envelope
 from shared.events import StoringTimes, UploadReceived
 from tests.support.purchases import (
@@ -41,9 +41,9 @@ async def known(database: Database, job_id: UUID) -> JobTimes:
     return found
 
 
-async def steps(database: Database, job_id: UUID) -> list[Step]:
+async def stages(database: Database, job_id: UUID) -> list[Stage]:
     (lane,) = waterfall(await known(database, job_id)).lanes
-    return [segment.step for segment in lane.segments]
+    return [segment.stage for segment in lane.segments]
 
 
 async def park(database: Database, envelope: Envelope) -> None:
@@ -152,7 +152,7 @@ async def test_what_is_past_its_retention_is_told_together(database: Database) -
         await stored(tx, slot.job_id, told)
         await tx.execute("UPDATE journal SET body = NULL, headers = '{}'")
 
-    assert Step.STORE in await steps(database, slot.job_id)
+    assert Stage.STORE in await stages(database, slot.job_id)
     assert (await known(database, slot.job_id)).slots[0].stored is None
 
 
@@ -177,7 +177,7 @@ async def test_a_message_that_was_parked_leaves_its_wait_in_the_timeline(
     assert entry.occurred_at <= entry.recorded_at < entry.published_at
     (wait,) = (await known(database, slot.job_id)).slots[0].bought[0].verdict.waits  # type: ignore[union-attr]
     assert (wait.parked_at, wait.brought_at) == (entry.occurred_at, entry.recorded_at)
-    assert Step.PARKED in await steps(database, slot.job_id)
+    assert Stage.PARKED in await stages(database, slot.job_id)
 
 
 async def test_a_message_that_is_parked_still_waits_now(database: Database) -> None:
@@ -186,7 +186,7 @@ async def test_a_message_that_is_parked_still_waits_now(database: Database) -> N
     await hear(database, heard)
     await park(database, heard)
 
-    assert (await steps(database, slot.job_id))[-1] is Step.PARKED
+    assert (await stages(database, slot.job_id))[-1] is Stage.PARKED
 
 
 async def test_a_message_about_no_job_leaves_nothing(database: Database) -> None:
@@ -212,7 +212,7 @@ async def test_an_order_that_was_parked_waited_before_its_plan(database: Databas
 
     assert len(found.waits) == 1
     assert found.ordered_by is Clock.PUBLISHER
-    assert Step.PARKED in await steps(database, job_id)
+    assert Stage.PARKED in await stages(database, job_id)
 
 
 async def test_an_order_that_we_wrote_down_ourselves_has_our_time(database: Database) -> None:
@@ -244,24 +244,24 @@ async def test_a_create_that_was_not_taken_keeps_when_it_was_first_tried(
             tx, job_id, 1, 1, predictions.Purchase.NOT_BOUGHT, error="busy"
         )
     await moved(database, slot, Move(S.PENDING))
-    assert (await steps(database, job_id))[-1] is Step.TURNED_AWAY
+    assert (await stages(database, job_id))[-1] is Stage.TURNED_AWAY
     async with database.transaction() as tx:
         await claim(tx)
 
     (bought,) = (await known(database, job_id)).slots[0].bought
     assert bought.first_intended_at is not None
     assert bought.first_intended_at < bought.intended_at
-    assert Step.TURNED_AWAY in await steps(database, job_id)
+    assert Stage.TURNED_AWAY in await stages(database, job_id)
 
 
 async def test_a_purchase_that_was_never_made_is_doubt(database: Database) -> None:
     slot = await a_slot(database, S.IN_DOUBT)
-    assert (await steps(database, slot.job_id))[-1] is Step.DOUBT
+    assert (await stages(database, slot.job_id))[-1] is Stage.DOUBT
 
     await given_up(database, slot)
 
-    told = await steps(database, slot.job_id)
-    assert told[-2:] == [Step.DOUBT, Step.CREATE]
+    told = await stages(database, slot.job_id)
+    assert told[-2:] == [Stage.DOUBT, Stage.CREATE]
 
 
 async def test_a_slot_that_its_job_cut_off_ends_where_it_was(database: Database) -> None:
@@ -270,5 +270,5 @@ async def test_a_slot_that_its_job_cut_off_ends_where_it_was(database: Database)
     await end_job(database, slot.job_id)
 
     (lane,) = waterfall(await known(database, slot.job_id)).lanes
-    assert lane.segments[-1].step is Step.QUEUE
+    assert lane.segments[-1].stage is Stage.QUEUE
     assert json.dumps(lane.ends)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from shared.domain.clocks import Clock
 from shared.domain.slot import SlotState
-from shared.domain.slowest import CLOCKS, STEPS, about_clocks, as_data, sentence
+from shared.domain.slowest import CLOCKS, STAGES, about_clocks, as_data, sentence
 from shared.domain.times import Bought, JobTimes, SlotTimes, Stored, Verdict, Wait
-from shared.domain.waterfall import Lane, Step, waterfall
+from shared.domain.waterfall import Lane, Stage, waterfall
 
 ORDERED = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 S = SlotState
@@ -52,22 +52,22 @@ WHOSE = {
     "finished": Clock.STORAGE,
     "put": Clock.STORAGE,
 }
-EVERY_STEP = [
-    Step.ORDER,
-    Step.PLAN,
-    Step.QUEUE,
-    Step.CREATE,
-    Step.PROVIDER_QUEUE,
-    Step.RUN,
-    Step.TRANSIT,
-    Step.ACK,
-    Step.BROKER,
-    Step.TURN,
-    Step.DOWNLOAD,
-    Step.FINISH,
-    Step.UPLOAD,
-    Step.RECORD,
-    Step.COUNT,
+EVERY_STAGE = [
+    Stage.ORDER,
+    Stage.PLAN,
+    Stage.QUEUE,
+    Stage.CREATE,
+    Stage.PROVIDER_QUEUE,
+    Stage.RUN,
+    Stage.TRANSIT,
+    Stage.ACK,
+    Stage.BROKER,
+    Stage.TURN,
+    Stage.DOWNLOAD,
+    Stage.FINISH,
+    Stage.UPLOAD,
+    Stage.RECORD,
+    Stage.COUNT,
 ]
 
 
@@ -140,8 +140,8 @@ def lane_of(job: JobTimes) -> Lane:
     return lane
 
 
-def steps_of(job: JobTimes) -> list[Step]:
-    return [segment.step for segment in lane_of(job).segments]
+def stages_of(job: JobTimes) -> list[Stage]:
+    return [segment.stage for segment in lane_of(job).segments]
 
 
 def assert_covered(lane: Lane) -> None:
@@ -150,8 +150,8 @@ def assert_covered(lane: Lane) -> None:
         assert a.ends == b.begins
     assert all(segment.seconds > 0 for segment in lane.segments)
     assert sum(segment.seconds for segment in lane.segments) == pytest.approx(lane.seconds)
-    assert sum(lane.by_step().values()) == pytest.approx(lane.seconds)
-    unnamed = sum(one.seconds for one in lane.segments if one.step is Step.OTHER)
+    assert sum(lane.by_stage().values()) == pytest.approx(lane.seconds)
+    unnamed = sum(one.seconds for one in lane.segments if one.stage is Stage.OTHER)
     assert 0 <= lane.named <= 1
     if lane.seconds:
         assert lane.named == pytest.approx(1 - unnamed / lane.seconds)
@@ -163,11 +163,11 @@ def assert_covered(lane: Lane) -> None:
 def test_every_second_of_a_slot_that_went_well_has_its_name() -> None:
     lane = lane_of(a_job())
 
-    assert [segment.step for segment in lane.segments] == EVERY_STEP
+    assert [segment.stage for segment in lane.segments] == EVERY_STAGE
     assert lane.named == 1
     assert lane.seconds == pytest.approx(6.95)
-    assert lane.by_step()[Step.RUN] == pytest.approx(4.0)
-    assert lane.by_step()[Step.DOWNLOAD] == pytest.approx(0.36)
+    assert lane.by_stage()[Stage.RUN] == pytest.approx(4.0)
+    assert lane.by_stage()[Stage.DOWNLOAD] == pytest.approx(0.36)
     assert lane.shifts == {}
     assert_covered(lane)
 
@@ -189,9 +189,9 @@ def test_of_several_slots_the_last_is_spoken_of() -> None:
 
 
 def test_every_step_and_clock_has_words_in_every_language() -> None:
-    assert set(STEPS) == set(Step)
+    assert set(STAGES) == set(Stage)
     assert set(CLOCKS) == set(Clock)
-    assert all(set(words) == {"en", "ko"} for words in (*STEPS.values(), *CLOCKS.values()))
+    assert all(set(words) == {"en", "ko"} for words in (*STAGES.values(), *CLOCKS.values()))
 
 
 def test_the_data_is_plain_and_says_what_the_lanes_say() -> None:
@@ -200,9 +200,9 @@ def test_the_data_is_plain_and_says_what_the_lanes_say() -> None:
     data = json.loads(json.dumps(as_data(waterfall(a_job()))))
 
     assert data["named"] == 1.0
-    assert data["slowest"] == {"ordinal": 1, "step": "run", "seconds": pytest.approx(4.0)}
+    assert data["slowest"] == {"ordinal": 1, "stage": "run", "seconds": pytest.approx(4.0)}
     (slot,) = data["slots"]
-    assert [one["step"] for one in slot["segments"]] == [str(step) for step in EVERY_STEP]
+    assert [one["stage"] for one in slot["segments"]] == [str(stage) for stage in EVERY_STAGE]
     assert slot["segments"][5]["words"] == {"en": "the run at Replicate", "ko": "Replicate 실행"}
 
 
@@ -213,19 +213,19 @@ def test_the_data_is_plain_and_says_what_the_lanes_say() -> None:
     ("missing", "named"),
     [
         # The names before and after it go with the moment that divided them.
-        ({"handed"}, {Step.ACK, Step.BROKER}),
-        ({"completed"}, {Step.RUN, Step.TRANSIT}),
-        ({"received", "handed"}, {Step.TRANSIT, Step.ACK, Step.BROKER}),
-        ({"answered", "created", "started", "completed"}, {Step.CREATE, Step.RUN, Step.TRANSIT}),
+        ({"handed"}, {Stage.ACK, Stage.BROKER}),
+        ({"completed"}, {Stage.RUN, Stage.TRANSIT}),
+        ({"received", "handed"}, {Stage.TRANSIT, Stage.ACK, Stage.BROKER}),
+        ({"answered", "created", "started", "completed"}, {Stage.CREATE, Stage.RUN, Stage.TRANSIT}),
     ],
 )
-def test_what_nobody_wrote_down_is_unnamed(missing: set[str], named: set[Step]) -> None:
+def test_what_nobody_wrote_down_is_unnamed(missing: set[str], named: set[Stage]) -> None:
     lane = lane_of(a_job(missing=frozenset(missing)))
 
-    whole = lane_of(a_job()).by_step()
-    lost = [step for step in EVERY_STEP if step not in lane.by_step()]
+    whole = lane_of(a_job()).by_stage()
+    lost = [stage for stage in EVERY_STAGE if stage not in lane.by_stage()]
     assert named <= set(lost)
-    assert lane.unnamed_seconds == pytest.approx(sum(whole[step] for step in lost))
+    assert lane.unnamed_seconds == pytest.approx(sum(whole[stage] for stage in lost))
     assert lane.named < 1
     assert_covered(lane)
 
@@ -233,16 +233,16 @@ def test_what_nobody_wrote_down_is_unnamed(missing: set[str], named: set[Step]) 
 @pytest.mark.parametrize(
     ("missing", "instead"),
     [
-        ({"taken"}, Step.ORDER),
-        ({"started"}, Step.PROVIDER),
-        ({"stored"}, Step.STORE),
-        ({"created"}, Step.CREATE),  # until it was answered
+        ({"taken"}, Stage.ORDER),
+        ({"started"}, Stage.PROVIDER),
+        ({"stored"}, Stage.STORE),
+        ({"created"}, Stage.CREATE),  # until it was answered
     ],
 )
-def test_what_is_told_together_is_named_together(missing: set[str], instead: Step) -> None:
+def test_what_is_told_together_is_named_together(missing: set[str], instead: Stage) -> None:
     lane = lane_of(a_job(missing=frozenset(missing)))
 
-    assert instead in lane.by_step()
+    assert instead in lane.by_stage()
     assert lane.named == 1
     assert_covered(lane)
 
@@ -250,14 +250,14 @@ def test_what_is_told_together_is_named_together(missing: set[str], instead: Ste
 def test_a_run_whose_start_was_not_told_is_as_long_as_it_was_billed() -> None:
     lane = lane_of(a_job(missing=frozenset({"started"}), bought={"run_seconds": 4.0}))
 
-    assert lane.by_step()[Step.RUN] == pytest.approx(4.0)
-    assert lane.by_step()[Step.PROVIDER_QUEUE] == pytest.approx(1.7)
+    assert lane.by_stage()[Stage.RUN] == pytest.approx(4.0)
+    assert lane.by_stage()[Stage.PROVIDER_QUEUE] == pytest.approx(1.7)
 
 
 def test_a_run_that_began_before_it_was_made_waited_in_no_queue() -> None:
     lane = lane_of(a_job(WELL | {"started": 0.29}))
 
-    assert Step.PROVIDER_QUEUE not in lane.by_step()
+    assert Stage.PROVIDER_QUEUE not in lane.by_stage()
     assert lane.named == 1
 
 
@@ -286,13 +286,13 @@ def test_a_second_attempt_names_the_first_as_a_whole() -> None:
     second = replace(slot.bought[0], attempt=2)
     lane = lane_of(replace(job, slots=(replace(slot, bought=(first, second)),)))
 
-    taken = lane.by_step()
-    assert taken[Step.LOST_ATTEMPT] == pytest.approx(0.06)
-    assert taken[Step.AGAIN] == pytest.approx(0.04)
+    taken = lane.by_stage()
+    assert taken[Stage.LOST_ATTEMPT] == pytest.approx(0.06)
+    assert taken[Stage.AGAIN] == pytest.approx(0.04)
     assert lane.named == 1
     assert lane.attempts == 2
-    by_attempt = {segment.step: segment.attempt for segment in lane.segments}
-    assert (by_attempt[Step.LOST_ATTEMPT], by_attempt[Step.RUN]) == (1, 2)
+    by_attempt = {segment.stage: segment.attempt for segment in lane.segments}
+    assert (by_attempt[Stage.LOST_ATTEMPT], by_attempt[Stage.RUN]) == (1, 2)
     assert_covered(lane)
 
 
@@ -303,15 +303,15 @@ def test_a_create_whose_answer_was_lost_is_doubt_until_it_is_bought_anew() -> No
     second = replace(slot.bought[0], attempt=2)
     lane = lane_of(replace(job, slots=(replace(slot, bought=(lost, second)),)))
 
-    assert lane.by_step()[Step.DOUBT] == pytest.approx(0.1)
+    assert lane.by_stage()[Stage.DOUBT] == pytest.approx(0.1)
     assert lane.named == 1
 
 
 def test_a_create_that_was_not_taken_is_no_waiting_of_ours() -> None:
     lane = lane_of(a_job(bought={"first_intended_at": at(0.08)}))
 
-    assert lane.by_step()[Step.QUEUE] == pytest.approx(0.03)
-    assert lane.by_step()[Step.TURNED_AWAY] == pytest.approx(0.12)
+    assert lane.by_stage()[Stage.QUEUE] == pytest.approx(0.03)
+    assert lane.by_stage()[Stage.TURNED_AWAY] == pytest.approx(0.12)
     assert lane.named == 1
 
 
@@ -319,20 +319,20 @@ def test_a_webhook_that_got_through_late_is_not_called_slow() -> None:
     late = {name: when + 20 for name, when in WELL.items() if when > 6}
     lane = lane_of(a_job(WELL | late | {"completed": 6.0}, verdict={"sent_at": at(26)}))
 
-    assert lane.by_step()[Step.WEBHOOK_AGAIN] == pytest.approx(20)
-    assert lane.by_step()[Step.TRANSIT] == pytest.approx(0.1)
+    assert lane.by_stage()[Stage.WEBHOOK_AGAIN] == pytest.approx(20)
+    assert lane.by_stage()[Stage.TRANSIT] == pytest.approx(0.1)
     assert lane.named == 1
 
 
 def test_a_second_cut_off_a_webhooks_time_makes_it_no_later_one() -> None:
-    assert Step.WEBHOOK_AGAIN not in steps_of(a_job(verdict={"sent_at": at(6)}))
+    assert Stage.WEBHOOK_AGAIN not in stages_of(a_job(verdict={"sent_at": at(6)}))
 
 
 def test_a_verdict_that_was_asked_for_names_the_silence() -> None:
     lane = lane_of(a_job(WELL | {"heard": 6.1}, verdict={"found": True, "received_at": at(9)}))
 
-    assert lane.by_step()[Step.SILENCE] == pytest.approx(0.1)
-    assert Step.TRANSIT not in lane.by_step()
+    assert lane.by_stage()[Stage.SILENCE] == pytest.approx(0.1)
+    assert Stage.TRANSIT not in lane.by_stage()
     assert lane.named == 1
 
 
@@ -350,10 +350,10 @@ def test_parked_waits_and_failed_tries_have_their_names() -> None:
         )
     )
 
-    taken = lane.by_step()
-    assert taken[Step.PARKED] == pytest.approx(2 + 5.5)
-    assert taken[Step.TRIED] == pytest.approx(7 - 6.135 + 0.5)
-    assert taken[Step.BROKER] == pytest.approx(0.015 + 0.1)
+    taken = lane.by_stage()
+    assert taken[Stage.PARKED] == pytest.approx(2 + 5.5)
+    assert taken[Stage.TRIED] == pytest.approx(7 - 6.135 + 0.5)
+    assert taken[Stage.BROKER] == pytest.approx(0.015 + 0.1)
     assert lane.named == 1
     assert_covered(lane)
 
@@ -362,7 +362,7 @@ def test_an_order_that_was_parked_waits_before_its_plan() -> None:
     later = {name: when + 10 for name, when in WELL.items()}
     lane = lane_of(a_job(later, waits=(Wait(parked_at=at(1), brought_at=at(10)),)))
 
-    assert lane.by_step()[Step.PARKED] == pytest.approx(9)
+    assert lane.by_stage()[Stage.PARKED] == pytest.approx(9)
     assert lane.named == 1
 
 
@@ -372,7 +372,7 @@ def test_what_a_dead_process_began_and_another_repeated_is_named() -> None:
         a_job(WELL | late | {"closed": 16.3, "counted": 16.4}, stored={"heard_before": True})
     )
 
-    assert lane.by_step()[Step.REPEATED] == pytest.approx(15.1 - 6.135)
+    assert lane.by_stage()[Stage.REPEATED] == pytest.approx(15.1 - 6.135)
     assert lane.named == 1
 
 
@@ -385,8 +385,8 @@ def test_the_time_without_a_database_is_named_for_it() -> None:
         )
     )
 
-    assert lane.by_step()[Step.HELD] == pytest.approx(15.1 - 6.2)
-    assert lane.by_step()[Step.BROKER] == pytest.approx(0.08)
+    assert lane.by_stage()[Stage.HELD] == pytest.approx(15.1 - 6.2)
+    assert lane.by_stage()[Stage.BROKER] == pytest.approx(0.08)
     assert lane.named == 1
 
 
@@ -397,7 +397,7 @@ def test_a_refused_create_ends_with_its_answer() -> None:
         bought={"verdict": None},
     )
 
-    assert steps_of(job)[2:] == [Step.QUEUE, Step.CREATE, Step.RECORD, Step.COUNT]
+    assert stages_of(job)[2:] == [Stage.QUEUE, Stage.CREATE, Stage.RECORD, Stage.COUNT]
     assert lane_of(job).named == 1
 
 
@@ -407,14 +407,14 @@ def test_a_refused_create_ends_with_its_answer() -> None:
 @pytest.mark.parametrize(
     ("missing", "state", "doing"),
     [
-        ({"created", "answered"}, S.CREATING, Step.CREATE),
-        ({"created", "answered"}, S.IN_DOUBT, Step.DOUBT),
-        ({"started"}, S.SUBMITTED, Step.PROVIDER_QUEUE),
-        ({"completed"}, S.RUNNING, Step.RUN),
+        ({"created", "answered"}, S.CREATING, Stage.CREATE),
+        ({"created", "answered"}, S.IN_DOUBT, Stage.DOUBT),
+        ({"started"}, S.SUBMITTED, Stage.PROVIDER_QUEUE),
+        ({"completed"}, S.RUNNING, Stage.RUN),
     ],
 )
 def test_an_open_slot_is_named_by_what_it_is_at(
-    missing: set[str], state: SlotState, doing: Step
+    missing: set[str], state: SlotState, doing: Stage
 ) -> None:
     later = {"created", "answered", "started", "completed"} if "created" in missing else missing
     later = later | ({"completed"} if "started" in missing else set())
@@ -426,7 +426,7 @@ def test_an_open_slot_is_named_by_what_it_is_at(
         )
     )
 
-    assert lane.segments[-1].step is doing
+    assert lane.segments[-1].stage is doing
     assert lane.ends == pytest.approx(16.95)
     assert lane.named == 1
 
@@ -438,7 +438,7 @@ def test_a_slot_that_waits_for_its_next_try_is_parked_until_now() -> None:
         verdict={"waits": (Wait(parked_at=at(7), brought_at=None),)},
     )
 
-    assert steps_of(job)[-1] is Step.PARKED
+    assert stages_of(job)[-1] is Stage.PARKED
     assert lane_of(job).named == 1
 
 
@@ -449,7 +449,7 @@ def test_a_slot_that_was_not_taken_yet_is_turned_away() -> None:
         bought={"verdict": None, "not_taken": True},
     )
 
-    assert steps_of(job)[-1] is Step.TURNED_AWAY
+    assert stages_of(job)[-1] is Stage.TURNED_AWAY
 
 
 def test_a_canceled_slot_ends_with_its_job_and_not_with_its_run() -> None:
@@ -461,7 +461,7 @@ def test_a_canceled_slot_ends_with_its_job_and_not_with_its_run() -> None:
         )
     )
 
-    assert lane.segments[-1].step is Step.RUN
+    assert lane.segments[-1].stage is Stage.RUN
     assert lane.ends == pytest.approx(4)
     assert lane.named == 1
 
@@ -481,7 +481,7 @@ def test_a_provider_that_is_ahead_is_brought_back_and_said() -> None:
 
     assert lane.shifts is not None
     assert lane.shifts[Clock.PROVIDER] == pytest.approx(-2.95)  # up to the create's answer
-    assert lane.by_step()[Step.RUN] == pytest.approx(4.0)
+    assert lane.by_stage()[Stage.RUN] == pytest.approx(4.0)
     assert lane.named == 1
     (said,) = about_clocks(lane)
     assert said["en"].startswith("The clock of Replicate is at least 3.0 s ahead of the database's")
@@ -511,8 +511,15 @@ def test_whatever_the_clocks_say_the_time_is_covered_and_named(off: dict[Clock, 
     assert lane.named == pytest.approx(1, abs=1e-5)
     assert lane.seconds == pytest.approx(6.95, abs=1e-5)  # both ends are the database's
     # What begins and ends on one clock is as long as it was.
-    for step in (Step.PROVIDER_QUEUE, Step.RUN, Step.ACK, Step.DOWNLOAD, Step.UPLOAD, Step.COUNT):
-        assert lane.by_step()[step] == pytest.approx(lane_of(a_job()).by_step()[step], abs=1e-5)
+    for stage in (
+        Stage.PROVIDER_QUEUE,
+        Stage.RUN,
+        Stage.ACK,
+        Stage.DOWNLOAD,
+        Stage.UPLOAD,
+        Stage.COUNT,
+    ):
+        assert lane.by_stage()[stage] == pytest.approx(lane_of(a_job()).by_stage()[stage], abs=1e-5)
 
 
 MOMENTS = sorted(set(WELL) - {"planned", "intended"})
