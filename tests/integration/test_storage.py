@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import io
+import itertools
 import random
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -104,6 +105,36 @@ async def test_the_fact_names_the_files_and_follows_from_the_news(
     assert (await the_slot(storage.database, slot.job_id)).state is S.STORED
     assert await storage.database.facts_owed.wait(0)
     assert host.origin.encode() not in said.body
+
+
+async def test_the_fact_tells_when_each_step_was_reached(storage: Storage, host: FileHost) -> None:
+    slot = await a_slot(storage.database, S.RUNNING)
+    seconds = itertools.count()
+    handler = replace(storage.handler(), now=lambda: NOON + timedelta(seconds=next(seconds)))
+
+    await handler.hear(succeeded(host.serve("/a", a_picture())))
+
+    told = (await storage.stored(slot.job_id)).times
+    assert told is not None
+    reached = (told.taken_at, told.begun_at, told.fetched_at, told.finished_at, told.put_at)
+    assert list(reached) == sorted(set(reached))
+    assert (told.heard_before, told.held_since) == (False, None)
+
+
+async def test_the_fact_tells_that_it_was_not_the_first_try_and_that_it_was_held(
+    storage: Storage, host: FileHost
+) -> None:
+    slot = await a_slot(storage.database, S.RUNNING)
+    heard = succeeded(host.serve("/a", b"", status="503 Service Unavailable"))
+    with pytest.raises(Transient):
+        await storage.hear(heard)
+    host.serve("/a", a_picture())
+
+    await storage.hear(replace(heard, held_since=NOON))
+
+    told = (await storage.stored(slot.job_id)).times
+    assert told is not None
+    assert (told.heard_before, told.held_since) == (True, NOON)
 
 
 @pytest.mark.parametrize("shape", ["string", "list", "nested", "object", "data"])

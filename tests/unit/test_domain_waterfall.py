@@ -324,8 +324,11 @@ def test_a_webhook_that_got_through_late_is_not_called_slow() -> None:
     assert lane.named == 1
 
 
-def test_a_second_cut_off_a_webhooks_time_makes_it_no_later_one() -> None:
-    assert Stage.WEBHOOK_AGAIN not in stages_of(a_job(verdict={"sent_at": at(6)}))
+def test_a_second_that_is_cut_off_a_webhooks_time_makes_it_no_later_one() -> None:
+    lane = lane_of(a_job(WELL | {"completed": 6.05}, verdict={"sent_at": at(6)}))
+
+    assert Stage.WEBHOOK_AGAIN not in lane.by_stage()
+    assert lane.named == 1
 
 
 def test_a_verdict_that_was_asked_for_names_the_silence() -> None:
@@ -387,6 +390,30 @@ def test_the_time_without_a_database_is_named_for_it() -> None:
 
     assert lane.by_stage()[Stage.HELD] == pytest.approx(15.1 - 6.2)
     assert lane.by_stage()[Stage.BROKER] == pytest.approx(0.08)
+    assert lane.named == 1
+
+
+def test_news_that_was_parked_before_it_was_written_down_waited_first() -> None:
+    waits = (Wait(parked_at=at(6.2), brought_at=at(6.5)),)
+    lane = lane_of(
+        a_job(WELL | {"heard": 6.6}, missing=frozenset({"stored"}), verdict={"waits": waits})
+    )
+
+    assert [one.stage for one in lane.segments][-5:] == [
+        Stage.TRIED,
+        Stage.PARKED,
+        Stage.BROKER,
+        Stage.STORE,
+        Stage.COUNT,
+    ]
+    assert lane.named == 1
+
+
+def test_a_count_whose_transaction_began_before_the_closing_takes_no_time() -> None:
+    lane = lane_of(a_job(WELL | {"counted": 6.91}))
+
+    assert lane.segments[-1].stage is Stage.RECORD
+    assert lane.ends == pytest.approx(6.92)
     assert lane.named == 1
 
 
@@ -463,6 +490,20 @@ def test_a_canceled_slot_ends_with_its_job_and_not_with_its_run() -> None:
 
     assert lane.segments[-1].stage is Stage.RUN
     assert lane.ends == pytest.approx(4)
+    assert lane.named == 1
+
+
+def test_a_slot_that_was_canceled_in_the_queue_never_ran() -> None:
+    # Its end at the provider came later, and tells of no start.
+    lane = lane_of(
+        a_job(
+            missing=frozenset({"started", "stored"}),
+            slot={"state": S.CANCELED, "closed_at": at(4), "counted_at": at(4)},
+            verdict={"succeeded": False},
+        )
+    )
+
+    assert lane.segments[-1].stage is Stage.PROVIDER_QUEUE
     assert lane.named == 1
 
 
