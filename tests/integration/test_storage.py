@@ -17,6 +17,7 @@ import pytest_asyncio
 from PIL import Image
 
 from services.storage.files import Files
+from services.storage.laps import Laps
 from services.storage.outputs import Output
 from shared.db import artifacts, jobs, journal
 from shared.db.connection import Database
@@ -272,8 +273,8 @@ async def test_a_job_that_ends_meanwhile_takes_no_files(
     slot = await a_slot(storage.database, S.RUNNING)
     copy = Files.copy
 
-    async def ends_during(files: Files, output: Output) -> tuple[Artifact, ...]:
-        stored = await copy(files, output)
+    async def ends_during(files: Files, output: Output, laps: Laps) -> tuple[Artifact, ...]:
+        stored = await copy(files, output, laps)
         await end_job(storage.database, slot.job_id)
         return stored
 
@@ -329,8 +330,8 @@ async def test_what_was_fetched_when_the_job_ended_is_neither_recorded_nor_count
 ) -> None:
     copy = Files.copy
 
-    async def ends_during(files: Files, output: Output) -> tuple[Artifact, ...]:
-        stored = await copy(files, output)
+    async def ends_during(files: Files, output: Output, laps: Laps) -> tuple[Artifact, ...]:
+        stored = await copy(files, output, laps)
         await end_alone(storage, slot)
         return stored
 
