@@ -102,6 +102,14 @@ class Bought:
     lost_at: datetime | None = None
     verdict: Verdict | None = None
 
+    @property
+    def taken_at(self) -> datetime | None:
+        """When its create was answered with a prediction; the answer to an earlier create of it, which
+        was not taken, is none."""
+        if self.not_taken or self.answered_at is None or self.answered_at < self.intended_at:
+            return None
+        return self.answered_at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
@@ -224,7 +232,7 @@ def _first_tried(job: JobTimes, bought: Bought) -> Iterator[Mark]:
 def _counting(job: JobTimes, slot: SlotTimes, bought: Bought) -> Iterator[Mark]:
     """The purchase that the slot stands for, from its intent to its files."""
 
-    answered = None if bought.created_at else bought.answered_at
+    answered = None if bought.created_at else bought.taken_at
     started, created = _started(bought), bought.created_at
     if started and created:
         created = min(created, started)  # the provider's two times may cross by milliseconds
@@ -308,7 +316,7 @@ def known_beside(slot: SlotTimes) -> Iterator[Bound]:
         if a is not None and b is not None:
             yield of_a, of_b, (b - a) // timedelta(microseconds=1)
 
-    yield from order(bought.created_at, Clock.PROVIDER, bought.answered_at, Clock.DATABASE)
+    yield from order(bought.created_at, Clock.PROVIDER, bought.taken_at, Clock.DATABASE)
     verdict, stored = bought.verdict, slot.stored
     if verdict is None:
         return

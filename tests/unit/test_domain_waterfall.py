@@ -315,6 +315,13 @@ def test_a_create_that_was_not_taken_is_no_waiting_of_ours() -> None:
     assert lane.named == 1
 
 
+def test_the_answer_to_a_create_that_was_not_taken_says_nothing_of_clocks() -> None:
+    lane = lane_of(a_job(bought={"first_intended_at": at(0.08), "answered_at": at(0.1)}))
+
+    assert lane.shifts == {}
+    assert lane.by_stage()[Stage.CREATE] == pytest.approx(0.1)
+
+
 def test_a_webhook_that_got_through_late_is_not_called_slow() -> None:
     late = {name: when + 20 for name, when in WELL.items() if when > 6}
     lane = lane_of(a_job(WELL | late | {"completed": 6.0}, verdict={"sent_at": at(26)}))
