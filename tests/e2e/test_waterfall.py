@@ -28,7 +28,11 @@ A_GOOD_DAY = [
     Stage.RECORD,
     Stage.COUNT,
 ]
-BRIEF = {"prompt": "a lagoon", "surface": {"width": 8, "height": 6}, "colours": ["#102030"]}
+BRIEF = {
+    "prompt": "a lagoon",
+    "surface": {"width": 8, "height": 6},
+    "colours": ["#102030", "#40A0F0", "#F0E0C0"],
+}
 
 
 async def told(world: World, job_id: UUID) -> dict[str, Any]:
@@ -57,7 +61,7 @@ async def test_every_second_of_every_recipe_has_its_name(world: World) -> None:
     ]
 
     for job_id in job_ids:
-        await world.reported(job_id)
+        assert (await world.reported(job_id))["state"] == "completed"
         data = await told(world, job_id)
         assert data["named"] >= NAMED, data
         assert data["sentence"]["en"].endswith(".")
