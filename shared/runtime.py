@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from shared import tracing
+from shared import heap, tracing
 from shared.connections import Connections
 from shared.errors import Misconfigured
 from shared.health import Health, serving_health
@@ -27,22 +27,42 @@ Wiring = Callable[[S, Connections], Awaitable[tuple[Worker, ...]]]
 
 # An orchestrator kills after 30 s by default: a drain that hangs must end by our own hand first.
 HARD_EXIT_AFTER_DRAIN_S = 4.0
+# What whoever leaves last has at the least, where the others used up all the time.
+LAST_HAS_S = 1.0
+
+
+class Last:
+    """A worker that is told to stop when the others have ended: it sends on what they state until
+    then."""
+
+    def __init__(self, work: Worker) -> None:
+        self._work = work
+
+    async def __call__(self, stop: asyncio.Event) -> None:
+        await self._work(stop)
 
 
 async def run(*workers: Worker, grace_s: float, stop: asyncio.Event | None = None) -> None:
-    """Run ``workers`` until SIGTERM, SIGINT or ``stop``; then let them finish for ``grace_s``.
+    """Run ``workers`` until SIGTERM, SIGINT or ``stop``; then let them finish for ``grace_s``, those
+    that are ``Last`` after the others.
 
     Raises what a worker raised, after the others have been stopped. A worker that returns before
     it was asked to is a fault too: a service that quietly does nothing is worse than one that dies.
     """
-    stop = stop or asyncio.Event()
-    tasks = [asyncio.create_task(_until_stopped(worker, stop)) for worker in workers]
+    stop, others_ended = stop or asyncio.Event(), asyncio.Event()
+    first = [_started(worker, stop) for worker in workers if not isinstance(worker, Last)]
+    last = [_started(worker, others_ended) for worker in workers if isinstance(worker, Last)]
+    tasks = [*first, *last]
     stopping = asyncio.create_task(stop.wait())
+    clock = asyncio.get_running_loop().time
     try:
         await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
         log.info("service.draining", grace_s=grace_s)
-        _, late = await asyncio.wait(tasks, timeout=grace_s)
+        until = clock() + grace_s
+        late = await _late(first, within_s=grace_s)
+        others_ended.set()
+        late += await _late(last, within_s=max(LAST_HAS_S, until - clock()))
     finally:
         stopping.cancel()
         for task in tasks:
@@ -52,6 +72,17 @@ async def run(*workers: Worker, grace_s: float, stop: asyncio.Event | None = Non
     failures = [o for o in outcomes if isinstance(o, Exception)]
     if failures:
         raise failures[0]
+
+
+def _started(worker: Worker, stop: asyncio.Event) -> asyncio.Task[None]:
+    return asyncio.create_task(_until_stopped(worker, stop))
+
+
+async def _late(tasks: list[asyncio.Task[None]], *, within_s: float) -> list[asyncio.Task[None]]:
+    """Those that have not ended by then."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=within_s)
+    return [task for task in tasks if not task.done()]
 
 
 async def _until_stopped(worker: Worker, stop: asyncio.Event) -> None:
@@ -65,6 +96,7 @@ def main(service: str, settings_kind: type[S], wiring: Wiring[S]) -> None:
 
     Exits 2 with one line per wrong setting, 1 after a failure, 0 after a clean drain.
     """
+    heap.give_back()
     try:
         settings = read_settings(settings_kind)
     except Misconfigured as mistakes:

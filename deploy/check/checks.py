@@ -11,15 +11,27 @@ from typing import Any
 
 from jsonschema.validators import validator_for
 
-from deploy.check import chart, chart_files, tools
+from deploy.check import chart, chart_files, image, tools
 from deploy.check.tools import ROOT, run
+from deploy.local.system import SERVICES
 
 KUBERNETES = ("1.30", "1.34", "1.37")
 COMPOSE = ROOT / "compose.yaml"
 IGNORED = tools.HERE / "trivyignore"
 RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
+# Where schemas of custom resources are looked for if CRDS says nothing.
+BESIDE = (ROOT.parent / "crds", ROOT.parent / "shared" / "crds")
 # What a user has to set where the provider is a real one; the names of the demonstration's defaults.
 PASSWORDS = ("POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "AWS_SECRET_ACCESS_KEY")
+# What jobs of the chart and of the compose file run, and how everything says that it has no settings.
+STEPS = (
+    ("migrate",),
+    ("topology", "apply"),
+    ("topology", "users"),
+    ("doctor",),
+    ("demo", "--running"),
+)
+LACKS_SETTINGS = 2
 LEFT_OUT = (".git", ".venv", ".tools", ".darkroom", "node_modules")
 
 
@@ -57,6 +69,23 @@ def _beside(name: str) -> Path:
 def dockerfile() -> str:
     _clean(run([_beside("hadolint"), ROOT / "deploy" / "Dockerfile"]))
     return "hadolint has no remark"
+
+
+def image_contents() -> str:
+    """The lock file and our package alone, without an engine: everything that runs in the image
+    begins, and what it lacks is settings, no module and no file."""
+    there, steps = image.install()
+    for done in steps:
+        _clean(done)
+    _clean(there.run(image.proof()), "its own proof: ")
+    _clean(there.run(["python", "-c", "import deploy.local.emulator.__main__"]), "emulator: ")
+    commands = [["python", "-m", f"services.{service}"] for service in SERVICES]
+    commands += [["python", "-m", "services"], *(["darkroom", *words] for words in STEPS)]
+    for words in commands:
+        done = there.run(words)
+        if done.returncode != LACKS_SETTINGS or "is missing" not in done.stderr:
+            raise Bad(f"{' '.join(words)}: {done.returncode} {done.stdout}{done.stderr}".strip())
+    return f"{len(commands)} commands begin, and ask for their settings"
 
 
 def compose() -> str:
@@ -127,24 +156,44 @@ def kubernetes() -> str:
 
 
 def custom_resources() -> str:
-    """Against the schemas that their projects publish, where ``CRDS`` names a folder of them:
-    ``<group>/<kind>_<version>.json``, as in the public catalogue of such schemas."""
-    folder = os.environ.get("CRDS")  # noqa: TID251 - a path for this check, no setting
-    if not folder or not Path(folder).is_dir():
-        raise NotRun("CRDS names no folder with the schemas of custom resources")
+    """Against the schemas that their projects publish, where there is a folder of them:
+    ``<group>/<kind>_<version>.json``, as in the public catalogue of such schemas. They are others'
+    work, under licences of their own, and no part of this project."""
+    folder = _schemas_of_others()
     seen: set[str] = set()
+    unseen: set[str] = set()
     for values in chart.value_sets():
         documents = chart.documents(chart.render(tools.helms()["helm4"], values))
         for name, document in chart.named(documents):
-            schema = _schema_of(Path(folder), document)
+            schema = _schema_of(folder, document)
             if schema is None:
+                unseen |= {document["kind"]} if _is_custom(document) else set()
                 continue
             seen.add(document["kind"])
             faults = list(validator_for(schema)(schema).iter_errors(document))
             if faults:
                 told = "; ".join(f"{fault.json_path}: {fault.message}" for fault in faults)
                 raise Bad(f"{values.name}, {name}: {told}")
-    return ", ".join(sorted(seen))
+    told = f"no schema of {', '.join(sorted(unseen))} in {folder}"
+    if not seen:
+        raise NotRun(told)
+    return ", ".join(sorted(seen)) + (f"; {told}" if unseen else "")
+
+
+def _schemas_of_others() -> Path:
+    named = os.environ.get("CRDS")  # noqa: TID251 - a path for this check, no setting
+    for folder in [Path(named)] if named else BESIDE:
+        if folder.is_dir():
+            return folder
+    raise NotRun(
+        "CRDS names no folder with the schemas of custom resources, and none lies beside the checkout"
+    )
+
+
+def _is_custom(document: chart.Document) -> bool:
+    """Whether Kubernetes itself knows nothing of it."""
+    group = document["apiVersion"].rpartition("/")[0]
+    return "." in group and group != "networking.k8s.io"
 
 
 def _schema_of(folder: Path, document: chart.Document) -> dict[str, Any] | None:
@@ -188,25 +237,25 @@ def _kept(values: Path, text: str) -> Path:
 
 def prometheus() -> str:
     if not RULES.exists():
-        raise NotRun("there are no rules")
+        raise Bad("there are no rules")
     promtool = tools.promtool()
     _clean(run([promtool, "check", "rules", RULES]))
     told = ["rules"]
     settings = RULES.parent / "prometheus.yaml"
-    if settings.exists():
-        _clean(run([promtool, "check", "config", settings]))
-        told.append("settings")
+    _clean(run([promtool, "check", "config", settings]))
+    told.append("settings")
     tests = sorted((RULES.parent / "tests").glob("*.yaml"))
-    if tests:
-        _clean(run([promtool, "test", "rules", *tests]))
-        told.append(f"{len(tests)} files of tests")
+    if not tests:
+        raise Bad("the rules have no tests")
+    _clean(run([promtool, "test", "rules", *tests]))
+    told.append(f"{len(tests)} files of tests")
     return f"promtool: {', '.join(told)}"
 
 
 def asyncapi() -> str:
     found = list(documents_of("asyncapi"))
     if not found:
-        raise NotRun("there is no AsyncAPI document")
+        raise Bad("there is no AsyncAPI document")
     for path in found:
         _clean(run([*tools.asyncapi(), path]), f"{path.relative_to(ROOT)}: ")
     return f"AsyncAPI's parser: {', '.join(str(path.relative_to(ROOT)) for path in found)}"
@@ -215,7 +264,7 @@ def asyncapi() -> str:
 def openapi() -> str:
     found = list(documents_of("openapi"))
     if not found:
-        raise NotRun("there is no OpenAPI document")
+        raise Bad("there is no OpenAPI document")
     validator = tools.python_tool("openapi-spec-validator")
     for path in found:
         _clean(run([validator, path]), f"{path.relative_to(ROOT)}: ")
@@ -225,7 +274,7 @@ def openapi() -> str:
 def schemas() -> str:
     found = sorted((ROOT / "docs").rglob("*.schema.json"))
     if not found:
-        raise NotRun("there are no JSON Schemas")
+        raise Bad("there are no JSON Schemas")
     _clean(run([_beside("check-jsonschema"), "--check-metaschema", *found]))
     return f"{len(found)} JSON Schemas are ones"
 
@@ -241,6 +290,7 @@ def documents_of(kind: str) -> Iterator[Path]:
 
 ALL = (
     Check("dockerfile", "the image's recipe", dockerfile),
+    Check("image", "what the image holds, installed without an engine", image_contents),
     Check("compose", "the system with Docker", compose),
     Check("yaml", "style of the hand-written YAML", yaml_style),
     Check("schema", "the chart's values against the services' settings", current_schema),

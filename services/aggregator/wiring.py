@@ -5,6 +5,7 @@ from services.aggregator.settings import Settings
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
+from shared.db.migrate import tables_check
 from shared.db.parked import Parked
 from shared.messaging import topology
 from shared.messaging.relay import relay
@@ -13,6 +14,7 @@ from shared.runtime import Worker
 
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
     database = await connections.database(settings)
+    connections.health.add("tables", tables_check(database))
     publisher = await connections.publisher(settings)
     subscriptions = await connections.subscriptions(settings)
 

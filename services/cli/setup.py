@@ -146,7 +146,9 @@ def users(
 
 
 def bucket_policy(
-    party: Annotated[str, typer.Argument(help="generator, storage, report, publisher or operator")],
+    party: Annotated[
+        str, typer.Argument(help="generator, storage, report, reconciler, publisher or operator")
+    ],
     bucket: Annotated[str, typer.Option(help="the bucket's name")] = "darkroom",
     source: Annotated[
         list[str] | None, typer.Option(help="a prefix of SOURCE_PREFIXES, repeatable")

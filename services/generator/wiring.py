@@ -14,6 +14,7 @@ from services.generator.settings import Settings
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
+from shared.db.migrate import tables_check
 from shared.db.parked import Parked
 from shared.domain.backoff import MAX_ATTEMPTS
 from shared.envelope import Envelope
@@ -31,6 +32,7 @@ Handle = Callable[[Envelope], Awaitable[None]]
 
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
     database = await connections.database(settings)
+    connections.health.add("tables", tables_check(database))
     publisher = await connections.publisher(settings)
     subscriptions = await connections.subscriptions(settings)
     bucket = await connections.bucket(settings)

@@ -27,6 +27,7 @@ from services.reconciler.waste import ClearWaste
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
+from shared.db.migrate import tables_check
 from shared.db.parked import Parked
 from shared.messaging import topology
 from shared.messaging.relay import relay
@@ -38,6 +39,7 @@ FORGET_EVERY_S = 600.0
 
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
     database = await connections.database(settings)
+    connections.health.add("tables", tables_check(database))
     publisher = await connections.publisher(settings)
     subscriptions = await connections.subscriptions(settings)
     replicate = await connections.replicate(settings)

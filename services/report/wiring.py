@@ -12,6 +12,7 @@ from services.report.view import Picture, Sound
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
+from shared.db.migrate import tables_check
 from shared.db.parked import Parked
 from shared.errors import Misconfigured
 from shared.media import audio, waveform
@@ -30,6 +31,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             )
 
     database = await connections.database(settings)
+    connections.health.add("tables", tables_check(database))
     publisher = await connections.publisher(settings)
     subscriptions = await connections.subscriptions(settings)
     # Decoded, a picture is up to a hundred times its file: one at a time bounds the memory.

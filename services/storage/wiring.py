@@ -7,6 +7,7 @@ from services.storage.settings import Settings
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
+from shared.db.migrate import tables_check
 from shared.db.parked import Parked
 from shared.media import audio, steps
 from shared.messaging import topology
@@ -17,6 +18,7 @@ from shared.runtime import Worker
 
 async def workers(settings: Settings, connections: Connections) -> tuple[Worker, ...]:
     database = await connections.database(settings)
+    connections.health.add("tables", tables_check(database))
     publisher = await connections.publisher(settings)
     subscriptions = await connections.subscriptions(settings)
 

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sysconfig
 import tempfile
+from collections.abc import Awaitable, Callable
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -33,6 +34,22 @@ def migrate(database_url: str) -> None:
 async def schema_is_current(database: Database) -> bool:
     """Whether every migration that this version knows is applied; a newer schema is fine."""
     return not await missing_migrations(database)
+
+
+def tables_check(database: Database) -> Callable[[], Awaitable[None]]:
+    """A check for readiness: raises Misconfigured while a migration that this version knows is
+    missing. Well once, it asks no more, because tables only go forward."""
+    current = False
+
+    async def check() -> None:
+        nonlocal current
+        if current:
+            return
+        if missing := await missing_migrations(database):
+            raise Misconfigured(f"{len(missing)} migrations are missing: run `darkroom migrate`")
+        current = True
+
+    return check
 
 
 async def missing_migrations(database: Database) -> list[str]:

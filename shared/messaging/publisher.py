@@ -112,8 +112,13 @@ class Publisher:
 
     async def ping(self) -> None:
         """Raise BrokerUnavailable unless there is a channel to publish on."""
-        async with deadline(2.0, "opening a channel"):
-            await self._ready()
+        try:
+            async with deadline(2.0, "opening a channel"):
+                await self._ready()
+        except GONE as error:
+            # It went between the look at it and the word on it.
+            await asyncio.sleep(0)
+            raise BrokerUnavailable(f"the link broke: {type(error).__name__}") from error
 
     async def _ready(self) -> Pipeline:
         if self._pipeline is not None and not self._pipeline.is_closed and self._link.is_open:

@@ -3,10 +3,9 @@
 import asyncio
 import random
 from collections import Counter as Tally
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from prometheus_client import Counter
@@ -18,6 +17,7 @@ from shared.envelope import FROM_RECONCILER
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, Permanent, Transient, Unroutable
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import Service, relayed_by, urgent_queue
+from shared.runtime import Last
 
 log = structlog.get_logger()
 
@@ -56,8 +56,9 @@ def relay(
     *,
     of: Service | None = None,
     poll_s: float = POLL_S,
-) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
-    """The worker that relays. Any number of them may run: rows are claimed, never skipped past.
+) -> Last:
+    """The worker that relays, and the last to leave. Any number of them may run: rows are claimed,
+    never skipped past.
 
     ``of``: only what that service may state, since the broker takes no more from it. It looks for
     rows of other processes every ``poll_s``, with one small question.
@@ -80,13 +81,13 @@ def relay(
             pause = 0.0
             if done.taken < BATCH:
                 await _owed_or(stop, database, types, poll_s)
-        # What our last commits stated goes out before we do.
+        # What the others stated with their last commits goes out before we do.
         try:
             await relay_once(database, publisher, types=types)
         except (DatabaseUnavailable, Transient) as error:
             log.info("relay.left_to_others", error=str(error))
 
-    return worker
+    return Last(worker)
 
 
 async def relay_once(

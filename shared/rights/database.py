@@ -58,6 +58,7 @@ _BUDGET = Rights(
     ),
 )
 
+# Every service reads `schema_migrations`: it is not ready before the tables are of its version.
 RIGHTS: Mapping[str, Tables] = {
     "generator": {
         **_PARKS,
@@ -76,6 +77,7 @@ RIGHTS: Mapping[str, Tables] = {
             ),
         ),
         "rate_limit": _BUDGET,
+        "schema_migrations": READS,
         "slot": Rights(inserts=True, updates=(*_SLOT_BY_NEWS, "counted_at", "fence")),
         "tombstone": READS,
     },
@@ -85,6 +87,7 @@ RIGHTS: Mapping[str, Tables] = {
         "job": Rights(updates=("queued_at", "running_at", "state")),
         "journal": _SAYS_AND_HEARS,
         "prediction": Rights(updates=(*_PREDICTION_BY_NEWS, "lost_at")),
+        "schema_migrations": READS,
         "slot": Rights(updates=_SLOT_BY_NEWS),
         "tombstone": READS,
     },
@@ -94,6 +97,7 @@ RIGHTS: Mapping[str, Tables] = {
         "job": Rights(updates=("canceled", "ended_at", "failed", "reason", "state", "stored")),
         "journal": _SAYS_AND_HEARS,
         "prediction": READS,
+        "schema_migrations": READS,
         "slot": Rights(updates=("counted_at",)),
         "tombstone": READS,
     },
@@ -103,6 +107,7 @@ RIGHTS: Mapping[str, Tables] = {
         "job": Rights(updates=("report", "report_key")),
         "journal": _SAYS,
         "prediction": READS,
+        "schema_migrations": READS,
         "slot": READS,
     },
     "reconciler": {
@@ -121,6 +126,7 @@ RIGHTS: Mapping[str, Tables] = {
         ),
         "rate_limit": _BUDGET,
         "refused_webhook": Rights(inserts=True, deletes=True),
+        "schema_migrations": READS,
         "slot": Rights(updates=_SLOT_BY_NEWS),
         "suspect_start": Rights(
             inserts=True, updates=_PARKS["suspect_start"].updates, deletes=True

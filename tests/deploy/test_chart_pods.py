@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.check.chart import Document
+from deploy.check.chart import Document, NotRendered
 from deploy.local.system import SERVICES
 from tests.deploy.conftest import Render, Rendered, of_kind
 from tests.deploy.pods import container, deployments, template
@@ -186,7 +186,8 @@ def test_from_outside_only_the_webhooks_path_can_be_reached(render: Render) -> N
     (match,) = route["spec"]["rules"][0]["matches"]
 
     assert (path["path"], path["pathType"]) == ("/webhooks/replicate", "Exact")
-    assert match["path"] == {"type": "Exact", "value": "/webhooks/replicate"}
+    # Of any method: the doctor knows the ingress by its own answer to a GET.
+    assert match == {"path": {"type": "Exact", "value": "/webhooks/replicate"}}
     assert rule["host"] == route["spec"]["hostnames"][0] == "darkroom.example.com"
 
 
@@ -214,6 +215,15 @@ def test_a_change_of_settings_restarts_the_service_that_reads_them(render: Rende
     assert changed == {"report"}
 
 
+def test_what_is_said_of_all_pods_is_said_of_each(render: Render) -> None:
+    for workload in workloads(render("full", "--set", "pods.priorityClassName=pictures")):
+        meta = template(workload)["metadata"]
+
+        assert meta["labels"]["example.com/team"] == "pictures"
+        assert meta["annotations"]["example.com/team"] == "pictures"
+        assert template(workload)["spec"]["priorityClassName"] in ("pictures", "webhooks")
+
+
 def test_hooks_need_nothing_that_the_same_release_brings(render: Render) -> None:
     documents = render("full")
     hooks = [
@@ -224,13 +234,16 @@ def test_hooks_need_nothing_that_the_same_release_brings(render: Render) -> None
 
     assert set(jobs) == {"rel-darkroom-users", "rel-darkroom-topology", "rel-darkroom-migrate"}
     for job in jobs.values():
+        (walls,) = of_pod(hooks, "NetworkPolicy", job)
+        assert weight(walls) < weight(job)
         assert template(job)["spec"]["serviceAccountName"] in accounts
         assert "envFrom" not in container(job)
-    order = sorted(
-        (int(each["metadata"]["annotations"]["helm.sh/hook-weight"]), each["kind"])
-        for each in hooks
-    )
+    order = sorted((weight(each), each["kind"]) for each in hooks)
     assert order[0][1] == "ServiceAccount"
+
+
+def weight(hook: Document) -> int:
+    return int(hook["metadata"]["annotations"]["helm.sh/hook-weight"])
 
 
 def test_where_parts_come_with_the_release_nothing_waits_for_them_in_a_hook(
@@ -242,6 +255,32 @@ def test_where_parts_come_with_the_release_nothing_waits_for_them_in_a_hook(
         each for each in documents if "helm.sh/hook" in each["metadata"].get("annotations", {})
     ]
     assert set(of_kind(documents, "Job")) == {"rel-darkroom-topology-1", "rel-darkroom-migrate-1"}
+
+
+def test_no_secret_that_an_operator_makes_itself_is_fetched_from_elsewhere(render: Render) -> None:
+    documents = render("operators")
+    fetched = set(of_kind(documents, "ExternalSecret"))
+    read = {
+        each["valueFrom"]["secretKeyRef"]["name"]
+        for workload in workloads(documents)
+        for each in container(workload)["env"]
+        if "valueFrom" in each
+    }
+    scaler = "darkroom-keda"
+
+    assert fetched == (read | {scaler}) - {"darkroom-db-app"}
+    elsewhere = render("operators", "--set", "secrets.database.name=darkroom-database")
+    assert "darkroom-database" in of_kind(elsewhere, "ExternalSecret")
+
+
+def test_a_bucket_that_its_walls_would_hide_is_told(render: Render) -> None:
+    here = ("--set", "bucket.endpoint=http://s3.storage:8333")
+
+    with pytest.raises(NotRendered, match=r"port 8333, which networkPolicy\.bucket\.ports"):
+        render("least", *here)
+    documents = render("least", *here, "--set", "networkPolicy.bucket.ports={8333}")
+    storage = deployments(documents)["storage"]
+    assert any(8333 in ports(rule) for rule in way_out(documents, storage))
 
 
 def test_what_holds_data_outlives_the_release(render: Render) -> None:

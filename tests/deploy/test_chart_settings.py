@@ -145,6 +145,7 @@ def test_a_secret_is_refused_among_the_plain_settings(render: Render, name: str)
         ("secrets.broker.name=amqps://user:word@broker/darkroom", "secrets/broker/name"),
         ("keda.enabeld=true", "enabeld"),
         ("operators.rabbitmq.replicas=2", "operators/rabbitmq/replicas"),
+        ("keda.services.generator.minReplicas=0", "keda/services/generator/minReplicas"),
         ("bucket.endpoint=https://user:word@s3.example.com", "bucket/endpoint"),
     ],
 )

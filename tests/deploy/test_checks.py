@@ -1,12 +1,13 @@
 """The check of what is deployed: it tells every fault, and never calls well what it did not look at."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploy.check import __main__ as command
-from deploy.check import checks
+from deploy.check import checks, image
 from deploy.check.checks import ALL, Bad, Check, NotRun
 from deploy.check.tools import ROOT, ToolMissing
 from tests.deploy.conftest import Render
@@ -68,6 +69,54 @@ def test_custom_resources_without_their_schemas_count_as_not_looked_at(
 
     with pytest.raises(NotRun, match="CRDS"):
         checks.custom_resources()
+
+
+@pytest.mark.usefixtures("helm")
+def test_a_folder_without_a_schema_of_ours_counts_as_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CRDS", str(tmp_path))
+
+    with pytest.raises(NotRun, match="ScaledObject"):
+        checks.custom_resources()
+
+
+def test_schemas_that_lie_beside_the_checkout_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, render: Render
+) -> None:
+    (tmp_path / "keda.sh").mkdir()
+    (tmp_path / "keda.sh" / "scaledobject_v1alpha1.json").write_text("{}", encoding="utf-8")
+    monkeypatch.delenv("CRDS", raising=False)
+    monkeypatch.setattr(checks, "BESIDE", (tmp_path / "nowhere", tmp_path))
+
+    told = checks.custom_resources()
+
+    assert told.startswith("ScaledObject; no schema of ")
+    assert {"HTTPRoute", "TriggerAuthentication"} <= set(told.replace(",", "").split())
+
+
+def test_the_image_is_given_the_programs_and_nothing_of_the_workshop() -> None:
+    given = {str(path) for path in image.copied()}
+
+    assert {"pyproject.toml", "services/__main__.py", "deploy/local/emulator/__main__.py"} <= given
+    assert any(path.endswith(".sql") for path in given)
+    assert any(path.endswith(".html") for path in given)
+    for place in ("tests/", "docs/", "deploy/check/", "deploy/helm/", ".git/", ".darkroom/"):
+        assert not [path for path in given if path.startswith(place)]
+
+
+def test_the_image_proves_itself_by_running_what_it_brings() -> None:
+    assert image.proof()[:2] == ["python", "-c"]
+
+
+@pytest.mark.parametrize("check", [checks.asyncapi, checks.openapi, checks.schemas])
+def test_documents_that_are_gone_are_a_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, check: Callable[[], str]
+) -> None:
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+
+    with pytest.raises(Bad, match=r"there (is|are) no"):
+        check()
 
 
 def test_a_field_that_a_custom_resource_does_not_have_is_told(

@@ -24,7 +24,7 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Python starts for each.
 AT_ONCE = 3
 # They say by their code what they found; 2 is "could not be asked", and never well.
-TELLS = ("darkroom audit", "darkroom doctor", "darkroom status")
+TELLS = ("darkroom audit", "darkroom doctor", "darkroom ledger", "darkroom status")
 
 
 def lines(page: Path) -> list[str]:

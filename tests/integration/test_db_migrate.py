@@ -1,16 +1,19 @@
 """The schema: brought up once, whoever starts, and told without secrets."""
 
 import asyncio
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from shared.connections import Connections
 from shared.db import migrate as migrate_module
 from shared.db.connection import Database
-from shared.db.migrate import migrate, schema_is_current
+from shared.db.migrate import migrate, schema_is_current, tables_check
 from shared.errors import Misconfigured
+from shared.health import Health
 
 
 @pytest.fixture
@@ -41,6 +44,34 @@ async def test_a_schema_that_lacks_a_migration_is_not_current(database: Database
         await connection.execute("DELETE FROM schema_migrations")
 
     assert not await schema_is_current(database)
+
+
+async def test_a_process_is_not_ready_before_its_tables_are_of_its_version(
+    empty_url: str, database: Database
+) -> None:
+    health = Health("storage")
+    health.add("tables", tables_check(database))
+
+    assert "darkroom migrate" in (await health.report())["tables"]
+    await asyncio.to_thread(migrate, empty_url)
+    assert await health.report() == {"tables": "ok"}
+
+
+@pytest.mark.parametrize("service", ["generator", "storage", "aggregator", "report", "reconciler"])
+async def test_every_service_with_a_database_waits_for_its_tables(
+    service: str, service_environment: dict[str, str], database: Database
+) -> None:
+    async with database.connection() as connection:
+        await connection.execute("DELETE FROM schema_migrations")
+    kind = import_module(f"services.{service}.settings").Settings
+    known = {name.lower(): value for name, value in service_environment.items()}
+
+    async with Connections(health := Health(service)) as connections:
+        await import_module(f"services.{service}.wiring").workers(
+            kind(**known, replicate_api_token="r8_" + "0" * 37), connections
+        )
+
+        assert "migrations are missing" in (await health.report())["tables"]
 
 
 async def test_a_newer_schema_is_fine_for_an_older_version(database: Database) -> None:

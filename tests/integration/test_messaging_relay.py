@@ -19,6 +19,7 @@ from shared.messaging import topology
 from shared.messaging.apply import apply
 from shared.messaging.publisher import Publisher, open_publisher
 from shared.messaging.relay import BATCH, relay, relay_once
+from shared.runtime import run
 from tests.support.consuming import HEARD, SLOTS, UNHEARD, an_event
 from tests.support.proxy import proxied
 from tests.support.waiting import eventually
@@ -239,6 +240,24 @@ async def test_what_was_stated_last_goes_out_before_the_relay_ends(
     await say(database, an_event("last", kind=UNHEARD), an_event(str(uuid4())))
     async with open_publisher(amqp_url, name="t") as publisher:
         await relay(database, publisher)(stop)
+
+    assert await owed(database) == 0
+
+
+async def test_what_is_finished_while_a_service_leaves_is_published_before_its_end(
+    database: Database, amqp_url: str
+) -> None:
+    stop, finished = asyncio.Event(), asyncio.Event()
+
+    async def finishing(stop: asyncio.Event) -> None:
+        await stop.wait()
+        asyncio.get_running_loop().call_later(0.5, finished.set)
+        await finished.wait()
+        await say(database, an_event("in hand"))
+
+    async with open_publisher(amqp_url, name="t") as publisher:
+        stop.set()
+        await run(finishing, relay(database, publisher), grace_s=10, stop=stop)
 
     assert await owed(database) == 0
 

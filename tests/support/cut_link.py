@@ -11,7 +11,7 @@ class Link:
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._losing_answer_to: bytes | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._links: set[asyncio.Task[object]] = set()
         self.port = 0
 
     def lose_the_answer_to(self, words: bytes) -> None:
@@ -19,13 +19,26 @@ class Link:
         self._losing_answer_to = words
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = asyncio.current_task()
+        assert link is not None
+        self._links.add(link)
+        try:
+            await self._carry(reader, writer)
+        except OSError:
+            pass  # one side is gone; the other is told by the close
+        finally:
+            writer.close()
+            self._links.discard(link)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._host, self._port)
-        self._writers |= {writer, back}
         doomed = asyncio.Event()
-        await asyncio.gather(
-            self._to_server(reader, back, doomed), self._to_client(there, writer, doomed)
-        )
-        self._writers -= {writer, back}
+        try:
+            await asyncio.gather(
+                self._to_server(reader, back, doomed), self._to_client(there, writer, doomed)
+            )
+        finally:
+            back.close()
 
     async def _to_server(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event
@@ -45,9 +58,11 @@ class Link:
             writer.write(data)
         writer.close()
 
-    def close(self) -> None:
-        for writer in self._writers:
-            writer.close()
+    async def close(self) -> None:
+        links = list(self._links)
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
@@ -66,5 +81,4 @@ async def link_to(host: str, port: int) -> AsyncIterator[Link]:
         yield link
     finally:
         server.close()
-        link.close()
-        await server.wait_closed()
+        await link.close()

@@ -13,8 +13,7 @@ class Proxy:
         self._target = (host, port)
         self._passing = asyncio.Event()
         self._passing.set()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._links: set[asyncio.Task[object]] = set()
         self.port = 0
         self.hangs_up = False  # ends each new link at once, as a balancer with nobody behind it
         self.hung_up = 0
@@ -29,24 +28,33 @@ class Proxy:
         self._passing.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._passing.wait()
-        if self.hangs_up:
-            writer.write_eof()
-            self.hung_up += 1
-            with suppress(ConnectionError):
+        link = asyncio.current_task()
+        assert link is not None
+        self._links.add(link)
+        try:
+            await self._passing.wait()
+            if self.hangs_up:
+                writer.write_eof()
+                self.hung_up += 1
                 while await reader.read(65536):
                     pass  # until the client gives it up, too
+            else:
+                await self._carry(reader, writer)
+        except OSError:
+            pass  # one side is gone; the other is told by the close
+        finally:
             writer.close()
-            return
+            self._links.discard(link)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(*self._target)
-        self._writers |= {writer, there_writer}
-        for source, sink in ((reader, there_writer), (there_reader, writer)):
-            pump = asyncio.create_task(self._pump(source, sink))
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
+        try:
+            await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
+        finally:
+            there_writer.close()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, OSError):
+        with suppress(OSError):
             while data := await source.read(65536):
                 if not self._passing.is_set():
                     # This link is dead for ever: not a byte, not an end.
@@ -61,13 +69,11 @@ class Proxy:
         await self.close()
 
     async def close(self) -> None:
-        """End every link at both ends; new ones pass as before."""
-        for pump in list(self._pumps):
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-        for writer in self._writers:
-            writer.close()
-        self._writers.clear()
+        """End every link at both ends, those that wait in silence too; new ones pass as before."""
+        links = list(self._links)
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -82,6 +88,5 @@ async def proxied(url: str) -> AsyncIterator[tuple[Proxy, str]]:
     try:
         yield proxy, through
     finally:
-        proxy.speak()
         server.close()
         await proxy.close()

@@ -3,7 +3,9 @@
 from typing import cast
 
 import pytest
+from aio_pika.abc import AbstractConnection
 from aiormq.abc import ConfirmationFrameType
+from aiormq.exceptions import AMQPConnectionError
 from pamqp.commands import Basic
 
 from shared.clock import utc_now
@@ -42,3 +44,36 @@ async def test_whatever_is_no_ack_never_counts_as_published(word: object) -> Non
 
 async def test_an_ack_counts_as_published() -> None:
     await Says(Basic.Ack(1)).publish(FACT)
+
+
+class Dies(Link):
+    """A link that goes as soon as somebody wants a channel of it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("amqp://nobody@127.0.0.1:1/", name="test")
+        self._error = error
+
+    async def connection(self) -> AbstractConnection:
+        return cast(AbstractConnection, self)
+
+    def channel(self, **_how: object) -> object:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("the client's word for a connection that it closed"),
+        AMQPConnectionError("reset"),
+        ConnectionResetError(),
+    ],
+)
+async def test_a_link_that_goes_as_a_channel_is_opened_is_a_broker_that_is_away(
+    error: Exception,
+) -> None:
+    publisher = Publisher(Dies(error))
+
+    with pytest.raises(BrokerUnavailable, match="broke"):
+        await publisher.ping()
+    with pytest.raises(BrokerUnavailable, match="broke"):
+        await publisher.publish(FACT)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.runtime import run
+from shared.runtime import Last, run
 
 
 async def test_workers_finish_what_they_have_in_hand_when_stopped() -> None:
@@ -41,6 +41,43 @@ async def test_a_worker_that_quietly_ends_is_a_failure() -> None:
 
     with pytest.raises(RuntimeError, match="returned while its service was still running"):
         await run(quiet, grace_s=5)
+
+
+async def test_whoever_leaves_last_sends_what_the_others_finish() -> None:
+    stop, finished = asyncio.Event(), asyncio.Event()
+    stated, sent = [], []
+
+    async def working(stop: asyncio.Event) -> None:
+        await stop.wait()
+        asyncio.get_running_loop().call_later(0.1, finished.set)
+        await finished.wait()
+        stated.append("a fact")
+
+    async def relaying(stop: asyncio.Event) -> None:
+        await stop.wait()
+        sent.extend(stated)
+
+    stop.set()
+    await run(Last(relaying), working, grace_s=5, stop=stop)
+
+    assert sent == ["a fact"]
+
+
+async def test_whoever_leaves_last_has_a_moment_also_where_another_hangs() -> None:
+    stop, told = asyncio.Event(), asyncio.Event()
+
+    async def stuck(_stop: asyncio.Event) -> None:
+        await asyncio.Event().wait()
+
+    async def relaying(stop: asyncio.Event) -> None:
+        await stop.wait()
+        told.set()
+
+    stop.set()
+    async with asyncio.timeout(5):
+        await run(stuck, Last(relaying), grace_s=0.05, stop=stop)
+
+    assert told.is_set()
 
 
 async def test_the_drain_has_an_end() -> None:

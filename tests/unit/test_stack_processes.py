@@ -1,4 +1,5 @@
-"""Processes that the local stack starts are reaped when they have ended, whoever looks."""
+"""Processes that the local stack starts are reaped when they have ended, whoever looks; one that
+does not end is told of in a sentence."""
 
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from threading import Thread
 import pytest
 
 from deploy.local.stack import processes
+from deploy.local.stack.errors import StackError
 from deploy.local.stack.processes import Mark, alive, began, exit_code, launch
 from tests.support.waiting import eventually_sync
 
@@ -38,3 +40,21 @@ def ended_child(folder: Path, *, code: int) -> Mark:
     )
     eventually_sync("the child ends", lambda: began(mark.pid) is None)
     return mark
+
+
+def test_a_command_that_does_not_end_is_told_of_in_a_sentence() -> None:
+    with pytest.raises(StackError, match=r"did not end within 0\.2 s"):
+        processes.run(
+            [sys.executable, "-c", "import time; time.sleep(60)"],
+            environment={},
+            timeout=0.2,
+            text=None,
+        )
+
+
+def test_what_a_command_printed_is_there_whatever_its_code() -> None:
+    ended = processes.run(
+        [sys.executable, "-c", "import sys; sys.exit(input())"], environment={}, text="no\n"
+    )
+
+    assert (ended.returncode, ended.stderr) == (1, "no\n")

@@ -16,6 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local.stack.errors import StackError
+
 # Every part carries this variable, so that its processes can be found even if their pids
 # were never written down (we were killed between starting one and saying so).
 TAG = "DARKROOM_STACK_HOME"
@@ -101,21 +103,27 @@ def run(
     timeout: float = 60,
     text: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a short command to its end; what it printed is in the result, whatever its code."""
-    return subprocess.run(
-        [str(word) for word in argv],
-        env=dict(environment),
-        cwd=directory,
-        input=text,
-        stdin=subprocess.DEVNULL if text is None else None,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        user=run_as.uid if run_as else None,
-        group=run_as.gid if run_as else None,
-        extra_groups=[] if run_as else None,
-    )
+    """Run a short command to its end; what it printed is in the result, whatever its code.
+
+    Raises StackError where it has not ended after ``timeout`` seconds.
+    """
+    try:
+        return subprocess.run(
+            [str(word) for word in argv],
+            env=dict(environment),
+            cwd=directory,
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            user=run_as.uid if run_as else None,
+            group=run_as.gid if run_as else None,
+            extra_groups=[] if run_as else None,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise StackError(f"{Path(argv[0]).name} did not end within {timeout:g} s") from late
 
 
 def began(pid: int) -> str | None:
