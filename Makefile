@@ -82,7 +82,7 @@ contracts: setup ## the documents for others, from the code (docs/contracts)
 	@$(BIN)/python -m deploy.contracts
 
 bench: setup ## benchmarks, each with its named reference
-	@for bench in ingress latency orders api fan_in weight finishing sound witness; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
+	@for bench in ingress latency waterfall orders api fan_in weight finishing sound witness; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 
 ##@ Keep
 

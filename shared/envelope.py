@@ -12,6 +12,7 @@ WEBHOOK_SIGNATURE = "webhook-signature"
 ORIGIN = "darkroom-origin"
 SLOT = "darkroom-slot"
 RECEIVED_AT = "received-at"
+HANDED_AT = "handed-at"  # when the ingress had believed it and gave it to the broker
 
 FROM_WEBHOOK = "webhook"
 FROM_RECONCILER = "reconciler"
@@ -24,7 +25,8 @@ class Envelope:
     ``id`` is the fact's own id: two deliveries of one fact carry one id. ``type`` is also the
     routing key. ``subject`` is the job's id where there is a job. ``extensions`` hold the headers
     that are ours beside CloudEvents' own (names above). ``attempts`` counts how often a consumer
-    already tried this delivery and parked it; it belongs to the delivery, not to the fact.
+    already tried this delivery and parked it; ``held_since`` is since when it lay in our hands because
+    the database was away. Both belong to the delivery, not to the fact.
     """
 
     id: str
@@ -37,3 +39,4 @@ class Envelope:
     traceparent: str | None = None
     extensions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     attempts: int = 0
+    held_since: datetime | None = None

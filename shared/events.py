@@ -111,6 +111,7 @@ class JobAccepted:
     n: int
     external_ref: str | None = None
     notes: tuple[str, ...] = ()  # how it is carried out, where that is not word for word
+    taken_at: datetime | None = None  # when the order was taken up, by the planner's clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,21 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoringTimes:
+    """How storing went, by the clock of whoever did it; of several files the one that was ready
+    last. ``begun_at`` is when it got its place, ``held_since`` since when the database was away before
+    it was taken up. ``heard_before``: this was not the first time that the news was taken up."""
+
+    taken_at: datetime
+    begun_at: datetime
+    fetched_at: datetime
+    finished_at: datetime
+    put_at: datetime
+    heard_before: bool = False
+    held_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactsStored:
     """Every usable file of one slot lies in our bucket: the slot is closed."""
 
@@ -167,6 +183,7 @@ class ArtifactsStored:
     attempt: Ordinal
     artifacts: tuple[Artifact, ...]
     skipped: tuple[Skipped, ...] = ()
+    times: StoringTimes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """One instance of every fact, as an example in the documents: built by the classes themselves."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from shared.domain.identity import job_ended_id
@@ -25,6 +25,7 @@ from shared.events import (
     ReportPublished,
     Skipped,
     SlotFailed,
+    StoringTimes,
     UploadReceived,
 )
 
@@ -32,6 +33,7 @@ JOB = UUID("7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11")
 PREDICTION = "m4xvw1nd2srge0cr9k0bq7y8zc"
 ORDERED = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 ENDED_ID = job_ended_id(JOB)
+TAKEN = datetime(2026, 11, 21, 9, 0, 6, tzinfo=UTC)
 ENDED = datetime(2026, 11, 21, 9, 0, 7, tzinfo=UTC)
 
 A_PICTURE = Artifact(
@@ -61,7 +63,7 @@ EXAMPLES: tuple[Fact, ...] = (
         locale="ko",
         deadline_seconds=900,
     ),
-    JobAccepted(job_id=JOB, recipe="variations", n=2, external_ref="order-17"),
+    JobAccepted(job_id=JOB, recipe="variations", n=2, external_ref="order-17", taken_at=ORDERED),
     PredictionCreated(
         job_id=JOB, ordinal=1, attempt=1, prediction_id=PREDICTION, model="stability-ai/sdxl"
     ),
@@ -71,6 +73,13 @@ EXAMPLES: tuple[Fact, ...] = (
         attempt=1,
         artifacts=(A_PICTURE,),
         skipped=(Skipped(index=1, why="the file is no picture"),),
+        times=StoringTimes(
+            taken_at=TAKEN,
+            begun_at=TAKEN,
+            fetched_at=TAKEN + timedelta(milliseconds=310),
+            finished_at=TAKEN + timedelta(milliseconds=420),
+            put_at=TAKEN + timedelta(milliseconds=480),
+        ),
     ),
     SlotFailed(
         job_id=JOB,

@@ -37,6 +37,9 @@ class Labels:
     files: str
     score: str
     timeline: str
+    named_of: str
+    slot_took: str
+    more_slots: str
     none_known: str
     none_with: str
     more: str
@@ -71,6 +74,9 @@ EN = Labels(
     files="files",
     score="score {score:.2f}",
     timeline="timeline (UTC)",
+    named_of="{share} of all slots' time has a name; seconds are since the order",
+    slot_took="slot {ordinal}  {state}  {took}, {share} of it named",
+    more_slots="and {count} slots more that were done sooner; --json has them all",
     none_known="no jobs yet; `darkroom publish upload` orders one",
     none_with="no job has the reference {ref!r}",
     more="there are more; --limit shows them (up to 1000)",
@@ -110,6 +116,9 @@ KO = Labels(
     files="파일",
     score="점수 {score:.2f}",
     timeline="기록 (UTC)",
+    named_of="전체 항목 시간의 {share}가 설명됩니다. 초는 주문 시점부터 셉니다",
+    slot_took="항목 {ordinal}  {state}  {took}, 이 가운데 {share} 설명됨",
+    more_slots="먼저 끝난 항목이 {count}개 더 있습니다. --json으로 모두 볼 수 있습니다",
     none_known="아직 작업이 없습니다. `darkroom publish upload`로 주문하세요",
     none_with="참조가 {ref!r}인 작업이 없습니다",
     more="작업이 더 있습니다. --limit으로 볼 수 있습니다(최대 1000)",

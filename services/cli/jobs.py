@@ -28,12 +28,15 @@ from services.cli.live import (
     shown,
 )
 from services.cli.naming import SHORTEST, meant_by, read_name
+from services.cli.where import draw
 from shared.clock import utc_now
-from shared.db import artifacts, jobs, journal, live, predictions, retention, slots, spared
+from shared.db import artifacts, jobs, journal, live, predictions, retention, slots, spared, times
 from shared.db.connection import Connection, Database, open_database
 from shared.db.jobs import Job
+from shared.domain.slowest import as_data
 from shared.domain.spared import Spared
 from shared.domain.trace import trace_id
+from shared.domain.waterfall import Waterfall, waterfall
 from shared.errors import DatabaseUnavailable, Permanent, Transient
 from shared.events import Artifact, JobCancelRequested, adapter, state
 from shared.recipes import RECIPES
@@ -106,8 +109,22 @@ def _print_table(views: Sequence[View], locale: Tongue) -> None:
 
 
 @app.command("show")
-def show(job_id: JobId, locale: Locale = Tongue.EN, as_json: AsJson = False) -> None:
+def show(
+    job_id: JobId,
+    where: Annotated[
+        bool, typer.Option("--where", help="Only where each second of its slots went.")
+    ] = False,
+    locale: Locale = Tongue.EN,
+    as_json: AsJson = False,
+) -> None:
     """One job: how it stands, its slots, purchases, files and timeline."""
+    if where:
+        fall = run(_fallen(settings(DatabaseSettings), read_name(job_id)))
+        if as_json:
+            typer.echo(_json(as_data(fall), indent=2))
+        else:
+            draw(fall, locale)
+        return
     view, story, spares = run(_story(settings(DatabaseSettings), read_name(job_id)))
     if as_json:
         typer.echo(_json(story, indent=2))
@@ -334,6 +351,16 @@ async def _known(database: Database, name: UUID | str) -> View:
         typer.secho(said, err=True, fg="red")
         raise typer.Exit(1)
     return seen(now)
+
+
+async def _fallen(chosen: DatabaseSettings, name: UUID | str) -> Waterfall:
+    async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
+        job_id = (await _known(database, name)).job.id
+        async with database.connection() as tx:
+            known = await times.read(tx, job_id)
+    if known is None:
+        raise LookupError(f"job {job_id} was deleted while it was read")
+    return waterfall(known)
 
 
 async def _story(

@@ -57,6 +57,7 @@ class PlanJobs:
     now: Clock
 
     async def hear(self, envelope: Envelope) -> None:
+        taken_at = self.now()
         ordered = identify(envelope)
         async with self.database.connection() as db:
             before = await jobs.get(db, ordered.job_id)
@@ -100,6 +101,7 @@ class PlanJobs:
             n=job.n,
             external_ref=job.external_ref,
             notes=tuple(note["en"] for note in notes_of(request.recipe.recipe, job)),
+            taken_at=taken_at,
         )
         async with self.database.transaction() as tx:
             await jobs.hold_order(tx, job.id)

@@ -42,6 +42,7 @@ from shared.domain.slot_ref import read_slot_ref, slot_ref_of_url
 from shared.domain.trace import trace_id, traceparent_of_url
 from shared.envelope import (
     FROM_WEBHOOK,
+    HANDED_AT,
     ORIGIN,
     RECEIVED_AT,
     SLOT,
@@ -201,7 +202,8 @@ class WebhookApp:
             attributes={"darkroom.event_id": event.id, "darkroom.prediction_id": prediction.id},
             began_at=received_at,
         ) as step:
-            event = replace(event, traceparent=step.traceparent)
+            handed = {**event.extensions, HANDED_AT: self._now().isoformat()}
+            event = replace(event, traceparent=step.traceparent, extensions=handed)
             await self._publish(event)
         slot = slot_ref_of_url(prediction.webhook) or read_slot_ref(event.extensions.get(SLOT))
         return {

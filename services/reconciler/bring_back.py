@@ -92,7 +92,9 @@ class BringBack:
                     await parked.give_up(db, message.id, message.generation, reason=str(error))
                 continue
             async with self.database.connection() as db:
-                brought += await parked.brought_back(db, message.id, message.generation)
+                brought += await parked.brought_back(
+                    db, message.id, message.generation, lease=LEASE
+                )
         return brought, left
 
 

@@ -1,10 +1,12 @@
 """One output on its way: fetched, looked at, put into our bucket. The same whenever repeated."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import BinaryIO, Protocol
 
 from services.storage.finish import Finishing
+from services.storage.laps import Lap, Laps
 from services.storage.outputs import Output
 from shared.domain import identity, keys
 from shared.downloads import Downloaded, Downloads
@@ -52,19 +54,21 @@ class Files:
         self._under_way = asyncio.Semaphore(at_once)
         self._decoding = asyncio.Semaphore(decodes_at_once)
 
-    async def copy(self, output: Output) -> tuple[Artifact, ...]:
+    async def copy(self, output: Output, laps: Laps) -> tuple[Artifact, ...]:
         """What the output has become: its own bytes and what is derived from them, in our bucket.
+        ``laps`` gets the times.
 
         The output is never overwritten: what an earlier try put is left, if it is the same. Raises
         Gone, Permanent (Forbidden, TooLarge, Unfetchable, WrongKind, UnusableImage, UnusableAudio,
         ObjectDiffers) or Transient.
         """
         # Its place is kept while it is finished: what was fetched lies on the disk until then.
-        async with self._under_way, self._downloads.fetch(output.url) as fetched:
+        async with self._under_way, _fetched(self._downloads, output.url, laps) as fetched:
             content_type = _kind_checked(fetched, output.makes)
             width, height, seconds = await self._look_at(content_type, fetched.file)
             # Before anything is put: of what cannot be finished nothing lies in the bucket.
             derived = await self._finishing.derive(output, fetched.file)
+            laps.reached(Lap.FINISHED)
             key = keys.generated(
                 output.job_id, output.ordinal, output.attempt, output.index, content_type
             )
@@ -92,7 +96,9 @@ class Files:
                 seed=output.seed,
                 prediction_id=output.prediction_id,
             )
-            return await self._finishing.keep(output, generated, derived)
+            kept = await self._finishing.keep(output, generated, derived)
+            laps.reached(Lap.PUT)
+            return kept
 
     async def _look_at(
         self, content_type: str, file: BinaryIO
@@ -107,6 +113,14 @@ class Files:
                 sound = await in_thread(self._listen, file)
             return None, None, sound.seconds
         return None, None, None
+
+
+@asynccontextmanager
+async def _fetched(downloads: Downloads, url: str, laps: Laps) -> AsyncIterator[Downloaded]:
+    laps.reached(Lap.BEGUN)
+    async with downloads.fetch(url) as fetched:
+        laps.reached(Lap.FETCHED)
+        yield fetched
 
 
 def _kind_checked(fetched: Downloaded, makes: str | None) -> str:

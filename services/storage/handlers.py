@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from services.storage.files import Files
+from services.storage.laps import Lap, Laps
 from services.storage.outputs import Output, left_out, wanted_of
 from services.storage.verdict import (
     DATA_REMOVED,
@@ -36,7 +37,7 @@ from shared.domain.prediction import Prediction, Unreadable, read_prediction
 from shared.domain.slot import FailureCode, Move, News, SlotState, decide
 from shared.envelope import Envelope
 from shared.errors import Permanent, Transient
-from shared.events import ArtifactsStored, state
+from shared.events import ArtifactsStored, StoringTimes, state
 from shared.recipes.recipe import Recipe
 
 log = structlog.get_logger()
@@ -67,7 +68,8 @@ TO_LOOK_AT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Won:
-    """A prediction whose files its slot waits for. ``recipe`` is the name of the job's."""
+    """A prediction whose files its slot waits for. ``recipe`` is the name of the job's.
+    ``heard_before``: its news was taken up before, and not brought to an end."""
 
     recipe: str
     job_id: UUID
@@ -78,6 +80,7 @@ class Won:
     expires_at: datetime
     output: Any
     data_removed: bool
+    heard_before: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,7 @@ class StoreOutputs:
             await self._hear(envelope)
 
     async def _hear(self, envelope: Envelope) -> None:
+        taken_at = self.now()
         async with self.database.transaction() as tx:
             recorded = await record(
                 tx,
@@ -136,7 +140,7 @@ class StoreOutputs:
         # Fast and atomic: state, artifacts and the fact commit as one, or not at all.
         match judged:
             case Stored():
-                await self._store(won, judged, envelope)
+                await self._store(won, judged, envelope, taken_at=taken_at)
             case Lost():
                 await self._lose(won, judged, envelope)
             case Later():
@@ -170,12 +174,16 @@ class StoreOutputs:
             makes=recipe.makes if recipe else None,
             finish=wanted_of(won.slot.finish),
         )
+        laps = Laps.by(self.now)
         try:
-            return Tried(index=index, came_to=await self.files.copy(output))
+            return Tried(index=index, came_to=await self.files.copy(output, laps), laps=laps)
         except (Permanent, Transient) as error:
-            return Tried(index=index, came_to=error)
+            laps.ended()
+            return Tried(index=index, came_to=error, laps=laps)
 
-    async def _store(self, won: Won, stored: Stored, envelope: Envelope) -> None:
+    async def _store(
+        self, won: Won, stored: Stored, envelope: Envelope, *, taken_at: datetime
+    ) -> None:
         found = {file.index for file in stored.artifacts} | {one.index for one in stored.skipped}
         skipped = (*stored.skipped, *left_out(len(found), won.slot.input))
         fact = ArtifactsStored(
@@ -184,6 +192,7 @@ class StoreOutputs:
             attempt=won.attempt,
             artifacts=stored.artifacts,
             skipped=skipped,
+            times=_times(won, stored.laps, taken_at=taken_at, held_since=envelope.held_since),
         )
         async with self.database.transaction() as tx:
             slot = await _still_waits(tx, won)
@@ -298,6 +307,23 @@ async def _won(tx: Connection, recorded: Recorded, envelope: Envelope) -> Won | 
         expires_at=slot.expires_at,
         output=news.output,
         data_removed=news.data_removed,
+        heard_before=recorded.outcome is Outcome.NOTHING_NEW,
+    )
+
+
+def _times(
+    won: Won, laps: Laps | None, *, taken_at: datetime, held_since: datetime | None
+) -> StoringTimes | None:
+    if laps is None:
+        return None
+    return StoringTimes(
+        taken_at=taken_at,
+        begun_at=laps.at[Lap.BEGUN],
+        fetched_at=laps.at[Lap.FETCHED],
+        finished_at=laps.at[Lap.FINISHED],
+        put_at=laps.at[Lap.PUT],
+        heard_before=won.heard_before,
+        held_since=held_since,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.storage.laps import Lap, Laps
 from shared.domain.slot import FailureCode, News
 from shared.downloads import Gone
 from shared.errors import Permanent, Transient
@@ -14,18 +15,22 @@ WORDS_KEPT = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One output and what came of it: its files, or why there are none."""
+    """One output and what came of it: its files, or why there are none. ``laps`` are its times;
+    None: it was not even tried."""
 
     index: int
     came_to: tuple[Artifact, ...] | Permanent | Transient
+    laps: Laps | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """Enough is ours. ``skipped`` says what is not."""
+    """Enough is ours. ``skipped`` says what is not. ``laps`` are the times of the output that was
+    done last, since the others were done beside it."""
 
     artifacts: tuple[Artifact, ...]
     skipped: tuple[Skipped, ...]
+    laps: Laps | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,9 @@ def verdict(tried: Sequence[Tried], *, last_try: bool, too_late: bool) -> Verdic
         )
     if ours:
         skipped = tuple(Skipped(index=t.index, why=_words(t.came_to)) for t in failures)
-        return Stored(artifacts=ours, skipped=skipped)
+        timed = [t.laps for t in tried if t.laps is not None]
+        last = max(timed, key=lambda laps: laps.at[Lap.PUT], default=None)
+        return Stored(artifacts=ours, skipped=skipped, laps=last)
     if not tried:
         return NOTHING_MADE
     detail = "; ".join(dict.fromkeys(_words(t.came_to) for t in failures))

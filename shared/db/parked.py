@@ -13,6 +13,9 @@ from shared.db.connection import Connection, Database, Row
 from shared.envelope import Envelope
 
 REASON_KEPT = 2_000  # characters
+# In the timeline of a job: a message about it was parked (occurred_at) and brought back (recorded_at)
+# to the queue that its outcome names. It is published to nobody.
+WAITED = "message.waited"
 TRACE_KEPT = 20_000
 
 
@@ -231,10 +234,39 @@ async def claim_due(tx: Connection, *, limit: int, lease: timedelta) -> list[Par
     )
 
 
-async def brought_back(tx: Connection, message_id: UUID, generation: int) -> bool:
-    """Forget a message that its queue has again. False: it was parked anew meanwhile, and stays."""
-    gone = await tx.execute(
-        "DELETE FROM parked_message WHERE id = $1 AND generation = $2", message_id, generation
+async def brought_back(
+    tx: Connection, message_id: UUID, generation: int, *, lease: timedelta | None = None
+) -> bool:
+    """Forget a message that its queue has again; the timeline of its job keeps that it waited
+    (``WAITED``): since when, and until it was claimed for so long (``lease``; None: until now).
+    False: it was parked anew meanwhile, and stays."""
+    gone: int = await tx.fetchval(
+        """
+        WITH gone AS (
+            DELETE FROM parked_message WHERE id = $1 AND generation = $2 RETURNING *
+        ), placed AS (
+            SELECT gone.*, heard.ordinal,
+                   coalesce(heard.job_id,
+                            CASE WHEN gone.subject ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                                 THEN gone.subject::uuid END) AS job_id
+              FROM gone
+         LEFT JOIN journal heard ON heard.event_id = gone.event_id
+        ), noted AS (
+            INSERT INTO journal (event_id, type, source, job_id, ordinal, origin, causation_id,
+                                 traceparent, occurred_at, recorded_at, outcome, published_at)
+            SELECT format('%s.%s', id, generation), $4, 'darkroom/reconciler', job_id, ordinal,
+                   'stated', event_id, traceparent, parked_at,
+                   coalesce(due_at - $3::interval, clock_timestamp()), queue, clock_timestamp()
+              FROM placed
+             WHERE job_id IS NOT NULL
+                ON CONFLICT (event_id) DO NOTHING
+        )
+        SELECT count(*) FROM gone
+        """,
+        message_id,
+        generation,
+        lease,
+        WAITED,
     )
     return gone == 1
 

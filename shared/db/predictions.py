@@ -117,8 +117,9 @@ async def intend(
     row = await tx.fetchrow(
         """
         INSERT INTO prediction (job_id, ordinal, attempt, token, model, seed, create_deadline,
-                                ask_every, micros_per_second, micros_per_output)
-        VALUES ($1, $2, $3, $4, $5, $6, now() + $7::interval, $8, $9, $10)
+                                ask_every, micros_per_second, micros_per_output,
+                                first_intended_at)
+        VALUES ($1, $2, $3, $4, $5, $6, now() + $7::interval, $8, $9, $10, now())
             ON CONFLICT (job_id, ordinal, attempt) DO UPDATE
            SET outcome = 'intended', error = NULL, intended_at = now(),
                create_deadline = EXCLUDED.create_deadline,

@@ -235,6 +235,9 @@ class Handling:
                         log.warning("consumer.holding", worker=self._name, why=str(error))
                     if key not in self._held:
                         HOLDING.labels(queue).inc(len(deliveries))
+                        since = utc_now()
+                        for delivery in deliveries:
+                            delivery.held_since = delivery.held_since or since
                     self._held[key] = str(error)
                     await asyncio.sleep(hold * (1 + random.random()))  # noqa: S311
                     hold = min(LONGEST_HOLD_S, hold * 2)
@@ -267,7 +270,7 @@ class Handling:
             attributes=_RABBITMQ | {f"darkroom.{name}": value for name, value in told.items()},
         ) as step:
             # Whatever the handler states goes on from here.
-            heard = replace(envelope, traceparent=step.traceparent)
+            heard = replace(envelope, traceparent=step.traceparent, held_since=delivery.held_since)
             outcome = await self._handled(queue, envelope, heard, step, suspect=suspect)
             return heard, outcome
 

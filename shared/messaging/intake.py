@@ -5,17 +5,20 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 
 @dataclass(slots=True)
 class Delivery:
-    """One message in our hands, and the channel that it must be acknowledged on."""
+    """One message in our hands, and the channel that it must be acknowledged on. ``held_since``:
+    since then it waits for a database that is away, or waited for it before it was handled."""
 
     message: AbstractIncomingMessage
     queue: str
     channel: AbstractChannel
+    held_since: datetime | None = None
 
     @property
     def is_stale(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from shared.clock import utc_now
 from shared.envelope import Envelope
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, Permanent, Transient
 from shared.messaging.consumer import Subscriptions, open_subscriptions
@@ -140,6 +141,32 @@ async def test_a_batch_that_meets_an_absent_database_is_held_and_handled_as_a_ba
     assert len(alone.ids) <= 1  # the first may have come before the others
     assert parking.spots == []
     assert away == [0]
+
+
+async def test_a_handler_is_told_since_when_its_delivery_was_held(amqp_url: str) -> None:
+    told: list[Envelope] = []
+
+    async def handle(envelope: Envelope) -> None:
+        told.append(envelope)
+        if len(told) < 3:
+            raise DatabaseUnavailable("away")
+
+    async def tries() -> int:
+        return len(told)
+
+    async with (
+        open_publisher(amqp_url, name="t") as publisher,
+        open_subscriptions(amqp_url, name="t") as subscriptions,
+        working(subscriptions, handle),
+    ):
+        before = utc_now()
+        await publisher.publish(an_event("held"))
+        await eventually("it is handled", tries, holds=lambda n: n == 3)
+    first, second, third = (envelope.held_since for envelope in told)
+    assert first is None
+    assert second is not None
+    assert before < second < utc_now()
+    assert second == third
 
 
 @pytest.mark.parametrize("together", [False, True])

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import io
+import itertools
 import random
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ import pytest_asyncio
 from PIL import Image
 
 from services.storage.files import Files
+from services.storage.laps import Laps
 from services.storage.outputs import Output
 from shared.db import artifacts, jobs, journal
 from shared.db.connection import Database
@@ -104,6 +106,36 @@ async def test_the_fact_names_the_files_and_follows_from_the_news(
     assert (await the_slot(storage.database, slot.job_id)).state is S.STORED
     assert await storage.database.facts_owed.wait(0)
     assert host.origin.encode() not in said.body
+
+
+async def test_the_fact_tells_when_each_step_was_reached(storage: Storage, host: FileHost) -> None:
+    slot = await a_slot(storage.database, S.RUNNING)
+    seconds = itertools.count()
+    handler = replace(storage.handler(), now=lambda: NOON + timedelta(seconds=next(seconds)))
+
+    await handler.hear(succeeded(host.serve("/a", a_picture())))
+
+    told = (await storage.stored(slot.job_id)).times
+    assert told is not None
+    reached = (told.taken_at, told.begun_at, told.fetched_at, told.finished_at, told.put_at)
+    assert list(reached) == sorted(set(reached))
+    assert (told.heard_before, told.held_since) == (False, None)
+
+
+async def test_the_fact_tells_that_it_was_not_the_first_try_and_that_it_was_held(
+    storage: Storage, host: FileHost
+) -> None:
+    slot = await a_slot(storage.database, S.RUNNING)
+    heard = succeeded(host.serve("/a", b"", status="503 Service Unavailable"))
+    with pytest.raises(Transient):
+        await storage.hear(heard)
+    host.serve("/a", a_picture())
+
+    await storage.hear(replace(heard, held_since=NOON))
+
+    told = (await storage.stored(slot.job_id)).times
+    assert told is not None
+    assert (told.heard_before, told.held_since) == (True, NOON)
 
 
 @pytest.mark.parametrize("shape", ["string", "list", "nested", "object", "data"])
@@ -241,8 +273,8 @@ async def test_a_job_that_ends_meanwhile_takes_no_files(
     slot = await a_slot(storage.database, S.RUNNING)
     copy = Files.copy
 
-    async def ends_during(files: Files, output: Output) -> tuple[Artifact, ...]:
-        stored = await copy(files, output)
+    async def ends_during(files: Files, output: Output, laps: Laps) -> tuple[Artifact, ...]:
+        stored = await copy(files, output, laps)
         await end_job(storage.database, slot.job_id)
         return stored
 
@@ -298,8 +330,8 @@ async def test_what_was_fetched_when_the_job_ended_is_neither_recorded_nor_count
 ) -> None:
     copy = Files.copy
 
-    async def ends_during(files: Files, output: Output) -> tuple[Artifact, ...]:
-        stored = await copy(files, output)
+    async def ends_during(files: Files, output: Output, laps: Laps) -> tuple[Artifact, ...]:
+        stored = await copy(files, output, laps)
         await end_alone(storage, slot)
         return stored
 

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from services.reconciler.waste import ClearWaste
 from services.storage.files import Files
+from services.storage.laps import Laps
 from services.storage.outputs import Output
 from shared.db import slots
 from shared.db.connection import Database
@@ -84,10 +85,12 @@ async def test_what_was_fetched_when_the_job_ended_is_deleted(
     slot = await a_slot(storage.database, S.RUNNING)
     copy = Files.copy
 
-    async def ends_and_is_cleared_during(files: Files, output: Output) -> tuple[Artifact, ...]:
+    async def ends_and_is_cleared_during(
+        files: Files, output: Output, laps: Laps
+    ) -> tuple[Artifact, ...]:
         await end_job(storage.database, slot.job_id)
         assert await clear(storage) == 0
-        return await copy(files, output)
+        return await copy(files, output, laps)
 
     monkeypatch.setattr(Files, "copy", ends_and_is_cleared_during)
     await storage.hear(succeeded(host.serve("/a", a_picture())))

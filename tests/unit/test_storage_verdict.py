@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.storage.laps import Lap, Laps
 from services.storage.outputs import left_out
 from services.storage.verdict import Later, Lost, Stored, Tried, verdict
 from shared.domain.outputs import outputs_of
@@ -17,6 +18,7 @@ from shared.downloads import Gone
 from shared.errors import Permanent, Transient
 from shared.events import Artifact
 from shared.guard import Forbidden
+from tests.support.purchases import NOON
 
 FILE = Artifact(
     id=UUID(int=1), kind="generated", key="k", content_type="image/png", bytes=1, sha256="0" * 64
@@ -39,6 +41,31 @@ def code(*came_to: Any, **when: bool) -> FailureCode | None:
 
 def test_all_that_is_ours_is_stored() -> None:
     assert judge(OURS, OURS) == Stored(artifacts=(FILE, FILE), skipped=())
+
+
+def test_the_times_are_those_of_the_output_that_was_done_last_also_where_it_failed() -> None:
+    def done(second: int, came_to: Any) -> Tried:
+        laps = Laps.by(lambda: NOON + timedelta(seconds=second))
+        laps.ended()
+        return Tried(index=second, came_to=came_to, laps=laps)
+
+    for tried in ([done(1, OURS), done(2, OURS)], [done(1, OURS), done(2, BAD)]):
+        judged = verdict(tried, last_try=False, too_late=False)
+
+        assert isinstance(judged, Stored)
+        assert judged.laps is tried[1].laps
+
+
+def test_what_failed_on_its_way_spent_its_time_there() -> None:
+    seconds = iter((1, 2, 30))
+    laps = Laps.by(lambda: NOON + timedelta(seconds=next(seconds)))
+    laps.reached(Lap.BEGUN)
+    laps.reached(Lap.FETCHED)
+
+    laps.ended()
+
+    since = {lap: (at - NOON).total_seconds() for lap, at in laps.at.items()}
+    assert since == {Lap.BEGUN: 1, Lap.FETCHED: 2, Lap.FINISHED: 30, Lap.PUT: 30}
 
 
 def test_what_was_derived_is_stored_with_its_output() -> None:
