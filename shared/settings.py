@@ -225,8 +225,13 @@ class SourceSettings(CommonSettings):
     source_within_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
 
 
-class PeopleSettings(CommonSettings):
+class ZoneSettings(CommonSettings):
+    """The zone whose days and clocks this installation lives by."""
+
     timezone: Zone = "UTC"
+
+
+class PeopleSettings(ZoneSettings):
     locale: Locale = "en"
 
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from shared import recipes
+from shared.domain.cap import why_caps_cannot_hold
 from shared.errors import Misconfigured
+from shared.recipes.prices import micros_of
 from shared.settings import (
     BrokerSettings,
     BucketSettings,
@@ -16,14 +18,37 @@ from shared.settings import (
     ReplicateSettings,
     SourceSettings,
     WebhookUrlSettings,
+    ZoneSettings,
     is_loopback,
 )
 
+HIGHEST_CAP_MICROS = 1_000_000_000_000
+
 
 def _listed(text: object) -> object:
-    if not isinstance(text, str):
-        return text
+    return _parts(text) if isinstance(text, str) else text
+
+
+def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def read_caps(listed: tuple[str, ...]) -> dict[str, int]:
+    """Millionths of a dollar a day, by recipe. Raises ValueError with a sentence."""
+    caps: dict[str, int] = {}
+    for one in listed:
+        recipe, equals, dollars = (part.strip() for part in one.partition("="))
+        if not equals or not recipe:
+            raise ValueError(f"{one!r} is no cap; write it like variations=5.00")
+        if recipe in caps:
+            raise ValueError(f"{recipe} has two caps")
+        caps[recipe] = micros_of(dollars, most=HIGHEST_CAP_MICROS)
+    return caps
+
+
+def _caps(listed: tuple[str, ...]) -> tuple[str, ...]:
+    read_caps(listed)
+    return listed
 
 
 def _folder(prefixes: tuple[str, ...]) -> tuple[str, ...]:
@@ -37,6 +62,7 @@ class Settings(
     ReplicateSettings,
     SourceSettings,
     WebhookUrlSettings,
+    ZoneSettings,
 ):
     # Folders of the bucket, beside a job's own, that orders may name originals in.
     source_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
@@ -53,6 +79,10 @@ class Settings(
     ask_after_seconds: Annotated[float, Field(ge=1, le=3000)] | None = None
     # Longer than the slowest queue: the model fetches its input when it starts, not when asked.
     input_link_seconds: Annotated[float, Field(ge=3600, le=604_800)] = 6 * 3600.0
+    # Dollars that recipes may cost a day of this zone, such as variations=5, restoration=2.50.
+    cost_caps: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_caps)
+    ] = ()
 
     @model_validator(mode="after")
     def _call_ends_before_its_lease(self) -> "Settings":
@@ -62,12 +92,16 @@ class Settings(
 
     @classmethod
     def mistakes_beside(cls, environment: Mapping[str, str]) -> list[str]:
-        """Those in the variables that recipes read."""
+        """Those in the variables that recipes read, and caps that could not hold."""
         try:
-            recipes.configured(environment)
+            known = recipes.configured(environment)
+            caps = read_caps(_parts(environment.get("COST_CAPS", "")))
         except Misconfigured as error:
             return str(error).splitlines()
-        return []
+        except ValueError:
+            return []  # told as a mistake of the field
+        estimates = {name: recipe.estimate_micros for name, recipe in known.items()}
+        return [f"COST_CAPS: {why}" for why in why_caps_cannot_hold(caps, estimates)]
 
     @property
     def source_copies_at_once(self) -> int:

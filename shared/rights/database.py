@@ -62,6 +62,13 @@ RIGHTS: Mapping[str, Tables] = {
     "generator": {
         **_PARKS,
         "artifact": Rights(inserts=True),
+        "cost_cap": Rights(
+            inserts=True,
+            updates=(
+                *("added_up_at", "begins_at", "cap_micros", "ends_at", "held_until", "open"),
+                *("open_micros", "paid", "paid_micros", "since"),
+            ),
+        ),
         "job": Rights(
             inserts=True,
             updates=("canceled", "ended_at", "queued_at", "reason", "running_at", "state"),
@@ -71,7 +78,7 @@ RIGHTS: Mapping[str, Tables] = {
             inserts=True,
             updates=(
                 *_PREDICTION_BY_NEWS,
-                *("answered_at", "create_deadline", "intended_at", "lost_at"),
+                *("answered_at", "create_deadline", "estimate_micros", "intended_at", "lost_at"),
                 *("micros_per_output", "micros_per_second"),
             ),
         ),
@@ -107,6 +114,7 @@ RIGHTS: Mapping[str, Tables] = {
     },
     "reconciler": {
         "artifact": Rights(updates=("deleted_at",)),
+        "cost_cap": READS,
         "job": Rights(updates=("queued_at", "state"), deletes=True),
         "journal": Rights(inserts=True, updates=("body", "headers", "published_at"), deletes=True),
         "parked_message": Rights(
@@ -131,6 +139,7 @@ RIGHTS: Mapping[str, Tables] = {
     # Looks at everything; replays news, and settles what is parked.
     OPERATOR: {
         "artifact": Rights(updates=("deleted_at",)),
+        "cost_cap": READS,
         "job": Rights(
             updates=(
                 *("canceled", "ended_at", "failed", "queued_at", "running_at", "state"),
