@@ -97,6 +97,17 @@ def day_of(now: datetime, zone: ZoneInfo) -> Day:
     return Day(begins.astimezone(now.tzinfo), ends.astimezone(now.tzinfo))
 
 
+def days_since(begin: datetime, now: datetime, zone: ZoneInfo) -> dict[str, Day]:
+    """Every day of ``zone`` from ``begin`` to ``now`` by its date; the first begins with ``begin``."""
+    days = {}
+    at = begin
+    while at <= now:
+        ends = day_of(at, zone).ends
+        days[at.astimezone(zone).date().isoformat()] = Day(at, ends)
+        at = ends
+    return days
+
+
 def why_caps_cannot_hold(caps: Iterable[str], estimates: Mapping[str, int | None]) -> list[str]:
     """A sentence for each recipe with a cap that nothing could be counted towards. ``estimates`` are
     what one purchase is expected to cost (micros), of every recipe; None where nothing tells."""

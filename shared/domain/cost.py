@@ -53,8 +53,10 @@ class Bill:
 
     @property
     def micros(self) -> int | None:
-        """All of it, as well as it is known; None: of no purchase anything is."""
-        return self.paid_micros + self.open_micros if self.paid + self.open > self.unknown else None
+        """All of it, as well as it is known; None: nothing is known of any of them."""
+        if self.unknown and self.unknown == self.paid + self.open:
+            return None
+        return self.paid_micros + self.open_micros
 
 
 # Of these creates there is a prediction, or may be one.

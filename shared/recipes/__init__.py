@@ -25,6 +25,9 @@ RECIPES: tuple[Recipe, ...] = (
     BACKGROUND_MUSIC,
 )
 
+# Every variable that ``configured`` reads.
+VARIABLES = frozenset({PRICES_SETTING}).union(*(recipe.settings for recipe in RECIPES))
+
 
 def configured(environment: Mapping[str, str]) -> dict[str, Configured]:
     """Every recipe by name, with the variables that it names taken from ``environment``, and the

@@ -120,10 +120,11 @@ class Recipe:
     that one slot may cost; ``worth_another`` says which failures are worth one. ``typical_run`` is
     the silence after which Replicate is asked, ``timeout`` the time after which a slot that heard
     nothing is given up, ``cold_start`` how long the model may boot before a run begins.
-    ``estimate_micros`` (millionths of a dollar) is what one purchase counts as where nobody has said
-    what its model costs. ``says`` replaces the sentence for people in some states of a job; ``notes``
-    are what people should know about how an order with these params is carried out. ``example`` are
-    the params of an order that shows it, as the demonstration places it.
+    ``most_outputs`` are the files that one purchase may make; ``estimate_micros`` (millionths of a
+    dollar) is what it counts as where nobody has said what its model costs. ``says`` replaces the
+    sentence for people in some states of a job; ``notes`` are what people should know about how an
+    order with these params is carried out. ``example`` are the params of an order that shows it, as
+    the demonstration places it.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Recipe:
     typical_run: timedelta = timedelta(seconds=30)
     timeout: timedelta = timedelta(minutes=45)
     cold_start: timedelta = timedelta(minutes=3)
+    most_outputs: int = 1
     estimate_micros: int | None = None
     says: Mapping[JobState, Words] = field(default_factory=dict)
     notes: Callable[[Mapping[str, Any]], tuple[Words, ...]] = _nothing_to_say
@@ -180,10 +182,10 @@ class Configured:
     @property
     def estimate_micros(self) -> int | None:
         """Millionths of a dollar that one purchase is expected to cost; None: nothing tells."""
-        price = self.price
-        return (
-            self.recipe.estimate_micros if price is None else price.of_run(self.recipe.typical_run)
-        )
+        recipe, price = self.recipe, self.price
+        if price is None:
+            return recipe.estimate_micros
+        return price.of_run(recipe.typical_run, outputs=recipe.most_outputs)
 
     def inputs(self, order: Order) -> tuple[SlotInput, ...]:
         return self.recipe.inputs(order, self.config)
