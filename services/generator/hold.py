@@ -5,8 +5,7 @@ Asked where slots are claimed, in the same transaction, and only of recipes that
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, timedelta, tzinfo
 
 import structlog
 
@@ -20,8 +19,6 @@ log = structlog.get_logger()
 LOOK_AGAIN = timedelta(seconds=60)
 # Others that are put back with those that were claimed in vain, in one statement.
 HELD_TOGETHER = 1_000
-
-UTC = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +34,7 @@ class Caps:
     """The caps of this installation, by recipe; a day is one of ``zone``."""
 
     recipes: Mapping[str, Capped] = field(default_factory=dict)
-    zone: ZoneInfo = UTC
+    zone: tzinfo = UTC
     look_again: timedelta = LOOK_AGAIN
 
     async def admit(

@@ -5,8 +5,7 @@ recipe take turns, so that each of them sees what the others intended.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta, tzinfo
 
 from shared.db.connection import Connection, Row
 from shared.domain.cap import Day, Spent, day_of, room, to_add_up
@@ -35,7 +34,7 @@ async def take(
     cap_micros: int,
     estimate_micros: int,
     wanted: int,
-    zone: ZoneInfo,
+    zone: tzinfo,
     look_again: timedelta,
 ) -> tuple[int, timedelta]:
     """How many of ``wanted`` purchases may be intended in this transaction, and after how long what

@@ -238,14 +238,15 @@ async def hold(
     others = await tx.execute(
         """
         WITH due AS (
-            SELECT s.job_id, s.ordinal, s.due_at
-              FROM slot s
-              JOIN job j ON j.id = s.job_id AND j.ended_at IS NULL AND j.recipe = $1
-             WHERE s.state = 'pending'
-               AND s.due_at <= now()
-          ORDER BY s.due_at, s.ordinal
+            SELECT waits.job_id, waits.ordinal, waits.due_at
+              FROM slot waits
+              JOIN job wanted ON wanted.id = waits.job_id AND wanted.recipe = $1
+             WHERE waits.state = 'pending'
+               AND waits.due_at <= now()
+               AND wanted.ended_at IS NULL
+          ORDER BY waits.due_at, waits.ordinal
              LIMIT $2
-               FOR NO KEY UPDATE OF s SKIP LOCKED
+               FOR NO KEY UPDATE OF waits SKIP LOCKED
         ), held AS (
             SELECT job_id, ordinal, $4 + row_number() OVER (ORDER BY due_at, ordinal) AS place
               FROM due

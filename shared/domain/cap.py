@@ -6,8 +6,7 @@ next one by then: by its estimate until its cost is known, so also while it is i
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, time, timedelta, tzinfo
 
 # Far from its cap a recipe's purchases are added up once for so many that still fit.
 NEAR = 10
@@ -88,7 +87,7 @@ class Day:
     ends: datetime
 
 
-def day_of(now: datetime, zone: ZoneInfo) -> Day:
+def day_of(now: datetime, zone: tzinfo) -> Day:
     """The day of ``zone`` that ``now`` lies in; 23 or 25 hours long where its clocks are changed."""
     today = now.astimezone(zone).date()
     begins, ends = (
@@ -97,7 +96,7 @@ def day_of(now: datetime, zone: ZoneInfo) -> Day:
     return Day(begins.astimezone(now.tzinfo), ends.astimezone(now.tzinfo))
 
 
-def days_since(begin: datetime, now: datetime, zone: ZoneInfo) -> dict[str, Day]:
+def days_since(begin: datetime, now: datetime, zone: tzinfo) -> dict[str, Day]:
     """Every day of ``zone`` from ``begin`` to ``now`` by its date; the first begins with ``begin``."""
     days = {}
     at = begin
