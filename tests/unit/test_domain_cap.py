@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.cap import (
@@ -181,7 +181,6 @@ def lived(day: ADay, steps: list[tuple[str, int]], dearest: int, seed: int) -> N
             day.age += timedelta(seconds=number)
 
 
-@settings(max_examples=300)
 @given(steps=STEPS, cap=st.integers(0, 200 * CENT), estimate=st.integers(1, 20 * CENT), seed=COUNT)
 def test_a_day_whose_purchases_cost_no_more_than_expected_never_goes_over(
     steps: list[tuple[str, int]], cap: int, estimate: int, seed: int
@@ -193,7 +192,6 @@ def test_a_day_whose_purchases_cost_no_more_than_expected_never_goes_over(
     assert day.total <= cap
 
 
-@settings(max_examples=300)
 @given(steps=STEPS, cap=st.integers(0, 200 * CENT), estimate=st.integers(1, 20 * CENT), seed=COUNT)
 def test_a_day_goes_over_only_by_what_its_purchases_cost_more_than_expected(
     steps: list[tuple[str, int]], cap: int, estimate: int, seed: int
@@ -206,7 +204,6 @@ def test_a_day_goes_over_only_by_what_its_purchases_cost_more_than_expected(
     assert day.total <= cap + beyond
 
 
-@settings(max_examples=100)
 @given(cap=st.integers(CENT, 300 * CENT), dearer=st.integers(1, 8))
 def test_one_after_the_other_goes_over_by_one_purchase_at_most(cap: int, dearer: int) -> None:
     day = ADay(cap=cap, estimate=CENT)
