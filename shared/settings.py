@@ -72,12 +72,13 @@ def _zone(name: str) -> str:
     return name
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a setting that lists them with commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _listed(text: object) -> object:
-    return (
-        tuple(part.strip() for part in text.split(",") if part.strip())
-        if isinstance(text, str)
-        else text
-    )
+    return listed(text) if isinstance(text, str) else text
 
 
 def _readable(path: str) -> str:
@@ -86,6 +87,7 @@ def _readable(path: str) -> str:
     return path
 
 
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 HttpUrl = Annotated[str, AfterValidator(_http)]
 CaFile = Annotated[str, AfterValidator(_readable)]
 Zone = Annotated[str, AfterValidator(_zone)]
@@ -207,9 +209,7 @@ class DownloadSettings(CommonSettings):
     """Whom outputs may be fetched from. ``download_allowed_origin`` opens exactly one more origin,
     for the emulator on a laptop; it stays empty in production."""
 
-    download_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = (
-        "replicate.delivery",
-    )
+    download_hosts: Listed = ("replicate.delivery",)
     download_allowed_origin: HttpUrl | None = None
     download_max_bytes: Annotated[int, Field(ge=1)] = 200 * 1024 * 1024
     download_within_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
@@ -219,7 +219,7 @@ class OriginalSettings(CommonSettings):
     """What originals may be. ``source_prefixes`` are folders of the bucket, beside a job's own, that
     orders may name them in."""
 
-    source_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    source_prefixes: Listed = ()
     source_max_bytes: Annotated[int, Field(ge=1, le=500_000_000)] = 50_000_000
 
     @property
@@ -231,13 +231,18 @@ class SourceSettings(OriginalSettings):
     """Whom originals that orders name by address may be fetched from: nobody, unless hosts are
     named. ``source_allowed_origin`` opens exactly one more origin, on a laptop and in tests."""
 
-    source_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    source_hosts: Listed = ()
     source_allowed_origin: HttpUrl | None = None
     source_within_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
 
 
-class PeopleSettings(CommonSettings):
+class ZoneSettings(CommonSettings):
+    """The zone whose days and clocks this installation lives by."""
+
     timezone: Zone = "UTC"
+
+
+class PeopleSettings(ZoneSettings):
     locale: Locale = "en"
 
 

@@ -76,6 +76,8 @@ class Vocabulary:
 EN = Vocabulary(
     alone={
         Doing.WAITING: "Your order is in. It goes to the model in a moment.",
+        Doing.HELD: "Today's limit on what such orders may cost is reached. It goes on by itself when "
+        "there is room again.",
         Doing.AGAIN: "The last try came to nothing. It will be tried again.",
         Doing.ORDERING: "It is being ordered from the model.",
         Doing.CHECKING: "We are finding out whether the model took the order.",
@@ -85,6 +87,7 @@ EN = Vocabulary(
     },
     doing={
         Doing.WAITING: "about to be ordered",
+        Doing.HELD: "held back by today's limit on what such orders may cost",
         Doing.AGAIN: "about to be tried again",
         Doing.ORDERING: "being ordered from the model",
         Doing.CHECKING: "being checked with the model",
@@ -152,6 +155,8 @@ EN = Vocabulary(
 KO = Vocabulary(
     alone={
         Doing.WAITING: "주문이 접수되었습니다. 곧 모델에 제작을 요청합니다.",
+        Doing.HELD: "이 종류의 주문에 정해진 하루 비용 한도에 도달했습니다. "
+        "여유가 생기면 자동으로 이어서 진행합니다.",
         Doing.AGAIN: "이번 시도는 결과를 얻지 못했습니다. 다시 시도하겠습니다.",
         Doing.ORDERING: "모델에 제작을 요청하고 있습니다.",
         Doing.CHECKING: "제작 요청이 전달되었는지 확인하고 있습니다.",
@@ -161,6 +166,7 @@ KO = Vocabulary(
     },
     doing={
         Doing.WAITING: "제작 요청을 기다리는 중",
+        Doing.HELD: "하루 비용 한도 때문에 기다리는 중",
         Doing.AGAIN: "다시 시도하기를 기다리는 중",
         Doing.ORDERING: "제작을 요청하는 중",
         Doing.CHECKING: "요청이 전달되었는지 확인하는 중",

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from deploy.local.system import SERVICES
-from shared.recipes import RECIPES
+from shared.recipes import VARIABLES
 from shared.settings import CommonSettings
 
 # Only by reference to a Secret.
@@ -51,7 +51,7 @@ MANAGED = frozenset(
 )
 
 # Of a recipe, whichever service reads it.
-RECIPE_SETTINGS = frozenset(name for recipe in RECIPES for name in recipe.settings)
+RECIPE_SETTINGS = VARIABLES
 
 BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum")
 

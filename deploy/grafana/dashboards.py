@@ -468,6 +468,16 @@ MONEY = Dashboard(
                     ),
                 ),
                 Panel(
+                    title="Of the day's cap",
+                    says="What today's purchases count as, of what the recipe may cost a day.",
+                    unit="percentunit",
+                    queries=one(
+                        "max by (recipe) (darkroom_cost_cap_counted_dollars)"
+                        " / max by (recipe) (darkroom_cost_cap_dollars)",
+                        "{{recipe}}",
+                    ),
+                ),
+                Panel(
                     title="Spared",
                     says="Purchases that the early end of a job made unnecessary.",
                     unit="reqps",

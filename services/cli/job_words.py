@@ -27,6 +27,10 @@ class Labels:
     last_webhook: str
     report: str
     no_report: str
+    cost: str
+    paid: str
+    expected: str
+    unpriced: str
     spared: str
     spared_of: str
     saved: str
@@ -64,6 +68,10 @@ EN = Labels(
     last_webhook="last webhook {at}",
     report="report",
     no_report="none is made",
+    cost="cost",
+    paid="${dollars:.4f} for {count} purchases",
+    expected="about ${dollars:.4f} for {count} that are not settled",
+    unpriced="{count} at a price that nobody knows",
     spared="spared",
     spared_of="{not_bought} never bought, {stopped} stopped at Replicate",
     saved="about ${dollars:.4f} saved",
@@ -106,6 +114,10 @@ KO = Labels(
     last_webhook="마지막 웹훅 {at}",
     report="보고서",
     no_report="만들지 않음",
+    cost="비용",
+    paid="구매 {count}건에 ${dollars:.4f}",
+    expected="정산 전 {count}건에 약 ${dollars:.4f}",
+    unpriced="{count}건은 가격을 알 수 없음",
     spared="절약",
     spared_of="{not_bought}건 구매 안 함, {stopped}건 Replicate에서 중단",
     saved="약 ${dollars:.4f} 절약",

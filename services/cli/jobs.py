@@ -33,6 +33,7 @@ from shared.clock import utc_now
 from shared.db import artifacts, jobs, journal, live, predictions, retention, slots, spared, times
 from shared.db.connection import Connection, Database, open_database
 from shared.db.jobs import Job
+from shared.domain.cost import Bill, bill
 from shared.domain.slowest import as_data
 from shared.domain.spared import Spared
 from shared.domain.trace import trace_id
@@ -125,11 +126,11 @@ def show(
         else:
             draw(fall, locale)
         return
-    view, story, spares = run(_story(settings(DatabaseSettings), read_name(job_id)))
+    view, story, spares, costs = run(_story(settings(DatabaseSettings), read_name(job_id)))
     if as_json:
         typer.echo(_json(story, indent=2))
         return
-    _tell(view, story["artifacts"], story["timeline"], locale, spares)
+    _tell(view, story["artifacts"], story["timeline"], locale, spares, costs)
 
 
 def _tell(
@@ -138,6 +139,7 @@ def _tell(
     timeline: list[dict[str, Any]],
     locale: Tongue,
     spares: Spared | None,
+    costs: Bill,
 ) -> None:
     job, now, say = view.job, view.live, LABELS[locale]
     line = _lines_under(say)
@@ -152,6 +154,7 @@ def _tell(
     line(say.progress, f"{now.progress:.0%}, {say.stored_of.format(stored=now.stored, n=now.n)}")
     line(say.replicate, (now.replicate_status or "-") + _heard(view, say))
     line(say.report, job.report_key or now.report or say.no_report)
+    line(say.cost, _told_cost(costs, say))
     if spares:
         line(say.spared, _told_spared(spares, say))
     if job.external_ref:
@@ -190,7 +193,7 @@ def _tell(
 
 def _lines_under(say: Labels) -> Callable[[str, str], None]:
     """Writes a label and what is said under it. A letter of Korean is as wide as two."""
-    labels = (say.job, say.recipe, say.state, say.progress, say.replicate, say.report)
+    labels = (say.job, say.recipe, say.state, say.progress, say.replicate, say.report, say.cost)
     width = max(map(cell_len, (*labels, say.spared, say.reference))) + 2
 
     def write(label: str, words: str) -> None:
@@ -313,6 +316,18 @@ async def _spared(tx: Connection, job: Job) -> Spared | None:
     return await spared.by_the_end_of(tx, job.id, typical=typical, now=utc_now())
 
 
+def _told_cost(costs: Bill, say: Labels) -> str:
+    """What is paid, what is expected beside it, and of how much nobody knows."""
+    told = []
+    if costs.paid or not costs.open:
+        told.append(say.paid.format(dollars=costs.paid_micros / 1e6, count=costs.paid))
+    if expected := costs.open - costs.unknown:
+        told.append(say.expected.format(dollars=costs.open_micros / 1e6, count=expected))
+    if costs.unknown:
+        told.append(say.unpriced.format(count=costs.unknown))
+    return ", ".join(told)
+
+
 def _told_spared(spares: Spared, say: Labels) -> str:
     told = say.spared_of.format(not_bought=spares.not_bought, stopped=spares.stopped)
     if spares.dollars is None:
@@ -365,7 +380,7 @@ async def _fallen(chosen: DatabaseSettings, name: UUID | str) -> Waterfall:
 
 async def _story(
     chosen: DatabaseSettings, name: UUID | str
-) -> tuple[View, dict[str, Any], Spared | None]:
+) -> tuple[View, dict[str, Any], Spared | None, Bill]:
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
         view = await _known(database, name)
         job_id = view.job.id
@@ -375,8 +390,10 @@ async def _story(
             planned = await slots.of_job(tx, job_id)
             entries = await journal.of_job(tx, job_id)
             spares = await _spared(tx, view.job)
+    costs = bill(bought)
     story = {
         "job": asdict(view.job) | live_fields(view.live),
+        "cost": asdict(costs) | {"micros": costs.micros},
         "spared": asdict(spares) | {"saved": spares.dollars} if spares else None,
         "slots": [asdict(slot) for slot in planned],
         # The token is the key to a slot's webhook, and no business of whoever looks.
@@ -395,7 +412,7 @@ async def _story(
             for entry in entries
         ],
     }
-    return view, story, spares
+    return view, story, spares, costs
 
 
 def _without_token(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,24 +2,27 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
 from services.cli.environment import settings
 from services.cli.spans import span
 from shared.clock import utc_now
-from shared.db import spend
+from shared.db import caps, spend
+from shared.db.caps import Cap
 from shared.db.connection import Database, open_database
-from shared.db.spend import BOUGHT, WASTED, Fate, Spend
+from shared.db.spend import BOUGHT, WASTED, By, Cost, Fate, Spend
+from shared.domain.cap import Day, days_since
 from shared.domain.prediction import TERMINAL, Prediction, Status
 from shared.domain.slot_ref import slot_ref_of_url
 from shared.errors import DatabaseUnavailable, Permanent, Transient
 from shared.replicate_api import Replicate, open_replicate
-from shared.settings import DatabaseSettings, ReplicateSettings
+from shared.settings import DatabaseSettings, ReplicateSettings, ZoneSettings
 
 # The reconciler may use four fifths of the account's reads; this is well inside of what is left.
 REST_BETWEEN_PAGES_S = 0.15
@@ -43,7 +46,7 @@ _WORDS = {
 }
 
 
-class LedgerSettings(DatabaseSettings, ReplicateSettings):
+class LedgerSettings(DatabaseSettings, ReplicateSettings, ZoneSettings):
     """Ours, and theirs."""
 
 
@@ -76,44 +79,72 @@ def ledger(
     provider: Annotated[
         bool, typer.Option(help="Hold it against the provider's list of predictions.")
     ] = True,
+    by: Annotated[
+        By | None, typer.Option(help="What was bought by recipe, day or job, the dearest first.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """What was bought, wanted, doubted, adopted, canceled and paid twice, and what it cost.
 
-    Costs follow from the recipes' price hints: the provider never says them. Exits 1 where ledger
+    Costs follow from what models are known to cost: the provider never says them. Exits 1 where ledger
     and provider do not agree about a prediction, 2 where they could not be compared.
     """
     chosen = settings(LedgerSettings)
     now = utc_now()
     begin, until = now - span(since, "--since"), now - span(settled, "--settled")
     try:
-        spends, balance = asyncio.run(_look(chosen, begin, until if provider else None))
+        found = asyncio.run(
+            _look(chosen, by, days_since(begin, now, ZoneInfo(chosen.timezone)), begin)
+        )
+        balance = asyncio.run(_compare(chosen, begin, until)) if provider else None
     except (DatabaseUnavailable, Transient, Permanent) as error:
         typer.secho(f"the ledger could not be read: {error}", err=True, fg="red")
         raise typer.Exit(2) from None
     if as_json:
         told = {
             "since": begin.isoformat(),
-            "fates": [asdict(one) for one in spends],
+            "fates": [asdict(one) for one in found.spends],
+            "costs": None if found.costs is None else [_told(one) for one in found.costs],
+            "caps": [_told_cap(cap) for cap in found.caps],
             "balance": None if balance is None else {**asdict(balance), "holds": balance.holds},
         }
         typer.echo(json.dumps(told, ensure_ascii=False))
     else:
-        _print(spends, balance, settled)
+        if found.costs is None:
+            _print_fates(found.spends)
+        else:
+            _print_costs(found.costs, by or By.RECIPE)
+        _print_caps(found.caps)
+        _print_balance(balance, settled)
     if balance is not None and not balance.holds:
         raise typer.Exit(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What our own rows say; ``costs`` where they were asked for."""
+
+    spends: list[Spend]
+    costs: list[Cost] | None
+    caps: list[Cap]
+
+
 async def _look(
-    chosen: LedgerSettings, since: datetime, until: datetime | None
-) -> tuple[list[Spend], Balance | None]:
+    chosen: LedgerSettings, by: By | None, days: Mapping[str, Day], since: datetime
+) -> Found:
     async with open_database(chosen.database_url.get_secret_value(), name="ledger") as database:
         async with database.connection() as db:
-            spends = await spend.by_fate(db, since=since)
-        if until is None:
-            return spends, None
-        async with open_replicate(chosen) as replicate:
-            return spends, await balance_of(database, replicate, since, until)
+            return Found(
+                spends=await spend.by_fate(db, since=since),
+                costs=None if by is None else await spend.costs(db, by, days=days),
+                caps=await caps.today(db),
+            )
+
+
+async def _compare(chosen: LedgerSettings, since: datetime, until: datetime) -> Balance:
+    url = chosen.database_url.get_secret_value()
+    async with open_database(url, name="ledger") as database, open_replicate(chosen) as replicate:
+        return await balance_of(database, replicate, since, until)
 
 
 async def balance_of(
@@ -160,7 +191,43 @@ def _hold(balance: Balance, listed: Prediction, known: dict[str, Status | None])
         balance.contradicting[listed.id] = f"{ours} here, {listed.raw_status} there"
 
 
-def _print(spends: Sequence[Spend], balance: Balance | None, settled: str) -> None:
+def _told(one: Cost) -> dict[str, Any]:
+    return {"name": one.name, **asdict(one.bill), "micros": one.bill.micros, "seconds": one.seconds}
+
+
+def _told_cap(cap: Cap) -> dict[str, Any]:
+    return {
+        "recipe": cap.recipe,
+        "cap_micros": cap.cap_micros,
+        "counted_micros": cap.spent.micros,
+        "holds": cap.held_until is not None,
+        "ends_at": cap.ends_at.isoformat(),
+    }
+
+
+def _print_costs(costs: Sequence[Cost], by: By) -> None:
+    typer.echo(f"{'purchases':>9} {'seconds':>10} {'paid $':>10} {'expected $':>10}  {by}")
+    for one in costs:
+        bill = one.bill
+        unknown = f"  ({bill.unknown} at a price that nobody knows)" if bill.unknown else ""
+        typer.echo(
+            f"{bill.paid + bill.open:9} {one.seconds:10.1f} {bill.paid_micros / 1e6:10.4f} "
+            f"{bill.open_micros / 1e6:10.4f}  {one.name}{unknown}"
+        )
+    if not costs:
+        typer.echo("nothing was bought")
+
+
+def _print_caps(capped: Sequence[Cap]) -> None:
+    for cap in capped:
+        holds = "; its orders wait" if cap.held_until else ""
+        typer.echo(
+            f"cap of {cap.recipe}: ${cap.spent.micros / 1e6:.4f} of ${cap.cap_micros / 1e6:.4f} "
+            f"counted today{holds}"
+        )
+
+
+def _print_fates(spends: Sequence[Spend]) -> None:
     typer.echo(f"{'purchases':>9} {'adopted':>8} {'unwanted':>8} {'seconds':>10} {'cost $':>10}")
     for one in spends:
         _line(one, _WORDS[one.fate])
@@ -171,6 +238,9 @@ def _print(spends: Sequence[Spend], balance: Balance | None, settled: str) -> No
         _line(wasted, "of them for nothing")
     if unpriced := sum(one.unpriced for one in spends):
         typer.echo(f"{unpriced} of them have no price hint, and count as 0")
+
+
+def _print_balance(balance: Balance | None, settled: str) -> None:
     if balance is None:
         typer.echo("not held against the provider's list")
         return

@@ -79,7 +79,8 @@ class View:
 
 def seen(now: JobNow) -> View:
     """The rows, and what they mean for people."""
-    return View(now.job, now.slots, standing(_RECIPES, now.job, now.slots, now.bought))
+    told = standing(_RECIPES, now.job, now.slots, now.bought, held_until=now.held_until)
+    return View(now.job, now.slots, told)
 
 
 def live_fields(view: Live) -> dict[str, Any]:
@@ -93,6 +94,8 @@ def live_fields(view: Live) -> dict[str, Any]:
         "report": view.report,
         "stored": view.stored,
         "n": view.n,
+        "waits_for": view.waits_for,
+        "held_until": view.held_until,
         "notes": [dict(note) for note in view.notes],
     }
 

@@ -9,13 +9,15 @@ from uuid import UUID, uuid4
 import typer
 
 from services.cli import reading
-from services.cli.environment import settings
+from services.cli.environment import caller, settings
 from services.cli.jobs import run
 from services.cli.live import FollowSettings, Tongue, follow, shown
 from shared.clock import utc_now
 from shared.domain import keys
-from shared.errors import Permanent, Transient
+from shared.errors import Misconfigured, Permanent, Transient
 from shared.events import KeySource, UploadReceived, UrlSource, state
+from shared.recipes import configured
+from shared.recipes.estimate import estimate
 from shared.settings import BucketSettings
 
 app = typer.Typer(help="Publish events.", no_args_is_help=True)
@@ -56,8 +58,14 @@ def upload(
     deadline_seconds: Annotated[int | None, typer.Option(min=1)] = None,
     job_id: Annotated[str | None, typer.Option(help="A uuid; a new one if not given.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow the job to its end.")] = False,
+    only_estimate: Annotated[
+        bool, typer.Option("--estimate", help="Say what it would cost, and order nothing.")
+    ] = False,
 ) -> None:
     """Order a job, with a photo, a URL or words alone; prints the job's id."""
+    if only_estimate:
+        _estimate(recipe, param or [])
+        return
     try:
         job = UUID(job_id) if job_id else uuid4()
     except ValueError:
@@ -96,6 +104,22 @@ def upload(
         views = run(follow(where, [job], show=shown(locale or Tongue.EN)))
         if not views[job].succeeded:
             raise typer.Exit(1)
+
+
+def _estimate(recipe: str, param: list[str]) -> None:
+    try:
+        params = reading.read_params(reading.the_recipe(recipe), param)
+        told = estimate(configured(caller())[recipe], params)
+    except (Permanent, Misconfigured) as wrong:
+        typer.secho(str(wrong), err=True, fg="red")
+        raise typer.Exit(2) from None
+    if told.micros is None or told.most_micros is None:
+        typer.echo(f"{told.purchases} purchases at a price that nobody knows")
+        return
+    typer.echo(
+        f"about ${told.micros / 1e6:.4f} for {told.purchases} purchases; "
+        f"${told.most_micros / 1e6:.4f} if each takes every attempt"
+    )
 
 
 async def order(chosen: PublishSettings, fact: UploadReceived, photo: bytes | None) -> None:

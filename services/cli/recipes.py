@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -53,11 +54,14 @@ def recipes(
 
 
 def _described(recipe: Configured) -> dict[str, Any]:
-    """``params`` is their JSON Schema."""
+    """``params`` is their JSON Schema; ``estimate_micros`` is for one purchase, and ``price`` and it
+    are null where nobody knows."""
     return {
         "name": recipe.name,
         "title": dict(recipe.recipe.title),
         "model": recipe.model,
+        "price": asdict(recipe.price) if recipe.price else None,
+        "estimate_micros": recipe.estimate_micros,
         "source": recipe.recipe.source,
         "source_types": sorted(recipe.recipe.source_types),
         "settings": dict(recipe.config),
@@ -77,6 +81,7 @@ def _tell(console: Console, recipe: Configured, locale: Tongue) -> None:
 
     say(f"{recipe.name} · {recipe.recipe.title[locale]}", style="bold")
     say(f"  model   {recipe.model}")
+    say(f"  price   {_price(recipe)}")
     types = ", ".join(sorted(recipe.recipe.source_types))
     say(f"  source  {SOURCES[recipe.recipe.source]}" + (f" ({types})" if types else ""))
     table = Table.grid(padding=(0, 3, 0, 0))
@@ -90,6 +95,26 @@ def _tell(console: Console, recipe: Configured, locale: Tongue) -> None:
     for line in schema.get("description", "").replace("``", "").splitlines():
         say(f"    {line}", style="dim")
     say(f"  order   {_command(recipe, schema)}\n")
+
+
+def _price(recipe: Configured) -> str:
+    """What its model costs, and what one purchase does if it runs as usual."""
+    about = recipe.estimate_micros
+    usual = "" if about is None else f"about ${_dollars(about)} a purchase"
+    if recipe.price is None:
+        return f"not known{usual and f'; counted as {usual}'}"
+    units = {
+        "a second": recipe.price.micro_dollars_per_second,
+        "an output": recipe.price.micro_dollars_per_output,
+    }
+    told = [f"${_dollars(micros)} {unit}" for unit, micros in units.items() if micros]
+    return f"{' and '.join(told) or 'nothing'}; {usual}"
+
+
+def _dollars(micros: int) -> str:
+    """With two decimals at least, and as many as it has."""
+    whole, cents = f"{micros / 1e6:.6f}".split(".")
+    return f"{whole}.{cents.rstrip('0').ljust(2, '0')}"
 
 
 def _default(parameter: str, schema: Schema) -> str:

@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter, Gauge
 
+from services.generator.hold import NO_CAPS, Caps
 from shared import tracing
 from shared.clock import Clock
 from shared.db import jobs, journal, predictions, rate_limit, slots
@@ -52,6 +53,7 @@ STALE = Counter(
 
 # Polling is the truth; a wake-up makes it fast.
 POLL = timedelta(seconds=1)
+AT_ONCE = timedelta(0)
 # Slots claimed in one transaction: few enough that all their creates begin at once.
 CLAIMED_TOGETHER = 16
 # A 429 that names no time; Replicate's own reset is one second at the usual limit.
@@ -77,6 +79,7 @@ class Terms:
     silence after which Replicate is asked; None: as long as the recipe's runs usually take.
     ``create_within`` ends a call, ``intent_within`` is when the last call of an intent is over
     for certain, and ``lease`` is when others may doubt it: each longer than the one before.
+    ``caps`` are what recipes may cost a day.
     """
 
     creates_per_minute: int
@@ -86,6 +89,7 @@ class Terms:
     link_lifetime: timedelta
     webhook_url: str | None
     ask_after: timedelta | None = None
+    caps: Caps = NO_CAPS
 
     @property
     def intent_within(self) -> timedelta:
@@ -160,11 +164,12 @@ class Buyer:
             tokens = await self._tokens(db, due) if due else POLL
         if isinstance(tokens, timedelta):
             return tokens
-        claims = await self._claim(tokens)
+        claims, held = await self._claim(tokens)
         if len(claims) < tokens:
             async with self._database.connection() as db:
                 await rate_limit.give_back(db, rate_limit.CREATES, tokens - len(claims))
-        return claims or POLL
+        # What a cap holds may stand before slots that it does not.
+        return claims or (AT_ONCE if held else POLL)
 
     async def _tokens(self, db: Connection, wanted: int) -> int | timedelta:
         """As many tokens as are wanted, or one, or how long to wait for one."""
@@ -176,18 +181,23 @@ class Buyer:
             return await self._tokens(db, 1)
         return min(wait, POLL)
 
-    async def _claim(self, most: int) -> list[Claim]:
+    async def _claim(self, most: int) -> tuple[list[Claim], int]:
+        """Due slots with their intents, and how many were due that a cap holds."""
         # Measured from before the claim, so that it ends before the lease does.
         until = time.monotonic() + self._terms.intent_within.total_seconds()
         ordered: dict[UUID, Job | None] = {}
         claims: list[Claim] = []
         async with self._database.transaction() as tx:
-            for slot in await slots.claim_due(tx, limit=most, lease=self._terms.lease):
+            due = await slots.claim_due(tx, limit=most, lease=self._terms.lease)
+            for slot in due:
                 if slot.job_id not in ordered:
                     ordered[slot.job_id] = await jobs.get(tx, slot.job_id)
+            names = [job.recipe if (job := ordered[slot.job_id]) else None for slot in due]
+            allowed = await self._terms.caps.admit(tx, due, names)
+            for slot in (slot for slot, may in zip(due, allowed, strict=True) if may):
                 job = ordered[slot.job_id]
                 recipe = self._recipes.get(job.recipe) if job else None
-                price = recipe.recipe.price if recipe else None
+                price = recipe.price if recipe else None
                 intent = await predictions.intend(
                     tx,
                     slot,
@@ -196,6 +206,7 @@ class Buyer:
                     ask_every=self._silence(recipe),
                     micros_per_second=price.micro_dollars_per_second if price else None,
                     micros_per_output=price.micro_dollars_per_output if price else None,
+                    estimate_micros=recipe.estimate_micros if recipe else None,
                 )
                 claims.append(
                     Claim(
@@ -207,7 +218,7 @@ class Buyer:
                         traceparent=job.traceparent if job else None,
                     )
                 )
-        return claims
+        return claims, len(due) - len(claims)
 
     def _silence(self, recipe: Configured | None) -> timedelta:
         """After which Replicate is asked: soon, where it cannot call us."""

@@ -4,19 +4,44 @@ from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from shared import recipes
+from shared.domain.cap import why_caps_cannot_hold
 from shared.errors import Misconfigured
+from shared.recipes.prices import micros_of
 from shared.settings import (
     BrokerSettings,
     BucketSettings,
     DatabaseSettings,
+    Listed,
     ReplicateSettings,
     SourceSettings,
     WebhookUrlSettings,
+    ZoneSettings,
     is_loopback,
+    listed,
 )
+
+HIGHEST_CAP_MICROS = 1_000_000_000_000
+
+
+def read_caps(written: tuple[str, ...]) -> dict[str, int]:
+    """Millionths of a dollar a day, by recipe. Raises ValueError with a sentence."""
+    caps: dict[str, int] = {}
+    for one in written:
+        recipe, equals, dollars = (part.strip() for part in one.partition("="))
+        if not equals or not recipe:
+            raise ValueError(f"{one!r} is no cap; write it like variations=5.00")
+        if recipe in caps:
+            raise ValueError(f"{recipe} has two caps")
+        caps[recipe] = micros_of(dollars, most=HIGHEST_CAP_MICROS)
+    return caps
+
+
+def _caps(written: tuple[str, ...]) -> tuple[str, ...]:
+    read_caps(written)
+    return written
 
 
 class Settings(
@@ -26,6 +51,7 @@ class Settings(
     ReplicateSettings,
     SourceSettings,
     WebhookUrlSettings,
+    ZoneSettings,
 ):
     orders_at_once: Annotated[int, Field(ge=1, le=100)] = 4
     preparations_at_once: Annotated[int, Field(ge=1, le=16)] = 2
@@ -40,6 +66,8 @@ class Settings(
     ask_after_seconds: Annotated[float, Field(ge=1, le=3000)] | None = None
     # Longer than the slowest queue: the model fetches its input when it starts, not when asked.
     input_link_seconds: Annotated[float, Field(ge=3600, le=604_800)] = 6 * 3600.0
+    # Dollars that recipes may cost a day of this zone, such as variations=5, restoration=2.50.
+    cost_caps: Annotated[Listed, AfterValidator(_caps)] = ()
 
     @model_validator(mode="after")
     def _call_ends_before_its_lease(self) -> "Settings":
@@ -49,12 +77,16 @@ class Settings(
 
     @classmethod
     def mistakes_beside(cls, environment: Mapping[str, str]) -> list[str]:
-        """Those in the variables that recipes read."""
+        """Those in the variables that recipes read, and caps that could not hold."""
         try:
-            recipes.configured(environment)
+            known = recipes.configured(environment)
+            caps = read_caps(listed(environment.get("COST_CAPS", "")))
         except Misconfigured as error:
             return str(error).splitlines()
-        return []
+        except ValueError:
+            return []  # told as a mistake of the field
+        estimates = {name: recipe.estimate_micros for name, recipe in known.items()}
+        return [f"COST_CAPS: {why}" for why in why_caps_cannot_hold(caps, estimates)]
 
     @property
     def source_copies_at_once(self) -> int:

@@ -4,26 +4,30 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from services.generator.buy import Buyer, Terms
 from services.generator.follow import ENDS, CloseEndedJobs, FollowPredictions
+from services.generator.hold import Capped, Caps
 from services.generator.original import Originals
 from services.generator.plan import PlanJobs
 from services.generator.prepare import Preparations
-from services.generator.settings import Settings
+from services.generator.settings import Settings, read_caps
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.db.migrate import tables_check
 from shared.db.parked import Parked
 from shared.domain.backoff import MAX_ATTEMPTS
+from shared.domain.cap import why_caps_cannot_hold
 from shared.envelope import Envelope
-from shared.errors import Permanent
+from shared.errors import Misconfigured, Permanent
 from shared.events import UploadReceived
 from shared.media.steps import PREPARE
 from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.recipes.again import again_rule
+from shared.recipes.recipe import Configured
 from shared.runtime import Worker
 from shared.settings import environment
 
@@ -77,6 +81,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
                 if settings.ask_after_seconds is None
                 else timedelta(seconds=settings.ask_after_seconds)
             ),
+            caps=caps_of(settings, configured),
         ),
         now=utc_now,
         chance=random.random,
@@ -99,6 +104,21 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         ),
         buyer,
         relay(database, publisher, of=topology.GENERATOR),
+    )
+
+
+def caps_of(settings: Settings, known: Mapping[str, Configured]) -> Caps:
+    """The caps that the settings name. Raises Misconfigured for one that could not hold."""
+    caps = read_caps(settings.cost_caps)
+    estimates = {name: recipe.estimate_micros for name, recipe in known.items()}
+    if wrong := why_caps_cannot_hold(caps, estimates):
+        raise Misconfigured("\n".join(f"COST_CAPS: {why}" for why in wrong))
+    return Caps(
+        recipes={
+            name: Capped(cap_micros=cap, estimate_micros=estimates[name] or 0)
+            for name, cap in caps.items()
+        },
+        zone=ZoneInfo(settings.timezone),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from prometheus_client import Gauge
 
-from shared.db import levels
+from shared.db import caps, levels
 from shared.db.connection import Database
 from shared.db.levels import Level
 from shared.messaging.levels import QueueLevels
@@ -42,6 +42,19 @@ BUDGET = Gauge(
     "What is left of a limit of the account for calls at once (0 while it is paused).",
     ["calls"],
 )
+CAP = Gauge(
+    "darkroom_cost_cap_dollars",
+    "What a recipe may cost a day, where it has a cap that was asked for today.",
+    ["recipe"],
+)
+CAP_COUNTED = Gauge(
+    "darkroom_cost_cap_counted_dollars",
+    "What its purchases of the day count as: their cost, else what they were expected to cost.",
+    ["recipe"],
+)
+CAP_HOLDS = Gauge(
+    "darkroom_cost_cap_holds", "1 while slots wait because their recipe's day is spent.", ["recipe"]
+)
 READY = Gauge(
     "darkroom_queue_messages_ready",
     "Messages that wait in a queue; not a number where the queue is missing or was not asked.",
@@ -66,6 +79,7 @@ class MeasureLevels:
             now = await levels.read(db)
             parked = await levels.parked(db, names)
             budgets = await levels.budgets(db)
+            capped = await caps.today(db)
         _set(OUTBOX, OUTBOX_AGE, now.owed)
         _set(DUE, DUE_AGE, now.due)
         _set(IN_DOUBT, IN_DOUBT_AGE, now.in_doubt)
@@ -76,6 +90,12 @@ class MeasureLevels:
                 _set(PARKED.labels(*labels), PARKED_AGE.labels(*labels), level)
         for budget in budgets:
             BUDGET.labels(budget.bucket).set(max(0.0, budget.tokens) / budget.capacity)
+        for gauge in (CAP, CAP_COUNTED, CAP_HOLDS):
+            gauge.clear()  # of a recipe that has none any more, or was not asked for today
+        for cap in capped:
+            CAP.labels(cap.recipe).set(cap.cap_micros / 1e6)
+            CAP_COUNTED.labels(cap.recipe).set(cap.spent.micros / 1e6)
+            CAP_HOLDS.labels(cap.recipe).set(cap.held_until is not None)
         return {}
 
 

@@ -41,11 +41,16 @@ class PurchaseNow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobNow:
-    """One job with its slots by ordinal, and every purchase that was made for them."""
+    """One job with its slots by ordinal, and every purchase that was made for them.
+
+    ``held_until``: what its recipe may cost a day is spent, and the next day begins then; None where
+    slots of the recipe need not wait for that.
+    """
 
     job: Job
     slots: tuple[SlotNow, ...]
     bought: tuple[PurchaseNow, ...]
+    held_until: datetime | None = None
 
 
 async def read(tx: Connection, job_id: UUID) -> JobNow | None:
@@ -75,10 +80,15 @@ async def of_jobs(tx: Connection, found: Sequence[Job]) -> list[JobNow]:
                            ordinal, attempt, prediction_id, status, progress, last_webhook_at)
                            ORDER BY ordinal, attempt), '[]')
                   FROM prediction
-                 WHERE prediction.job_id = asked.job_id) AS bought
-          FROM unnest($1::uuid[]) AS asked (job_id)
+                 WHERE prediction.job_id = asked.job_id) AS bought,
+               (SELECT ends_at
+                  FROM cost_cap
+                 WHERE cost_cap.recipe = asked.recipe
+                   AND held_until > clock_timestamp()) AS held_until
+          FROM unnest($1::uuid[], $2::text[]) AS asked (job_id, recipe)
         """,
         [job.id for job in found],
+        [job.recipe for job in found],
     )
     beside = {row["job_id"]: row for row in rows}
     return [
@@ -86,6 +96,7 @@ async def of_jobs(tx: Connection, found: Sequence[Job]) -> list[JobNow]:
             job=job,
             slots=tuple(_slot(*values) for values in beside[job.id]["slots"]),
             bought=tuple(_purchase(*values) for values in beside[job.id]["bought"]),
+            held_until=beside[job.id]["held_until"],
         )
         for job in found
     ]

@@ -45,7 +45,8 @@ class PredictionRow:
     the model prints of it; 1 once it has succeeded. ``last_webhook_at`` is when the provider last
     called us, ``last_news_at`` counts our questions too. ``micros_per_second`` and
     ``micros_per_output`` are the price hint (millionths of a dollar) of the day of the purchase,
-    ``cost_micros`` is what follows from it once the verdict is in. ``asked`` grows each time that it
+    ``estimate_micros`` is what it was expected to cost, and ``cost_micros`` what follows from the
+    hint once the verdict is in. ``asked`` grows each time that it
     is handed out to be asked about, and so is the fencing token of that; ``lost_at``: its files were
     gone at the provider before they were ours.
     """
@@ -67,6 +68,7 @@ class PredictionRow:
     progress: float | None = None
     micros_per_second: int | None = None
     micros_per_output: int | None = None
+    estimate_micros: int | None = None
     cost_micros: int | None
     intended_at: datetime
     create_deadline: datetime
@@ -107,24 +109,27 @@ async def intend(
     ask_every: timedelta = timedelta(seconds=30),
     micros_per_second: int | None = None,
     micros_per_output: int | None = None,
+    estimate_micros: int | None = None,
 ) -> PredictionRow:
     """Write the intent to buy the slot's current attempt, in the transaction that claims it.
 
     An attempt that was not bought is intended again, under the token that it had, at the price of
-    today. ``ask_every`` is the recipe's typical run; the prices are its hint, None where it has
-    none. Raises RuntimeError for an attempt that may have been bought.
+    today. ``ask_every`` is the recipe's typical run; the prices are its model's, None where they are
+    not known, and ``estimate_micros`` is what the purchase is expected to cost. Raises RuntimeError
+    for an attempt that may have been bought.
     """
     row = await tx.fetchrow(
         """
         INSERT INTO prediction (job_id, ordinal, attempt, token, model, seed, create_deadline,
                                 ask_every, micros_per_second, micros_per_output,
-                                first_intended_at)
-        VALUES ($1, $2, $3, $4, $5, $6, now() + $7::interval, $8, $9, $10, now())
+                                estimate_micros, first_intended_at)
+        VALUES ($1, $2, $3, $4, $5, $6, now() + $7::interval, $8, $9, $10, $11, now())
             ON CONFLICT (job_id, ordinal, attempt) DO UPDATE
            SET outcome = 'intended', error = NULL, intended_at = now(),
                create_deadline = EXCLUDED.create_deadline,
                micros_per_second = EXCLUDED.micros_per_second,
-               micros_per_output = EXCLUDED.micros_per_output
+               micros_per_output = EXCLUDED.micros_per_output,
+               estimate_micros = EXCLUDED.estimate_micros
          WHERE prediction.outcome = 'not_bought'
            AND prediction.prediction_id IS NULL
      RETURNING *
@@ -139,6 +144,7 @@ async def intend(
         ask_every,
         micros_per_second,
         micros_per_output,
+        estimate_micros,
     )
     if row is None:
         raise RuntimeError(

@@ -215,6 +215,56 @@ async def claim_due(tx: Connection, *, limit: int, lease: timedelta) -> list[Slo
     return _slots(rows)
 
 
+async def hold(
+    tx: Connection, claimed: Sequence[Slot], *, recipe: str, wait: timedelta, together: int
+) -> int:
+    """Put slots of ``recipe`` back, claimed in this very transaction and not intended, and with
+    them up to ``together`` others of it that are due: none of them may be bought now, and each
+    would be claimed in vain. They are due after ``wait``, in the order that they have; how many.
+    """
+    await tx.execute(
+        """
+        UPDATE slot
+           SET state = 'pending', lease_until = NULL,
+               due_at = now() + $3::interval + held.place * interval '1 microsecond'
+          FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS held (job_id, ordinal, place)
+         WHERE slot.job_id = held.job_id
+           AND slot.ordinal = held.ordinal
+        """,
+        [slot.job_id for slot in claimed],
+        [slot.ordinal for slot in claimed],
+        wait,
+    )
+    others = await tx.execute(
+        """
+        WITH due AS (
+            SELECT waits.job_id, waits.ordinal, waits.due_at
+              FROM slot waits
+              JOIN job wanted ON wanted.id = waits.job_id AND wanted.recipe = $1
+             WHERE waits.state = 'pending'
+               AND waits.due_at <= now()
+               AND wanted.ended_at IS NULL
+          ORDER BY waits.due_at, waits.ordinal
+             LIMIT $2
+               FOR NO KEY UPDATE OF waits SKIP LOCKED
+        ), held AS (
+            SELECT job_id, ordinal, $4 + row_number() OVER (ORDER BY due_at, ordinal) AS place
+              FROM due
+        )
+        UPDATE slot
+           SET due_at = now() + $3::interval + held.place * interval '1 microsecond'
+          FROM held
+         WHERE slot.job_id = held.job_id
+           AND slot.ordinal = held.ordinal
+        """,
+        recipe,
+        together,
+        wait,
+        len(claimed),
+    )
+    return len(claimed) + others
+
+
 async def lease_holds(tx: Connection, slot: Slot) -> bool:
     """Whether a claimed slot is still its claimer's, and its job open: asked once more right
     before the create. A job that has just ended may not have closed its slots yet."""

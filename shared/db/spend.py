@@ -3,12 +3,15 @@
 Every row of ``prediction`` has exactly one fate, so that the fates add up to the ledger.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from shared.db.connection import Connection
+from shared.domain.cap import Day
+from shared.domain.cost import COUNTS, Bill
 from shared.domain.prediction import Status
 
 
@@ -96,6 +99,87 @@ async def by_fate(tx: Connection, *, since: datetime) -> list[Spend]:
     )
     found = {row["fate"]: row for row in rows}
     return [Spend(**{**dict(found[fate]), "fate": fate}) for fate in Fate if str(fate) in found]
+
+
+class By(StrEnum):
+    """What costs are added up by. A job that was deleted after its retention counts on the day on
+    which it was planned, since nobody knows any more when its purchases were made."""
+
+    RECIPE = "recipe"
+    DAY = "day"
+    JOB = "job"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What the purchases of one recipe, day (by its date) or job cost; ``seconds`` is how long the
+    provider worked on them."""
+
+    name: str
+    bill: Bill
+    seconds: float
+
+
+async def costs(
+    tx: Connection, by: By, *, days: Mapping[str, Day], most: int = 1_000
+) -> list[Cost]:
+    """What was bought on ``days``, each by its name: the dearest ``most`` first, days in turn."""
+    rows = await tx.fetch(
+        """
+        WITH counted AS (
+            SELECT p.job_id, p.intended_at AS at, job.recipe, 1 AS purchases, p.cost_micros,
+                   p.estimate_micros, p.predict_seconds
+              FROM prediction p
+              JOIN job ON job.id = p.job_id
+             WHERE p.intended_at >= (SELECT min(begins) FROM unnest($3::timestamptz[]) AS begins)
+               AND p.outcome = ANY($5::text[])
+         UNION ALL
+            SELECT job_id, created_at, recipe, purchases, cost_micros, NULL, predict_seconds
+              FROM tombstone
+        )
+        SELECT CASE $1 WHEN 'day' THEN day.name WHEN 'recipe' THEN recipe ELSE job_id::text END
+                   AS name,
+               coalesce(sum(purchases) FILTER (WHERE cost_micros IS NOT NULL), 0)::bigint AS paid,
+               coalesce(sum(cost_micros), 0)::bigint AS paid_micros,
+               coalesce(sum(purchases) FILTER (WHERE cost_micros IS NULL), 0)::bigint AS open,
+               coalesce(sum(estimate_micros) FILTER (WHERE cost_micros IS NULL), 0)::bigint
+                   AS open_micros,
+               coalesce(sum(purchases) FILTER (WHERE cost_micros IS NULL
+                                                 AND estimate_micros IS NULL), 0)::bigint AS unknown,
+               coalesce(sum(predict_seconds), 0)::float8 AS seconds
+          FROM counted
+          JOIN unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) AS day (name, begins, ends)
+            ON at >= day.begins
+           AND at < day.ends
+      GROUP BY 1
+      ORDER BY CASE $1 WHEN 'day' THEN 0
+                       ELSE -(coalesce(sum(cost_micros), 0)
+                              + coalesce(sum(estimate_micros) FILTER (WHERE cost_micros IS NULL), 0))
+                END,
+               name
+         LIMIT $6
+        """,
+        str(by),
+        list(days),
+        [day.begins for day in days.values()],
+        [day.ends for day in days.values()],
+        sorted(COUNTS),
+        most,
+    )
+    return [
+        Cost(
+            name=row["name"],
+            bill=Bill(
+                paid=row["paid"],
+                paid_micros=row["paid_micros"],
+                open=row["open"],
+                open_micros=row["open_micros"],
+                unknown=row["unknown"],
+            ),
+            seconds=row["seconds"],
+        )
+        for row in rows
+    ]
 
 
 async def statuses(tx: Connection, prediction_ids: list[str]) -> dict[str, Status | None]:

@@ -1,7 +1,81 @@
-"""What a prediction has cost, by the price hint of the day on which it was bought."""
+"""What a prediction has cost, by the price hint of the day on which it was bought; and a job."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
 
 from shared.domain.outputs import outputs_of
 from shared.domain.prediction import TERMINAL, Prediction, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a model costs, as far as we know; Replicate's answers never say it."""
+
+    micro_dollars_per_second: int = 0
+    micro_dollars_per_output: int = 0
+
+    def of_run(self, run: timedelta, *, outputs: int = 1) -> int:
+        """Millionths of a dollar for a run so long that makes so many files."""
+        seconds = max(0.0, run.total_seconds())
+        return round(seconds * self.micro_dollars_per_second) + (
+            outputs * self.micro_dollars_per_output
+        )
+
+
+class Bought(Protocol):
+    """What is asked of a purchase. ``outcome`` is that of its create, ``estimate_micros`` what it
+    was expected to cost when it was intended."""
+
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def cost_micros(self) -> int | None: ...
+    @property
+    def estimate_micros(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What several purchases cost.
+
+    ``paid_micros`` is of those ``paid`` whose cost is known. ``open`` are bought, or perhaps, and
+    their cost is not known (yet): ``open_micros`` is what they were expected to cost, as far as
+    anything was; ``unknown`` of them had no estimate, and count as nothing.
+    """
+
+    paid: int = 0
+    paid_micros: int = 0
+    open: int = 0
+    open_micros: int = 0
+    unknown: int = 0
+
+    @property
+    def micros(self) -> int | None:
+        """All of it, as well as it is known; None: nothing is known of any of them."""
+        if self.unknown and self.unknown == self.paid + self.open:
+            return None
+        return self.paid_micros + self.open_micros
+
+
+# Of these creates there is a prediction, or may be one.
+COUNTS = frozenset({"intended", "accepted", "in_doubt"})
+
+
+def bill(bought: Iterable[Bought]) -> Bill:
+    """Add purchases up. One in doubt counts as bought until that is settled."""
+    counting = [one for one in bought if one.outcome in COUNTS]
+    paid = [one.cost_micros for one in counting if one.cost_micros is not None]
+    open_ = [one.estimate_micros for one in counting if one.cost_micros is None]
+    known = [estimate for estimate in open_ if estimate is not None]
+    return Bill(
+        paid=len(paid),
+        paid_micros=sum(paid),
+        open=len(open_),
+        open_micros=sum(known),
+        unknown=len(open_) - len(known),
+    )
 
 
 def cost_micros(

@@ -15,6 +15,7 @@ class Doing(StrEnum):
     CHECKING = "checking"  # whether it was bought is being found out
     AGAIN = "again"  # an attempt came to nothing, and another will be bought
     WAITING = "waiting"  # to be bought for the first time
+    HELD = "held"  # not to be bought yet: what its recipe may cost a day is spent
 
 
 _OF_STATE = {
@@ -26,8 +27,11 @@ _OF_STATE = {
 }
 
 
-def doing(state: SlotState, attempt: int) -> Doing | None:
-    """What is being done about a slot at that attempt; None: it is closed."""
+def doing(state: SlotState, attempt: int, *, held: bool = False) -> Doing | None:
+    """What is being done about a slot at that attempt; None: it is closed. ``held``: nothing more
+    is bought of its recipe today."""
     if state is SlotState.PENDING:
+        if held:
+            return Doing.HELD
         return Doing.WAITING if attempt == 1 else Doing.AGAIN
     return _OF_STATE.get(state)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from shared.domain.doing import Doing
 from shared.domain.job import ENDED, JobState
 from shared.domain.prediction import TERMINAL, Status
 from shared.domain.slot import CLOSED, FailureCode, SlotState
@@ -15,6 +16,8 @@ from shared.words import Words
 # How far a purchase is: taken; at work, from there on as far as it says; made.
 TAKEN, AT_WORK, OF_WORK, MADE = 0.05, 0.1, 0.75, 0.9
 REPORT = 0.05  # of the whole job
+
+COST_CAP = "cost_cap"
 
 
 class JobRow(Told, Protocol):
@@ -81,6 +84,11 @@ class LiveSlot:
         return self.part.attempt
 
     @property
+    def waits_for(self) -> str | None:
+        """Why it is not bought although it is its turn: ``cost_cap``; None: nothing holds it."""
+        return COST_CAP if self.part.doing is Doing.HELD else None
+
+    @property
     def words(self) -> Words:
         """A few of them for people; made when asked for, since a job may have thousands of slots."""
         return of_slot(self.part)
@@ -95,7 +103,8 @@ class Live:
     anything was bought. It never goes back either: where an attempt failed and another one follows,
     it stays ``processing``. ``report`` is ``pending``, ``published`` or ``failed``; None where the job
     ended without being completed, since none is made then. ``stored`` counts slots, of ``n``.
-    ``notes`` are the recipe's, about how the order is carried out.
+    ``held_until``: slots of it wait because what its recipe may cost a day is spent, and a new day
+    begins then; None where none does. ``notes`` are the recipe's, about how the order is carried out.
     """
 
     state: JobState
@@ -108,6 +117,12 @@ class Live:
     n: int
     notes: tuple[Words, ...]
     slots: tuple[LiveSlot, ...]
+    held_until: datetime | None = None
+
+    @property
+    def waits_for(self) -> str | None:
+        """``cost_cap`` where that holds something of it up."""
+        return None if self.held_until is None else COST_CAP
 
     @property
     def over(self) -> bool:
@@ -122,13 +137,20 @@ def live(
     *,
     says: Mapping[JobState, Words],
     notes: Sequence[Words] = (),
+    held_until: datetime | None = None,
 ) -> Live:
-    """How a job stands. ``says`` are its recipe's own sentences for some states."""
+    """How a job stands. ``says`` are its recipe's own sentences for some states; ``held_until`` is
+    when the next day begins, if nothing more of its recipe is bought today."""
     by_slot: defaultdict[int, list[PurchaseRow]] = defaultdict(list)
     for row in bought:
         by_slot[row.ordinal].append(row)
     counting = [_counting(slot, by_slot[slot.ordinal]) for slot in slots]
-    parts = [_part(slot, row) for slot, row in zip(slots, counting, strict=True)]
+    parts = [
+        _part(slot, row, held=held_until is not None)
+        for slot, row in zip(slots, counting, strict=True)
+    ]
+    if not any(part.doing is Doing.HELD for part in parts):
+        held_until = None
     told = tuple(
         LiveSlot(
             part=part,
@@ -141,7 +163,7 @@ def live(
     heard = [row.last_webhook_at for rows in by_slot.values() for row in rows]
     return Live(
         state=job.state,
-        sentence=says.get(job.state) or of_job(job, parts),
+        sentence=(None if held_until else says.get(job.state)) or of_job(job, parts),
         progress=_progress(job.state, report, told),
         replicate_status=_status(slots, by_slot),
         last_webhook_received=max((at for at in heard if at), default=None),
@@ -150,6 +172,7 @@ def live(
         n=job.n,
         notes=tuple(notes),
         slots=told,
+        held_until=held_until,
     )
 
 
@@ -159,7 +182,7 @@ def _counting(slot: SlotRow, bought: Sequence[PurchaseRow]) -> PurchaseRow | Non
     return next((row for row in bought if row.attempt == attempt), None)
 
 
-def _part(slot: SlotRow, row: PurchaseRow | None) -> Part:
+def _part(slot: SlotRow, row: PurchaseRow | None, *, held: bool) -> Part:
     return Part(
         ordinal=slot.ordinal,
         state=slot.state,
@@ -168,6 +191,7 @@ def _part(slot: SlotRow, row: PurchaseRow | None) -> Part:
         code=slot.failure_code,
         detail=slot.failure_detail,
         unusable=len(slot.skipped),
+        held=held,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from shared.domain.cost import Price
 from shared.domain.prediction import TERMINAL, Status
 
 
@@ -27,13 +28,11 @@ class Typical:
     """A run of the job's recipe as it usually goes, by the price hint; what makes up ``saved``."""
 
     run: timedelta
-    micros_per_second: int = 0
-    micros_per_output: int = 0
+    price: Price
 
     def micros(self, *, ran: timedelta = timedelta(0)) -> int:
         """Millionths of a dollar that are left to pay for a run that went on for ``ran``."""
-        left = max(timedelta(0), self.run - max(timedelta(0), ran))
-        return round(left.total_seconds() * self.micros_per_second) + self.micros_per_output
+        return self.price.of_run(self.run - max(timedelta(0), ran))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

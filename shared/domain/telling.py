@@ -34,7 +34,7 @@ class Told(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One slot. ``progress`` is 0 to 1 where its logs tell; ``unusable`` are outputs beside those
-    that were stored."""
+    that were stored; ``held``: nothing more is bought of its recipe today."""
 
     ordinal: int
     state: SlotState
@@ -43,10 +43,11 @@ class Part:
     code: FailureCode | None = None
     detail: str | None = None
     unusable: int = 0
+    held: bool = False
 
     @property
     def doing(self) -> Doing | None:
-        return doing(self.state, self.attempt)
+        return doing(self.state, self.attempt, held=self.held)
 
 
 def of_job(job: Told, parts: Sequence[Part]) -> Words:

@@ -6,8 +6,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from shared.domain.cost import Price
 from shared.errors import Flawed, Misconfigured
 from shared.recipes.background_music import BACKGROUND_MUSIC
+from shared.recipes.prices import PRICES_SETTING, read_prices
 from shared.recipes.recipe import Configured, Recipe
 from shared.recipes.restoration import RESTORATION
 from shared.recipes.sound_effect import SOUND_EFFECT
@@ -23,21 +25,30 @@ RECIPES: tuple[Recipe, ...] = (
     BACKGROUND_MUSIC,
 )
 
+# Every variable that ``configured`` reads.
+VARIABLES = frozenset({PRICES_SETTING}).union(*(recipe.settings for recipe in RECIPES))
+
 
 def configured(environment: Mapping[str, str]) -> dict[str, Configured]:
-    """Every recipe by name, with the variables that it names taken from ``environment``.
+    """Every recipe by name, with the variables that it names taken from ``environment``, and the
+    prices that the installation states there.
 
     Raises Misconfigured with a line for each variable that is not what its recipe can use.
     """
     wrong = []
     known = {}
+    prices: Mapping[str, Price] = {}
+    try:
+        prices = read_prices(environment.get(PRICES_SETTING, ""))
+    except ValueError as error:
+        wrong.append(f"{PRICES_SETTING}: {error}")
     for recipe in RECIPES:
         config = {}
         for name, setting in recipe.settings.items():
             config[name] = environment.get(name) or setting.default
             if not re.fullmatch(setting.pattern, config[name]):
                 wrong.append(f"{name} must be {setting.means}")
-        known[recipe.name] = Configured(recipe, config)
+        known[recipe.name] = Configured(recipe, config, prices)
     if wrong:
         raise Misconfigured("\n".join(wrong))
     return known

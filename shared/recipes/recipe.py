@@ -7,9 +7,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from shared.domain.cost import Price
 from shared.domain.failure import provider_fault_passes
 from shared.domain.job import ALL, Completion, JobState
 from shared.domain.slot import FailureCode
+from shared.recipes.prices import price_of
 from shared.words import Words as Words  # noqa: PLC0414 - recipes take it from here
 
 
@@ -99,14 +101,6 @@ class SlotInput:
     finish: tuple[FinishStep, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """What a model costs, as far as we know; Replicate's answers never say it."""
-
-    micro_dollars_per_second: int = 0
-    micro_dollars_per_output: int = 0
-
-
 def _all_of_them(_params: Mapping[str, Any]) -> Completion:
     return ALL
 
@@ -125,10 +119,12 @@ class Recipe:
     ``completion`` is the rule for an order with these params. ``attempts`` bounds the purchases
     that one slot may cost; ``worth_another`` says which failures are worth one. ``typical_run`` is
     the silence after which Replicate is asked, ``timeout`` the time after which a slot that heard
-    nothing is given up, ``cold_start`` how long the model may boot before a run begins. ``says``
-    replaces the sentence for people in some states of a job; ``notes`` are what people should know
-    about how an order with these params is carried out. ``example`` are the params of an order that
-    shows it, as the demonstration places it.
+    nothing is given up, ``cold_start`` how long the model may boot before a run begins.
+    ``most_outputs`` are the files that one purchase may make; ``estimate_micros`` (millionths of a
+    dollar) is what it counts as where nobody has said what its model costs. ``says`` replaces the
+    sentence for people in some states of a job; ``notes`` are what people should know about how an
+    order with these params is carried out. ``example`` are the params of an order that shows it, as
+    the demonstration places it.
     """
 
     name: str
@@ -148,19 +144,27 @@ class Recipe:
     typical_run: timedelta = timedelta(seconds=30)
     timeout: timedelta = timedelta(minutes=45)
     cold_start: timedelta = timedelta(minutes=3)
-    price: Price | None = None
+    most_outputs: int = 1
+    estimate_micros: int | None = None
     says: Mapping[JobState, Words] = field(default_factory=dict)
     notes: Callable[[Mapping[str, Any]], tuple[Words, ...]] = _nothing_to_say
     report_sections: tuple[str, ...] = ("original", "results", "outcome")
     example: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def default_model(self) -> str:
+        """The model that it takes where no variable names another one."""
+        return self.model({name: setting.default for name, setting in self.settings.items()})
+
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A recipe with the values of the environment variables that it names."""
+    """A recipe with the values of the environment variables that it names; ``prices`` are those
+    that the installation states, by model, over what is known here."""
 
     recipe: Recipe
     config: Mapping[str, str]
+    prices: Mapping[str, Price] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -169,6 +173,19 @@ class Configured:
     @property
     def model(self) -> str:
         return self.recipe.model(self.config)
+
+    @property
+    def price(self) -> Price | None:
+        """What its model costs; None: nobody has said."""
+        return price_of(self.model, self.prices)
+
+    @property
+    def estimate_micros(self) -> int | None:
+        """Millionths of a dollar that one purchase is expected to cost; None: nothing tells."""
+        recipe, price = self.recipe, self.price
+        if price is None:
+            return recipe.estimate_micros
+        return price.of_run(recipe.typical_run, outputs=recipe.most_outputs)
 
     def inputs(self, order: Order) -> tuple[SlotInput, ...]:
         return self.recipe.inputs(order, self.config)

@@ -1,6 +1,7 @@
 """How a job stands for people, with what its recipe has to say about it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from shared.domain.live import JobRow, Live, PurchaseRow, SlotRow, live
@@ -9,6 +10,7 @@ from shared.domain.unread import note_of
 from shared.errors import Permanent
 from shared.events import ORDER_FIELDS
 from shared.recipes import validated
+from shared.recipes.prices import price_of
 from shared.recipes.recipe import Recipe, Words
 
 
@@ -35,11 +37,15 @@ def standing(
     job: OrderedJob,
     slots: Sequence[SlotRow],
     bought: Iterable[PurchaseRow],
+    *,
+    held_until: datetime | None = None,
 ) -> Live:
-    """The live status of a job. A recipe that this installation does not know says nothing."""
+    """The live status of a job. A recipe that this installation does not know says nothing.
+    ``held_until``: nothing more is bought of its recipe before then."""
     recipe = recipes.get(job.recipe)
     says = recipe.says if recipe else {}
-    return live(job, slots, bought, says=says, notes=notes_of(recipe, job))
+    notes = notes_of(recipe, job)
+    return live(job, slots, bought, says=says, notes=notes, held_until=held_until)
 
 
 def notes_of(recipe: Recipe | None, job: Noted) -> tuple[Words, ...]:
@@ -58,11 +64,7 @@ def _recipes_notes(recipe: Recipe | None, job: Noted) -> tuple[Words, ...]:
 
 
 def typical_of(recipe: Recipe | None) -> Typical | None:
-    """A run of the recipe as it usually goes; None where nothing says what that costs."""
-    if recipe is None or recipe.price is None:
-        return None
-    return Typical(
-        run=recipe.typical_run,
-        micros_per_second=recipe.price.micro_dollars_per_second,
-        micros_per_output=recipe.price.micro_dollars_per_output,
-    )
+    """A run of the recipe as it usually goes, on the model that it takes unless told otherwise;
+    None where nothing says what that costs."""
+    price = price_of(recipe.default_model) if recipe else None
+    return Typical(run=recipe.typical_run, price=price) if recipe and price else None

@@ -15,7 +15,6 @@ from shared.recipes.recipe import (
     FinishStep,
     Order,
     Preparation,
-    Price,
     Recipe,
     SlotInput,
     SourceRule,
@@ -126,7 +125,9 @@ STUDIO_CONCEPTS = Recipe(
     params=StudioConceptsParams,
     inputs=inputs,
     typical_run=timedelta(seconds=60),
-    price=Price(micro_dollars_per_second=975),
+    most_outputs=4,
+    # Four pictures by a model of this size, for a cap where another one is set.
+    estimate_micros=60_000,
     says={
         JobState.QUEUED: {
             "en": "The stencil is made. Waiting for a GPU.",

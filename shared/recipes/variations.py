@@ -9,7 +9,7 @@ from pydantic import Field
 
 from shared.domain.identity import derived_seed
 from shared.domain.job import ALL, Completion, at_least
-from shared.recipes.recipe import Order, Price, Recipe, SlotInput, SourceRule, model_setting
+from shared.recipes.recipe import Order, Recipe, SlotInput, SourceRule, model_setting
 
 # SDXL image to image. One output a slot, so that each picture has a seed that can be named.
 MODEL = "stability-ai/sdxl:39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
@@ -78,6 +78,6 @@ VARIATIONS = Recipe(
     inputs=inputs,
     completion=completion,
     typical_run=timedelta(seconds=30),
-    # A list price seen for the hardware that SDXL runs on; a hint, not a bill.
-    price=Price(micro_dollars_per_second=975),
+    # A picture by a model of this size, for a cap where another one is set.
+    estimate_micros=30_000,
 )

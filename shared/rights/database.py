@@ -63,6 +63,13 @@ RIGHTS: Mapping[str, Tables] = {
     "generator": {
         **_PARKS,
         "artifact": Rights(inserts=True),
+        "cost_cap": Rights(
+            inserts=True,
+            updates=(
+                *("added_up_at", "begins_at", "cap_micros", "ends_at", "held_until", "open"),
+                *("open_micros", "paid", "paid_micros", "since"),
+            ),
+        ),
         "job": Rights(
             inserts=True,
             updates=("canceled", "ended_at", "queued_at", "reason", "running_at", "state"),
@@ -72,7 +79,7 @@ RIGHTS: Mapping[str, Tables] = {
             inserts=True,
             updates=(
                 *_PREDICTION_BY_NEWS,
-                *("answered_at", "create_deadline", "intended_at", "lost_at"),
+                *("answered_at", "create_deadline", "estimate_micros", "intended_at", "lost_at"),
                 *("micros_per_output", "micros_per_second"),
             ),
         ),
@@ -112,6 +119,7 @@ RIGHTS: Mapping[str, Tables] = {
     },
     "reconciler": {
         "artifact": Rights(updates=("deleted_at",)),
+        "cost_cap": READS,
         "job": Rights(updates=("queued_at", "state"), deletes=True),
         "journal": Rights(inserts=True, updates=("body", "headers", "published_at"), deletes=True),
         "parked_message": Rights(
@@ -150,6 +158,7 @@ RIGHTS: Mapping[str, Tables] = {
     OPERATOR: {
         "api_token": Rights(inserts=True, updates=("revoked_at",)),
         "artifact": Rights(updates=("deleted_at",)),
+        "cost_cap": READS,
         "job": Rights(
             updates=(
                 *("canceled", "ended_at", "failed", "queued_at", "running_at", "state"),

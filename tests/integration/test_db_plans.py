@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
-from shared.db import jobs, journal, parked, predictions, slots
+from shared.db import caps, jobs, journal, parked, predictions, slots
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Wanted
-from tests.support.purchases import MINUTE, a_job
+from shared.domain.cap import Day
+from tests.support.purchases import MINUTE, NOON, a_job
 
 Ask = Callable[[Connection], Awaitable[object]]
 
@@ -47,6 +49,12 @@ HOT: dict[str, tuple[Ask, str]] = {
     "jobs of another team's id": (
         lambda tx: jobs.by_external_ref(tx, "ref-77"),
         "job_by_external_ref",
+    ),
+    "what a recipe's day cost": (
+        lambda tx: caps.spent_on(
+            tx, "variations", Day(NOON, NOON + timedelta(hours=24)), estimate_micros=1
+        ),
+        "prediction_by_intent",
     ),
     "the latest jobs": (lambda tx: jobs.latest(tx, limit=20), "job_by_age"),
     "a page of jobs": (lambda tx: jobs.page(tx, Wanted(), limit=20), "job_by_age"),

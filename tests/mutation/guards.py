@@ -241,6 +241,42 @@ MONEY = (
         "if False:",
         _of("integration", "test_generator_follow", "test_attempts_end_where_the_recipe_says_so"),
     ),
+    Guard(
+        "a purchase fits under a cap only if all of it does",
+        "shared/domain/cap.py",
+        "return max(0, min(wanted, left // each))",
+        "return max(0, min(wanted, left // each + 1))",
+        ("tests/unit/test_domain_cap.py",),
+    ),
+    Guard(
+        "what was granted counts for who asks next",
+        "shared/domain/cap.py",
+        "            open_micros=self.open_micros + count * self.one_more(estimate),\n",
+        "            open_micros=self.open_micros,\n",
+        ("tests/unit/test_domain_cap.py",),
+    ),
+    Guard(
+        "a purchase in doubt counts towards its cap",
+        "shared/domain/cost.py",
+        '{"intended", "accepted", "in_doubt"}',
+        '{"intended", "accepted"}',
+        _of(
+            "integration",
+            "test_cost_caps",
+            "test_a_purchase_counts_until_it_is_known_not_to_be_one",
+        ),
+    ),
+    Guard(
+        "what does not fit under a cap is not bought",
+        "services/generator/hold.py",
+        "                allowed[place] = False\n",
+        "                allowed[place] = True\n",
+        _of(
+            "integration",
+            "test_cost_caps",
+            "test_many_buyers_at_once_buy_what_the_cap_pays_for_and_not_one_more",
+        ),
+    ),
 )
 
 NEWS = (

@@ -127,7 +127,7 @@ def test_programs_get_one_json_object_per_change(capsys: pytest.CaptureFixture[s
     assert told[0]["last_webhook_received"].startswith("2026-11-21")
     assert set(told[0]) == {
         *("job_id", "state", "sentence", "progress", "replicate_status"),
-        *("last_webhook_received", "report", "stored", "n", "notes"),
+        *("last_webhook_received", "report", "stored", "n", "notes", "waits_for", "held_until"),
     }
     assert told[1]["progress"] == 1
 

@@ -180,6 +180,26 @@ def test_every_recipe_is_listed_with_each_of_its_parameters(recipe: Any) -> None
     assert f"darkroom publish upload --recipe {recipe.name}" in told
 
 
+def test_what_a_purchase_costs_is_told_and_what_nobody_knows_too() -> None:
+    known = CliRunner().invoke(app, ["recipes", "variations"]).output
+    unknown = CliRunner().invoke(app, ["recipes", "restoration"]).output
+
+    assert "price   $0.000975 a second; about $0.02925 a purchase" in known
+    assert "price   not known" in unknown
+
+
+def test_an_order_is_estimated_and_not_placed() -> None:
+    assert ordering("--recipe", "variations", "--param", "count=4", "--estimate") == (
+        0,
+        "about $0.1170 for 4 purchases; $0.3510 if each takes every attempt\n",
+    )
+    assert ordering("--recipe", "restoration", "--estimate") == (
+        0,
+        "1 purchases at a price that nobody knows\n",
+    )
+    assert ordering("--param", "count=99", "--estimate")[0] == 2
+
+
 def test_the_limits_are_told_in_words() -> None:
     told = " ".join(listing().split())
 

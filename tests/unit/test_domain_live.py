@@ -58,9 +58,11 @@ def shown(
     *slots: ASlot,
     bought: tuple[APurchase, ...] = (),
     says: dict[JobState, Words] | None = None,
+    held_until: datetime | None = None,
     **job: Any,
 ) -> Live:
-    return live(AJob(state=state, n=len(slots), **job), slots, bought, says=says or {})
+    now = AJob(state=state, n=len(slots), **job)
+    return live(now, slots, bought, says=says or {}, held_until=held_until)
 
 
 def several(*states: SlotState, **more: Any) -> list[ASlot]:
@@ -97,6 +99,29 @@ def test_one_slot_is_told_by_what_is_being_done_about_it(
 
     assert english in sentence["en"]
     assert korean in sentence["ko"]
+
+
+def test_a_slot_that_waits_for_room_under_its_cap_says_so_and_why() -> None:
+    says: dict[JobState, Words] = {J.PENDING: {"en": "Anything.", "ko": "무엇이든."}}
+
+    now = shown(J.PENDING, ASlot(), held_until=NOON, says=says)
+
+    assert (now.waits_for, now.held_until) == ("cost_cap", NOON)
+    assert now.slots[0].waits_for == "cost_cap"
+    assert now.sentence["en"].startswith("Today's limit on what such orders may cost is reached.")
+    assert now.sentence["ko"].startswith("이 종류의 주문에 정해진 하루 비용 한도에 도달했습니다.")
+    assert now.slots[0].words["en"] == "held back by today's limit on what such orders may cost"
+
+
+def test_what_is_bought_already_does_not_wait_for_its_recipes_cap() -> None:
+    some = shown(J.RUNNING, *several(S.RUNNING, S.PENDING), held_until=NOON)
+    none = shown(J.RUNNING, *several(S.RUNNING, S.STORED), held_until=NOON)
+
+    assert [slot.waits_for for slot in some.slots] == [None, "cost_cap"]
+    assert some.sentence["en"].endswith(
+        "1 is being made, 1 is held back by today's limit on what such orders may cost."
+    )
+    assert (none.waits_for, none.held_until) == (None, None)
 
 
 def test_progress_is_said_where_the_logs_tell_it() -> None:

@@ -4,12 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.domain.cost import Price
 from shared.domain.prediction import Status
 from shared.domain.spared import Spared, Typical, Unfinished, spared
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 # Ten seconds at a tenth of a cent each, and one output at half a cent: 1.5 cents.
-TYPICAL = Typical(run=timedelta(seconds=10), micros_per_second=1_000, micros_per_output=5_000)
+PRICE = Price(micro_dollars_per_second=1_000, micro_dollars_per_output=5_000)
+TYPICAL = Typical(run=timedelta(seconds=10), price=PRICE)
 FULL = 15_000
 
 
