@@ -15,6 +15,7 @@ from tests.support.waiting import a_pause
 from tests.support.world import World
 
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), Path("/nowhere"))
+SITE = Path(__file__).parents[1] / "support" / "faked_clock"
 MISSING = "libfaketime is not installed (apt-get install faketime)"
 OFF_S = 600
 WRONG_FOR_S = 8.0
@@ -71,6 +72,7 @@ def _with_clocks(world: World) -> None:
             name,
             also={
                 "LD_PRELOAD": str(LIBRARY),
+                "PYTHONPATH": str(SITE),
                 "FAKETIME_TIMESTAMP_FILE": str(_file(world, name)),
                 "FAKETIME_CACHE_DURATION": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
