@@ -2,14 +2,22 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from services.api import cursor
 from services.api.problems import (
@@ -29,9 +37,28 @@ MOST_ON_A_PAGE = 200
 SHORT_BODY = 16 * 1024
 MOST_FAULTS = 50
 PLAIN = r"^[^\x00]*$"  # Postgres keeps no NUL
+NOTHING_ELSE = ConfigDict(extra="forbid")  # said in the document; ``checked`` says it in words
 KEY_PATTERN = r"^[\x21-\x7e]{1,200}$"
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_CURSOR = cursor.PATTERN
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
 T = TypeVar("T")
+
+
+def _written(text: object) -> object:
+    # A number of seconds would be one, too.
+    if isinstance(text, str) and _TIME.match(text) is None:
+        raise ValueError("must be a time such as 2026-11-21T04:00:00Z")
+    return text
+
+
+def _digits(text: object) -> object:
+    if isinstance(text, str) and _WHOLE.fullmatch(text) is None:
+        raise ValueError("must be a whole number")
+    return text
 
 
 def _aware(at: datetime) -> datetime:
@@ -53,35 +80,40 @@ class WhichJobs:
     state: JobState | None = None
     recipe: Annotated[str, Field(min_length=1, max_length=100, pattern=PLAIN)] | None = None
     external_ref: Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)] | None = None
-    since: Annotated[datetime, AfterValidator(_aware)] | None = None
-    limit: Annotated[int, Field(ge=1, le=MOST_ON_A_PAGE)] = 50
-    cursor: Annotated[str, Field(max_length=64), AfterValidator(_a_cursor)] | None = None
+    since: Annotated[datetime, BeforeValidator(_written), AfterValidator(_aware)] | None = None
+    limit: Annotated[int, Field(ge=1, le=MOST_ON_A_PAGE), BeforeValidator(_digits)] = 50
+    cursor: Annotated[str, Field(pattern=_CURSOR), AfterValidator(_a_cursor)] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lately:
     """How far back to look, in seconds."""
 
-    seconds: Annotated[int, Field(ge=60, le=86_400)] = 900
+    seconds: Annotated[int, Field(ge=60, le=86_400), BeforeValidator(_digits)] = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """Why; it is shown with the job."""
 
+    __pydantic_config__: ClassVar = NOTHING_ELSE
+
     reason: Annotated[str, Field(min_length=1, max_length=500, pattern=PLAIN)] = "asked for"
 
 
 def job_id_of(request: web.Request) -> UUID:
     """The job that the path names. Raises Refused where that is no id."""
-    text = request.match_info["job_id"]
-    try:
-        job_id = UUID(text)
-    except ValueError:
-        raise Refused(UNKNOWN_JOB, "the path names no job: its id is a uuid") from None
-    if str(job_id) != text.lower():
-        raise Refused(UNKNOWN_JOB, "the path names no job: write its id with hyphens")
+    job_id = uuid_of(request.match_info["job_id"])
+    if job_id is None:
+        raise Refused(UNKNOWN_JOB, "the path names no job: its id is a uuid, with hyphens")
     return job_id
+
+
+def uuid_of(text: object) -> UUID | None:
+    """A uuid as everybody writes it; None: it is none."""
+    if not isinstance(text, str) or _UUID.fullmatch(text) is None:
+        return None
+    return UUID(text)
 
 
 def key_of(request: web.Request) -> str | None:
