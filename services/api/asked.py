@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 from uuid import UUID
 
 from aiohttp import web
@@ -30,12 +31,13 @@ from services.api.problems import (
     Refused,
 )
 from shared.domain.job import JobState
-from shared.orders import LARGEST_ORDER
+from shared.orders import DEEPEST, LARGEST_ORDER, not_kept
 from shared.validation import faults
 
 MOST_ON_A_PAGE = 200
 SHORT_BODY = 16 * 1024
 MOST_FAULTS = 50
+LONGEST_NUMBER = 300  # digits
 PLAIN = r"^[^\x00]*$"  # Postgres keeps no NUL
 NOTHING_ELSE = ConfigDict(extra="forbid")  # said in the document; ``checked`` says it in words
 KEY_PATTERN = r"^[\x21-\x7e]{1,200}$"
@@ -190,17 +192,64 @@ async def read_body(
     data = await _read(request, seconds=seconds, at_most=at_most)
     if not data.strip() and optional:
         return {}
+    return json_object(data)
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """The object that ``data`` is. Raises Refused, for what nobody could keep by its path."""
     try:
-        body = json.loads(data, parse_constant=_no_number)
-    except (ValueError, RecursionError):
+        body = json.loads(
+            data, parse_constant=_no_number, parse_int=_whole_number, object_pairs_hook=_object
+        )
+    except ValueError:
         raise Refused(UNREADABLE, "the body is not JSON") from None
+    except RecursionError:
+        raise _flawed([("body", f"is nested deeper than {DEEPEST} levels")]) from None
     if not isinstance(body, dict):
         raise Refused(FLAWED, "the body must be an object", faults=[("body", "must be an object")])
+    found = not_kept(body) or _said_twice(body)
+    if found is not None:
+        raise _flawed([(found[0] or "body", found[1])])
     return body
 
 
-def _no_number(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are no JSON")
+class _Doubled(dict[str, Any]):
+    """An object that says a name twice; readers differ on what that means."""
+
+    twice: str
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    doubled = _Doubled(made)
+    names = [name for name, _ in pairs]
+    doubled.twice = next(name for name in made if names.count(name) > 1)
+    return doubled
+
+
+def _said_twice(value: Any, at: str = "") -> tuple[str, str] | None:
+    """The path of a name that stands twice in one object; ``value`` is not deep."""
+    if isinstance(value, _Doubled):
+        return f"{at}{value.twice}"[:200], "is given twice"
+    if isinstance(value, dict):
+        pieces = list(value.items())
+    elif isinstance(value, list):
+        pieces = [(str(index), piece) for index, piece in enumerate(value)]
+    else:
+        return None
+    found = (_said_twice(piece, f"{at}{name}."[:200]) for name, piece in pieces)
+    return next((one for one in found if one is not None), None)
+
+
+def _no_number(_name: str) -> float:
+    # No JSON, and read by many: refused like other numbers that cannot be kept.
+    return math.nan
+
+
+def _whole_number(text: str) -> int | float:
+    return int(text) if len(text) <= LONGEST_NUMBER else math.inf
 
 
 async def _read(request: web.Request, *, seconds: float, at_most: int) -> bytes:

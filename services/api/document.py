@@ -207,6 +207,13 @@ def _order(fact: Document, recipe: Recipe, params: Document, ref: Document) -> D
     return of
 
 
+def _example(recipe: Recipe) -> Document:
+    order: Document = {"recipe": recipe.name, "params": dict(recipe.example)}
+    if recipe.source is SourceRule.REQUIRED:
+        order["source"] = {"url": "https://files.example.com/photo.jpg"}
+    return {**order, "external_ref": "scene-17"}
+
+
 def _only_text_that_is_kept(schema: Any) -> None:
     """Say of every text within that it holds no NUL."""
     if isinstance(schema, list):
@@ -234,10 +241,9 @@ def _operation(endpoint: Endpoint, refs: Refs) -> Document:
     if endpoint.body is not None:
         content: Document = {"schema": refs[endpoint.body, "validation"]}
         if endpoint is PLACE:
-            content["example"] = {
-                "recipe": "sound-effect",
-                "params": {"prompt": "rain on a tin roof"},
-                "external_ref": "scene-17",
+            content["examples"] = {
+                recipe.name: {"summary": recipe.title["en"], "value": _example(recipe)}
+                for recipe in RECIPES
             }
         told["requestBody"] = {
             "required": endpoint.body_needed,

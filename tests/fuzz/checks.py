@@ -17,8 +17,8 @@ BEYOND_A_SCHEMA = (
     (r"params\.surface", r"one side may be \d+ times as long as the other, no more"),
     (r"params\.colours", r"the same colour is named twice"),
     (r"params", r"at_least is \d+, and only \d+ are ordered"),
-    (r".*", r".* has a (name with a )?character that is none \(NUL or a surrogate\)"),
-    (r".*", r".* is nested deeper than 50 levels"),
+    (r".*", r"has a (name with a )?character that is none \(NUL or a surrogate\)"),
+    (r".*", r"is nested deeper than 50 levels"),
 )
 PROBLEM = "application/problem+json"
 
