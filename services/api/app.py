@@ -156,7 +156,7 @@ class ApiApp:
             await self._idle.wait()
 
     def web_app(self, *more: web.RouteDef) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self._in_our_words])
         app.on_response_prepare.append(_unnamed)
         by_path: dict[str, list[Endpoint]] = {}
         for endpoint in ENDPOINTS:
@@ -317,6 +317,18 @@ class ApiApp:
             return self._problem(request, refused)
 
         return handle
+
+    @web.middleware
+    async def _in_our_words(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """What the router itself refuses, such as a target that is no path."""
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return await self._elsewhere(request)
 
     async def _expected(self, request: web.Request) -> web.StreamResponse | None:
         if request.headers.get("Expect", "").strip().lower() != "100-continue":

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -66,7 +66,10 @@ def _digits(text: object) -> object:
 def _aware(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("must say its zone, as in 2026-11-21T04:00:00Z")
-    return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time that a calendar has in UTC, too") from None
 
 
 def _a_cursor(text: str) -> str:
