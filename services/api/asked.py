@@ -202,7 +202,10 @@ def json_object(data: bytes) -> dict[str, Any]:
     """The object that ``data`` is. Raises Refused, for what nobody could keep by its path."""
     try:
         body = json.loads(
-            data, parse_constant=_no_number, parse_int=_whole_number, object_pairs_hook=_object
+            data.decode(),
+            parse_constant=_no_number,
+            parse_int=_whole_number,
+            object_pairs_hook=_object,
         )
     except ValueError:
         raise Refused(UNREADABLE, "the body is not JSON") from None
@@ -252,7 +255,7 @@ def _no_number(_name: str) -> float:
 
 
 def _whole_number(text: str) -> int | float:
-    return int(text) if len(text) <= LONGEST_NUMBER else math.inf
+    return int(text) if len(text.lstrip("-")) <= LONGEST_NUMBER else math.inf
 
 
 async def _read(request: web.Request, *, seconds: float, at_most: int) -> bytes:
