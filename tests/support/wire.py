@@ -69,6 +69,16 @@ async def said(url: str, *pieces: bytes, within: float = 20.0, done: bool = Fals
 
 async def answer_of(reader: asyncio.StreamReader) -> Answered:
     """The next answer on a line."""
+    answered = await head_of(reader)
+    try:
+        body = await reader.readexactly(int(answered.headers.get("content-length", "0")))
+    except (asyncio.IncompleteReadError, ConnectionError) as error:
+        body = getattr(error, "partial", b"")
+    return replace(answered, body=body, whole=answered.whole + body)
+
+
+async def head_of(reader: asyncio.StreamReader) -> Answered:
+    """The next answer on a line, as far as its body."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -79,12 +89,7 @@ async def answer_of(reader: asyncio.StreamReader) -> Answered:
         name.lower(): value.strip()
         for name, _, value in (line.partition(":") for line in lines if line)
     }
-    body = b""
-    try:
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-    except (asyncio.IncompleteReadError, ConnectionError) as error:
-        body = getattr(error, "partial", b"")
-    return Answered(int(first.split()[1]), headers, body, head + body)
+    return Answered(int(first.split()[1]), headers, b"", head)
 
 
 def asked(
