@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -133,9 +133,17 @@ def key_of(request: web.Request) -> str | None:
     return key
 
 
-def query_of(kind: type[T], request: web.Request) -> T:
-    """The query, each name once. Raises Refused with what is wrong, name by name."""
-    known = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+def query_of(
+    kind: type[T],
+    request: web.Request,
+    *,
+    beside: Collection[str] = (),
+    blank: bool = False,
+) -> T:
+    """The query, each name once. Names ``beside`` are somebody else's; ``blank``: a form leaves
+    fields empty, which is as good as leaving them out. Raises Refused with what is wrong, name by
+    name."""
+    known = {*kind.__dataclass_fields__, *beside}  # type: ignore[attr-defined]
     wrong = [(name[:64], "is no parameter here") for name in request.query if name not in known]
     wrong += [
         (name, "is given twice")
@@ -145,7 +153,13 @@ def query_of(kind: type[T], request: web.Request) -> T:
     if wrong:
         raise _flawed(wrong)
     try:
-        return _reader(kind).validate_python(dict(request.query))
+        return _reader(kind).validate_python(
+            {
+                name: value
+                for name, value in request.query.items()
+                if name not in beside and (value or not blank)
+            }
+        )
     except ValidationError as error:
         raise _flawed(faults(error, whole="query")) from None
 
@@ -192,7 +206,7 @@ async def read_body(
     # Browsers send other types to anybody without asking first.
     if request.content_type != "application/json":
         raise Refused(NOT_JSON, "the content type must be application/json")
-    data = await _read(request, seconds=seconds, at_most=at_most)
+    data = await read_bytes(request, seconds=seconds, at_most=at_most)
     if not data.strip() and optional:
         return {}
     return json_object(data)
@@ -258,7 +272,8 @@ def _whole_number(text: str) -> int | float:
     return int(text) if len(text.lstrip("-")) <= LONGEST_NUMBER else math.inf
 
 
-async def _read(request: web.Request, *, seconds: float, at_most: int) -> bytes:
+async def read_bytes(request: web.Request, *, seconds: float, at_most: int) -> bytes:
+    """The body as it came. Raises Refused where it is too large, too slow, or breaks off."""
     parts: list[bytes] = []
     size = 0
     try:

@@ -71,7 +71,8 @@ async def rights(service_environment: dict[str, str], tmp_path: Path) -> AsyncIt
         def ticket(job_id: UUID, *, ago: timedelta = timedelta(0), name: str = "read") -> str:
             word = revoked if name == "revoked" else words[Scope(name)]
             now = utc_now() - ago
-            return tickets.made(name, kept(word), job_id, now=now, lifetime=QUARTER)
+            what = tickets.events_of(job_id)
+            return tickets.made(name, kept(word), what, now=now, lifetime=QUARTER)
 
         good = ticket(mine)
         until, proof, name = good.split(".")
@@ -130,6 +131,16 @@ async def rights(service_environment: dict[str, str], tmp_path: Path) -> AsyncIt
             "a ticket made longer": by_ticket(f"{int(until) + 9}.{proof}.{name}", opens=False),
             "a ticket of a stronger name": by_ticket(f"{until}.{proof}.operate", opens=False),
             "a ticket of a revoked token": by_ticket(ticket(mine, name="revoked"), opens=False),
+            "a ticket of the pages": by_ticket(
+                tickets.made(
+                    "operate",
+                    kept(words[Scope.OPERATE]),
+                    tickets.PAGES,
+                    now=utc_now(),
+                    lifetime=QUARTER,
+                ),
+                opens=False,
+            ),
             "an empty ticket": by_ticket("", opens=False),
             "a bad ticket beside a good token": Caller(
                 headers=(f"Authorization: Bearer {words[Scope.OPERATE]}",),
