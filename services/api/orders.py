@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+from pydantic import ValidationError
+
 from services.api.answers import Ordered
+from services.api.asked import uuid_of
 from services.api.problems import (
     CONFLICT,
     FLAWED,
@@ -29,10 +32,11 @@ from shared.domain import identity, keys
 from shared.domain.job import JobState
 from shared.envelope import Envelope
 from shared.errors import Flawed, Permanent
-from shared.events import JobCancelRequested, UploadReceived, state
+from shared.events import JobCancelRequested, UploadReceived, adapter, state
 from shared.objects import Bucket, ObjectMissing
 from shared.orders import LARGEST_ORDER, check, identify
 from shared.recipes.recipe import Configured
+from shared.validation import faults, sentence
 
 Body = Mapping[str, Any]
 
@@ -51,10 +55,9 @@ def job_of(who: str, key: str | None, named: object) -> UUID:
     by_key = None if key is None else identity.job_id_of_key(who, key)
     if named is None:
         return by_key or uuid4()
-    try:
-        job_id = UUID(str(named))
-    except ValueError:
-        raise _flawed("job_id", "must be a uuid") from None
+    job_id = uuid_of(named)
+    if job_id is None:
+        raise _flawed("job_id", "must be a uuid")
     if by_key is not None and by_key != job_id:
         raise _flawed("job_id", "is not the job of this Idempotency-Key; leave one of the two out")
     return job_id
@@ -137,8 +140,14 @@ class Orders:
             raise Refused(TOO_LARGE, f"an order may have {LARGEST_ORDER // 1024} KiB at most")
         try:
             check(order, identify(order), recipes=self.recipes, folders=self.folders)
+            # On the bus a number in quotes is a number; what the document says is not so kind.
+            adapter(UploadReceived).validate_json(data, strict=True)
         except Flawed as error:
             raise Refused(FLAWED, str(error), faults=error.faults) from None
+        except ValidationError as error:
+            raise Refused(
+                FLAWED, sentence(error, whole="body"), faults=faults(error, whole="body")
+            ) from None
         except Permanent as error:
             raise _flawed("body", str(error)) from None
         return order
