@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -41,6 +42,7 @@ class ASlot:
     failure_code: FailureCode | None = None
     failure_detail: str | None = None
     skipped: tuple[dict[str, Any], ...] = ()
+    reused_from: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
