@@ -116,7 +116,8 @@ class PlanJobs:
                     await journal.hear(tx, envelope, outcome="duplicate", job_id=job.id)
                     return
                 await slots.insert_all(tx, job.id, _purchases(request.recipe, inputs, reused))
-                await slots.insert_stored(tx, job.id, [one.slot for one in reused.kept])
+                if reused.kept:
+                    await slots.insert_stored(tx, job.id, [one.slot for one in reused.kept])
                 for ordinal in reused.left_behind:
                     await waste.note(tx, job.id, ordinal)
                 for file in files:
