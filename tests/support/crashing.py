@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
+from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -83,7 +84,7 @@ async def crash(world: World, where: CrashPoint, *, hit: int = 1) -> tuple[Row, 
 async def _ask(world: World, kind: Kind, job_id: UUID) -> UUID:
     """Ask the API as a front end does that wants an answer: the same again, until there is one. The
     job that is meant then."""
-    path, body = f"/v1/jobs/{job_id}/{kind.asks}", None
+    path, body = f"/v1/jobs/{job_id}/{kind.asks}", dict[str, Any]()
     if kind.asks is Ask.CANCEL:
         await _order(world, kind, job_id)
         await _runs(world, job_id)

@@ -41,7 +41,7 @@ async def store(
                 attempt,
             )
         made = keys.generated(job_id, ordinal, attempt, 0, "image/png")
-        files = [(made, "generated", None)]
+        files: list[tuple[str, str, str | None]] = [(made, "generated", None)]
         if quantised:
             derived = keys.derived(
                 job_id, ordinal, attempt, 0, variant="quantised", content_type="image/png"

@@ -269,14 +269,14 @@ def _judge_taken_over(
                     f" as attempt {attempt}",
                 )
             )
-    one = seen.before.get(whose)
-    if one is None or one.ended != "succeeded":
-        what = "was never sold" if one is None else f"has {one.ended or 'not ended'}"
+    sold = seen.before.get(whose)
+    if sold is None or sold.ended != "succeeded":
+        what = "was never sold" if sold is None else f"has {sold.ended or 'not ended'}"
         judged.unaccounted.append(
             Finding(_slot_id(slot), f"it is said to be taken over from {whose}, which {what}")
         )
         return
-    _judge_files(seen, slot, one, judged)
+    _judge_files(seen, slot, sold, judged)
 
 
 def _refuted(code: str, one: Bought) -> bool:
