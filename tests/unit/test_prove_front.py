@@ -31,14 +31,15 @@ class Door:
     says: list[tuple[int, dict[str, Any]] | None]
     heard: list[tuple[str, str | None, Any]] = field(default_factory=list)
     url: str = ""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take(self, request: web.Request) -> web.Response:
         key = request.headers.get("Idempotency-Key")
         self.heard.append((request.path, key, await request.json()))
         said = self.says.pop(0) if len(self.says) > 1 else self.says[0]
         if said is None:
-            await asyncio.Event().wait()
-            raise AssertionError("nobody waits so long")
+            await self.over.wait()
+            return web.Response(status=503)
         return web.json_response(said[1], status=said[0])
 
 
@@ -58,6 +59,8 @@ async def opened(*doors: Door) -> AsyncIterator[Front]:
         async with Front([door.url for door in doors]) as front:
             yield front
     finally:
+        for door in doors:
+            door.over.set()
         for runner in runners:
             await runner.cleanup()
 

@@ -28,7 +28,7 @@ AT_ONCE = 16
 CANCELED = 0.02  # of the jobs are given up by whoever ordered them, where the run asks for it
 BY_API = 0.3  # of the jobs, where they may be
 HUNG_UP = 0.1  # of those: their front end does not wait for the first answer
-GIVEN_UP, AGAIN = 0.04, 0.04  # of those, where wishes may be had; who gives up may come again
+GIVEN_UP, AGAIN = 0.1, 0.1  # of those, where wishes may be had; who gives up may come again
 COMES_AGAIN = 0.7
 # Longer an end is not waited for to order a job once more.
 ENDS_WITHIN_S = 40.0
