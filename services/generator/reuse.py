@@ -15,7 +15,7 @@ from shared.db import artifacts, jobs, slots
 from shared.db.connection import Database
 from shared.errors import Permanent, Transient
 from shared.events import Artifact
-from shared.objects import Bucket
+from shared.objects import Bucket, BucketRefuses
 from shared.orders import Request
 from shared.recipes import RECIPES
 
@@ -117,6 +117,10 @@ class Reuse:
         """Whether all files of a slot lie beside the new job, byte for byte."""
         try:
             return all([await self._lies(copy.of, copy.to) for copy in one.copies])
+        except BucketRefuses as refused:
+            # The original was read by the same account a moment ago: its rights are of before.
+            log.error("reuse.refused", ordinal=one.slot.ordinal, why=str(refused))
+            return False
         except Transient:
             if not last_try:
                 raise

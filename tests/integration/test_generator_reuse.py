@@ -10,17 +10,20 @@ import pytest
 import pytest_asyncio
 
 from services.aggregator.handlers import EndJobs
+from services.generator.plan import PlanJobs
 from services.generator.reuse import Reuse
 from shared.clock import utc_now
 from shared.db import audit, journal, laws, live, spend, times
 from shared.db.connection import Database
+from shared.db.rebuild import compare
 from shared.domain import keys
 from shared.domain.audit import Finding
 from shared.domain.waterfall import Stage, waterfall
 from shared.envelope import Envelope
 from shared.errors import DatabaseUnavailable, Transient
-from shared.objects import Bucket
+from shared.objects import Bucket, BucketRefuses
 from shared.recipes import RECIPES
+from shared.recipes.again import again_rule
 from shared.timeline import words_of
 from tests.support.cut_off import CutOff
 from tests.support.flat import FLAT
@@ -333,30 +336,58 @@ async def test_a_planner_that_dies_after_the_copies_takes_them_over_the_next_tim
     assert (await shop.facts(job_of(order))).count("artifacts.stored") == 1
 
 
-class AwayFor:
-    """A bucket that copies nothing."""
+class Copyless:
+    """A bucket that copies nothing, for this reason."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, why: Exception) -> None:
         self._bucket = bucket
+        self._why = why
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bucket, name)
 
     async def copy(self, key: str, to: str) -> None:
-        raise Transient("the bucket does not answer")
+        raise self._why
+
+
+def copyless(shop: Shop, why: Exception) -> PlanJobs:
+    bucket = Copyless(shop.bucket, why)
+    return replace(shop.planner(), reuse=Reuse(shop.database, bucket))  # type: ignore[arg-type]
+
+
+async def test_an_account_that_may_not_copy_yet_buys(shop: Shop) -> None:
+    old = await half_done(shop)
+    order = await an_order_again(shop, old)
+
+    await copyless(shop, BucketRefuses("it may not")).hear(order)
+
+    assert await states(shop, job_of(order)) == ["pending"] * 3
 
 
 async def test_a_bucket_that_does_not_copy_is_waited_for_but_not_for_ever(shop: Shop) -> None:
     old = await half_done(shop)
     order = await an_order_again(shop, old)
-    away = Reuse(shop.database, AwayFor(shop.bucket))  # type: ignore[arg-type]
-    planner = replace(shop.planner(), reuse=away)
+    planner = copyless(shop, Transient("the bucket does not answer"))
 
     with pytest.raises(Transient):
         await planner.hear(order)
     await planner.hear(replace(order, attempts=planner.attempts - 1))
 
     assert await states(shop, job_of(order)) == ["pending"] * 3
+
+
+async def test_the_archive_has_nothing_to_mend_about_what_was_taken_over(shop: Shop) -> None:
+    old = await half_done(shop)
+    again = await done_again(shop, old)
+    await counted(shop, again)
+    rule = again_rule({recipe.name: recipe for recipe in RECIPES})
+
+    compared = await compare(shop.database, again, again=rule, now=utc_now())
+
+    assert compared is not None
+    assert [one.differs for one in compared.slots] == [False] * 3
+    assert [one.archive.state for one in compared.slots][1] == "stored"
+    assert compared.all_to_say == ()
 
 
 async def test_people_are_told_where_a_slot_came_from(shop: Shop) -> None:
