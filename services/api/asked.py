@@ -11,7 +11,6 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from services.api import cursor
 from services.api.problems import (
     FLAWED,
     NOT_JSON,
@@ -21,6 +20,7 @@ from services.api.problems import (
     UNREADABLE,
     Refused,
 )
+from shared.domain import cursor
 from shared.domain.job import JobState
 from shared.orders import LARGEST_ORDER
 from shared.validation import faults

@@ -1,6 +1,5 @@
 """From rows to answers: pure, but that links are made elsewhere and handed in."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -271,11 +270,7 @@ def concepts(files: Sequence[File]) -> tuple[Concept, ...] | None:
 
 def body_of(order: Entry) -> dict[str, Any]:
     """What an order says; nothing where its body is past its retention."""
-    try:
-        body = json.loads(order.body or b"{}")
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+    return order.said
 
 
 def _cost(spend: JobSpend) -> Cost:
