@@ -3,7 +3,6 @@
 Whoever types waits for it, so that it is asked for a moment only and says nothing where it fails.
 """
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ def open_job_ids(incomplete: str) -> Offered:
 
 
 def recipe_names(incomplete: str) -> Offered:
+    """The recipes that there are. Those that the shell offers are written down with the commands."""
     from shared.recipes import RECIPES
 
     return [
@@ -40,7 +40,7 @@ def recipe_names(incomplete: str) -> Offered:
 
 
 COMPLETERS: dict[str, Callable[[str], Offered]] = {
-    one.__name__: one for one in (job_ids, open_job_ids, recipe_names)
+    one.__name__: one for one in (job_ids, open_job_ids)
 }
 
 
@@ -49,12 +49,16 @@ def _jobs(incomplete: str, *, open_only: bool) -> Offered:
         url = _database_url()
         if url is None:
             return []
+        import asyncio
+
         return asyncio.run(_asked(url, incomplete, open_only=open_only))
     except Exception:  # noqa: BLE001 - a shell that completes nothing is better than one with a trace
         return []
 
 
 async def _asked(url: str, incomplete: str, *, open_only: bool) -> Offered:
+    import asyncio
+
     from shared.db.connection import open_database
     from shared.db.jobs import latest_beginning_with
 

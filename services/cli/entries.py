@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """``attribute`` of ``services.cli.{module}`` is the function, or the group with its ``name``.
-    ``summary`` is the first sentence of its help."""
+    ``summary`` is a line, as it stands in the list of all."""
 
     name: str
     module: str
@@ -42,13 +42,13 @@ ENTRIES = {
         Entry(
             name="overview",
             module="overview",
-            summary="How everything stands: webhooks, jobs, backlog, losses, money of the day.",
+            summary="How everything stands at this moment, the worst first.",
             example="darkroom overview --watch",
         ),
         Entry(
             name="recipes",
             module="recipes",
-            summary="What can be ordered: every recipe with its model, its source, its parameters.",
+            summary="What can be ordered, with which parameters, at what price.",
             example="darkroom recipes variations",
         ),
         Entry(name="publish", module="publish", attribute="app", summary="Order jobs."),
@@ -59,13 +59,13 @@ ENTRIES = {
             name="parked",
             module="parked",
             attribute="app",
-            summary="Messages that wait for their time, or (dead) for an operator.",
+            summary="Messages that wait for their time, or (dead) for a person.",
         ),
         Entry(
             name="webhooks",
             module="webhooks",
             attribute="app",
-            summary="Webhooks as they came: bodies, headers, and what became of each.",
+            summary="Webhooks as they came, and what became of each.",
         ),
         Entry(
             name="ledger",
@@ -76,43 +76,43 @@ ENTRIES = {
         Entry(
             name="audit",
             module="audit",
-            summary="Is anything lost, stuck, counted wrong or paid for without a record?",
+            summary="Is anything lost, stuck, miscounted or unaccounted?",
             example="darkroom audit --since 12h --json",
         ),
         Entry(
             name="replay",
             module="replay",
-            summary="Rebuild jobs from their stored webhooks, and say their facts again.",
+            summary="Rebuild jobs from their stored webhooks.",
             example="darkroom replay --since 1h --dry-run",
         ),
         Entry(
             name="doctor",
             module="doctor",
-            summary="Check settings and every part, one line each, with what mends it.",
+            summary="Check settings and every part; say what mends them.",
             example="darkroom doctor",
         ),
         Entry(
             name="prove",
             module="prove",
-            summary="Prove that nothing is lost: real processes under load, plugs pulled.",
+            summary="Prove that nothing is lost when plugs are pulled.",
             example="darkroom prove --minutes 2 --predictions 1000",
         ),
         Entry(
             name="demo",
             module="demo",
-            summary="Order one of every recipe at once, and watch them become files and reports.",
+            summary="Order one of every recipe at once, and watch.",
             example="darkroom demo --photo me.jpg",
         ),
         Entry(
             name="up",
             module="local",
-            summary="Start the whole system on this machine; leave it running.",
+            summary="Start the whole system on this machine.",
             example="darkroom up",
         ),
         Entry(
             name="down",
             module="local",
-            summary="Stop what `up` or `demo` started on this machine; its data stays.",
+            summary="Stop it; its data stays.",
             example="darkroom down",
         ),
         Entry(
@@ -124,13 +124,13 @@ ENTRIES = {
         Entry(
             name="env",
             module="local",
-            summary="The variables of the system that runs on this machine.",
+            summary="The variables of the system that runs here.",
             example='eval "$(darkroom env)"',
         ),
         Entry(
             name="migrate",
             module="setup",
-            summary="Bring the database's tables to this version; does nothing where they are.",
+            summary="Bring the database's tables to this version.",
             example="darkroom migrate --roles --passwords passwords/",
         ),
         Entry(
@@ -143,14 +143,14 @@ ENTRIES = {
             name="bucket-policy",
             module="setup",
             attribute="bucket_policy",
-            summary="Print what an account may do in the bucket, as an Amazon policy.",
+            summary="What an account may do in the bucket.",
             example="darkroom bucket-policy storage --bucket photos",
         ),
         Entry(name="tokens", module="tokens", attribute="app", summary="Tokens of the HTTP API."),
         Entry(
             name="secret",
             module="secret",
-            summary="Fetch the account's webhook secret and print it.",
+            summary="The account's webhook secret, or a new one of ours.",
             example="darkroom secret",
         ),
     )

@@ -5,10 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import typer
-
-from services.cli.exit_codes import ExitCode
-
 if TYPE_CHECKING:
     from shared.settings import CommonSettings
 
@@ -33,6 +29,9 @@ def settings(kind: type[S]) -> S:
 
     Ends the command with one line per mistake.
     """
+    import typer
+
+    from services.cli.exit_codes import ExitCode
     from shared.errors import Misconfigured
     from shared.settings import read_settings
 

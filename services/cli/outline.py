@@ -1,23 +1,19 @@
-"""The tree of commands as data: what the shell completes from, and what the page of commands lists.
+"""The tree of commands as data, and what the shell completes from it.
 
-To complete a name all commands would have to be imported, which takes longer than anybody waits for
+To complete a word all commands would have to be imported, which takes longer than anybody waits for
 a key. So the tree is written down beside this module (``python -m deploy.commands``), and a test
-holds it against the commands themselves.
+holds it against the commands themselves. The shells call as the scripts of ``--show-completion`` say.
 """
 
-import inspect
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
-from enum import Enum
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
-
-import typer
-from typer.models import ArgumentInfo, ParameterInfo
-from typer.utils import get_params_from_function
+from typing import Any
 
 from services.cli.completing import COMPLETERS, Offered
-from services.cli.entries import ENTRIES, SUMMARY, example
 
 WRITTEN = Path(__file__).with_suffix(".json")
 
@@ -29,134 +25,122 @@ def read() -> Outline:
     return kept
 
 
-def of_all() -> Outline:
-    """The tree of the commands as they are written, each of them imported."""
-    commands: dict[str, Outline] = {}
-    for entry in ENTRIES.values():
-        found = entry.found
-        if isinstance(found, typer.Typer):
-            inner = {
-                known.name: _of(known.callback, known.epilog)
-                for known in found.registered_commands
-                if known.name and known.callback
-            }
-            commands[entry.name] = {"help": entry.summary, "commands": inner}
+def answers(environment: Mapping[str, str]) -> bool:
+    """Answer the shell, if it is one of those that ask so."""
+    shell = environment.get("_DARKROOM_COMPLETE", "").removeprefix("complete_")
+    if shell == "bash":
+        words = environment.get("COMP_WORDS", "")
+        at = environment.get("COMP_CWORD", "")
+        before, incomplete = _split(words)
+        everything = [*before, incomplete] if incomplete else before
+        place = int(at) if at.isdecimal() else len(everything)
+        before, incomplete = everything[:place], "".join(everything[place : place + 1])
+    elif shell in ("zsh", "fish"):
+        before, incomplete = _split(environment.get("_TYPER_COMPLETE_ARGS", ""))
+    else:
+        return False
+    found = completions(read(), before[1:], incomplete)
+    asks_whether = environment.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args"
+    if shell == "fish" and asks_whether:
+        sys.exit(0 if found else 1)
+    sys.stdout.write(_WRITERS[shell](found) + "\n")
+    return True
+
+
+def completions(outline: Outline, before: Sequence[str], incomplete: str) -> Offered:
+    """What could come next after the words ``before``; nothing where only the shell's own files
+    could."""
+    here, rest = _command(outline, before)
+    if "commands" in here:
+        return [
+            (name, _first_sentence(inner["help"]))
+            for name, inner in here["commands"].items()
+            if name.startswith(incomplete)
+        ]
+    by_name = {name: one for one in here["options"] for name in one["names"].split("/")}
+    waits = by_name.get(rest[-1]) if rest else None
+    if waits is not None and waits["takes"] != "nothing":
+        return _values(waits, incomplete)
+    if incomplete.startswith("-"):
+        names = {**by_name, "--help": {"help": "Show what it does."}}
+        given = {word for word in rest if word.startswith("-")}
+        return [
+            (name, one["help"])
+            for name, one in names.items()
+            if name.startswith(incomplete) and (name not in given or one.get("takes") == "values")
+        ]
+    argument = _argument(here, by_name, rest)
+    return _values(argument, incomplete) if argument else []
+
+
+def _command(outline: Outline, words: Sequence[str]) -> tuple[Outline, Sequence[str]]:
+    """The command that the words name, or the group that they end in; and what is behind it."""
+    here = outline
+    for number, word in enumerate(words):
+        if "commands" not in here:
+            return here, words[number:]
+        if word in here["commands"]:
+            here = here["commands"][word]
+        elif not word.startswith("-"):
+            return {"options": [], "arguments": []}, ()  # no command of ours
+    return here, ()
+
+
+def _argument(command: Outline, by_name: Mapping[str, Outline], rest: Sequence[str]) -> Any:
+    """The argument that the next word would be."""
+    place, skips = 0, False
+    for word in rest:
+        if skips or word.startswith("-"):
+            one = by_name.get(word)
+            skips = not skips and one is not None and one["takes"] != "nothing"
         else:
-            commands[entry.name] = _of(found, example(entry.example))
-    return {"help": SUMMARY, "commands": commands}
+            place += 1
+    arguments = command["arguments"]
+    if place < len(arguments):
+        return arguments[place]
+    return arguments[-1] if arguments and arguments[-1]["takes"] == "values" else None
 
 
-def _of(command: Callable[..., Any], epilog: str | None) -> Outline:
-    told: Outline = {
-        "help": inspect.cleandoc(command.__doc__ or ""),
-        "example": (epilog or "").removeprefix(example("")),
-        "arguments": [],
-        "options": [],
-    }
-    for name, known in get_params_from_function(command).items():
-        about = known.default
-        if isinstance(about, ArgumentInfo):
-            shown = {"name": about.metavar or name.upper()}
-            told["arguments"].append(shown | _about(known.annotation, about))
-        else:
-            shown = {"names": "/".join(about.param_decls or _names(name, known.annotation))}
-            told["options"].append(shown | _about(known.annotation, about))
-    return told
-
-
-def _names(name: str, kind: Any) -> list[str]:
-    plain = name.replace("_", "-")
-    return [f"--{plain}", f"--no-{plain}"] if bool in _parts(kind) else [f"--{plain}"]
-
-
-def _about(kind: Any, about: ParameterInfo) -> Outline:
-    parts, default = _parts(kind), about.default
-    takes = "nothing" if bool in parts else "values" if list in parts else "value"
-    told: Outline = {"takes": takes, "help": " ".join((about.help or "").split())}
-    if default is ...:
-        told["required"] = True
-    elif default not in (None, False):
-        told["default"] = str(getattr(default, "value", default))
-    choices = next((one for one in parts if inspect.isclass(one) and issubclass(one, Enum)), None)
-    if choices is not None:
-        told["choices"] = [str(choice.value) for choice in choices]
-    if about.autocompletion is not None:
-        told["completes"] = about.autocompletion.__name__
-    return told
-
-
-def _parts(kind: Any) -> list[Any]:
-    """What a type is put together from: ``list[str] | None`` of list, str and None."""
-    inner = get_args(kind)
-    own = [get_origin(kind) or kind]
-    return own + [part for one in inner for part in _parts(one)]
-
-
-# ---- and back, for the shell
-
-
-def sketch(outline: Outline, typed: Collection[str]) -> typer.Typer:
-    """The commands as far as the shell has to know them; none of them does anything. ``typed``: the
-    words on the line, of which some are the command that is completed; no other one needs more than
-    its name."""
-    app = typer.Typer(name="darkroom", rich_markup_mode=None)
-    app.callback(help=outline["help"])(_nothing)
-    for name, inner in outline["commands"].items():
-        if "commands" in inner:
-            app.add_typer(
-                sketch(inner if name in typed else inner | {"commands": {}}, typed), name=name
-            )
-        else:
-            app.command(name, help=inner["help"])(_function(inner) if name in typed else _nothing)
-    return app
-
-
-def _nothing() -> None: ...
-
-
-def _function(command: Outline) -> Callable[..., None]:
-    def stands_for_it(**_given: object) -> None: ...
-
-    parameters = [*_parameters(command)]
-    stands_for_it.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    stands_for_it.__annotations__ = {one.name: one.annotation for one in parameters}
-    return stands_for_it
-
-
-def _parameters(command: Outline) -> Iterator[inspect.Parameter]:
-    for number, one in enumerate(command["arguments"]):
-        argument = typer.Argument(help=one["help"], autocompletion=_offers(one))
-        yield _parameter(f"argument_{number}", one, argument)
-    for number, one in enumerate(command["options"]):
-        option = typer.Option(*_declared(one), help=one["help"], autocompletion=_offers(one))
-        yield _parameter(f"option_{number}", one, option)
-
-
-def _declared(one: Mapping[str, Any]) -> list[str]:
-    """A pair of yes and no is declared in one, and other names each by itself."""
-    is_pair = one["takes"] == "nothing" and "/" in one["names"]
-    names: str = one["names"]
-    return [names] if is_pair else names.split("/")
-
-
-def _parameter(name: str, one: Mapping[str, Any], about: Any) -> inspect.Parameter:
-    kind: Any = {"nothing": bool, "values": list[str] | None, "value": str | None}[one["takes"]]
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=False if one["takes"] == "nothing" else None,
-        annotation=Annotated[kind, about],
-    )
-
-
-def _offers(one: Mapping[str, Any]) -> Callable[[str], Offered] | None:
+def _values(one: Outline, incomplete: str) -> Offered:
     if "completes" in one:
-        return COMPLETERS[one["completes"]]
-    if "choices" in one:
-        choices: list[str] = one["choices"]
+        return COMPLETERS[one["completes"]](incomplete)
+    return [(choice, "") for choice in one.get("choices", ()) if choice.startswith(incomplete)]
 
-        def offer(incomplete: str) -> Offered:
-            return [(choice, "") for choice in choices if choice.startswith(incomplete)]
 
-        return offer
-    return None
+def _split(line: str) -> tuple[list[str], str]:
+    """The words before the one that is being typed, and that one."""
+    try:
+        words = shlex.split(line)
+    except ValueError:  # a quote that is still open
+        words = line.split()
+    if words and not line.endswith(" "):
+        return words[:-1], words[-1]
+    return words, ""
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0].strip()
+
+
+def _for_bash(found: Offered) -> str:
+    return "\n".join(value for value, _ in found)
+
+
+def _for_zsh(found: Offered) -> str:
+    # The answer is evaluated as code: nothing passes that a shell would take for more than text.
+    told = "\n".join(_zsh_pairs(found))
+    return f"_arguments '*: :(({told}))'" if told else "_files"
+
+
+def _zsh_pairs(found: Offered) -> Iterator[str]:
+    for value, about in found:
+        word = re.sub(r"[^\w.-]", "", value)
+        words = re.sub(r"[^\w .,-]", " ", about)
+        yield f'"{word}":"{words}"' if words else f'"{word}"'
+
+
+def _for_fish(found: Offered) -> str:
+    return "\n".join(f"{value}\t{' '.join(about.split())}".rstrip() for value, about in found)
+
+
+_WRITERS = {"bash": _for_bash, "zsh": _for_zsh, "fish": _for_fish}

@@ -45,7 +45,9 @@ def list_webhooks(
     ] = None,
     outcome: Annotated[
         str | None,
-        typer.Option(help="Only what did this: moved, nothing_new, unknown, bad_signature…"),
+        typer.Option(
+            help="Only what did this: moved, nothing_new, unknown, bad_signature and the like."
+        ),
     ] = None,
     only: Annotated[
         bool | None,
