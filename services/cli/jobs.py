@@ -481,9 +481,21 @@ def _told_spared(spares: Spared, say: Labels) -> str:
 
 
 async def _watched(chosen: FollowSettings, name: UUID | str, show: Any) -> View:
+    """How the job stood at its end. An order that nobody has planned yet is waited for."""
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
-        job_id = (await _known(database, name)).job.id
+        async with database.connection() as db:
+            [job_id] = await meant_by(db, [name])
+            waits = await _is_ordered(db, job_id)
+        if not waits:
+            job_id = (await _known(database, job_id)).job.id
     return (await follow(chosen, [job_id], show=show))[job_id]
+
+
+async def _is_ordered(db: Connection, job_id: UUID) -> bool:
+    """An order for it was taken, and nobody has planned it yet."""
+    if await jobs.get(db, job_id) is not None or await retention.is_buried(db, job_id):
+        return False
+    return await journal.order_of(db, job_id) is not None
 
 
 async def _latest(chosen: DatabaseSettings, wanted: Wanted, limit: int) -> Listed:
@@ -497,15 +509,18 @@ async def _known(database: Database, name: UUID | str) -> View:
     async with database.connection() as tx:
         [job_id] = await meant_by(tx, [name])
         now = await live.read(tx, job_id)
-        buried = now is None and await retention.is_buried(tx, job_id)
-    if now is None:
-        said = (
-            f"job {job_id} was deleted after its retention"
-            if buried
-            else f"no job {job_id} is known here"
-        )
-        fail(said)
+        if now is None:
+            warn(await _why_unknown(tx, job_id))
+            raise typer.Exit(ExitCode.FOUND)
     return seen(now)
+
+
+async def _why_unknown(tx: Connection, job_id: UUID) -> str:
+    if await retention.is_buried(tx, job_id):
+        return f"job {job_id} was deleted after its retention"
+    if await _is_ordered(tx, job_id):
+        return f"job {job_id} is ordered, and waits to be planned; `jobs watch` waits with it"
+    return f"no job {job_id} is known here"
 
 
 async def _fallen(chosen: DatabaseSettings, name: UUID | str) -> Waterfall:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -24,6 +24,7 @@ from shared.messaging.topology import STORAGE_OUTPUTS
 from tests.integration.test_cli import darkroom
 from tests.support.consuming import an_event
 from tests.support.purchases import a_job, a_slot, end_job, hear, news, the_purchase
+from tests.support.waiting import eventually
 
 Env = dict[str, str]
 AWAY = {"DATABASE_URL": "postgresql://nobody:hush@127.0.0.1:9/none"}
@@ -180,17 +181,7 @@ class TestList:
     async def test_an_order_that_nobody_has_planned_yet_is_in_it(
         self, database: Database, service_environment: Env
     ) -> None:
-        planned, order_id = await a_job(database), UUID(int=7)
-        order = Envelope(
-            id="order-1",
-            type="upload.received",
-            source="api",
-            time=utc_now(),
-            body=json.dumps({"recipe": "variations", "external_ref": "r-7"}).encode(),
-            subject=str(order_id),
-        )
-        async with database.transaction() as tx:
-            assert await journal.say(tx, order)
+        planned, order_id = await a_job(database), await an_order(database)
 
         said = await told(service_environment, "jobs", "list")
         _, text, _ = await darkroom(service_environment, "jobs", "list")
@@ -207,7 +198,51 @@ class TestList:
         assert "0/0" in text
 
 
+async def an_order(database: Database) -> UUID:
+    """One that was taken over HTTP."""
+    order_id = uuid4()
+    order = Envelope(
+        id=f"order-{order_id}",
+        type="upload.received",
+        source="api",
+        time=utc_now(),
+        body=json.dumps({"recipe": "variations", "external_ref": "r-7"}).encode(),
+        subject=str(order_id),
+    )
+    async with database.transaction() as tx:
+        assert await journal.say(tx, order)
+    return order_id
+
+
 class TestStories:
+    async def test_an_order_that_nobody_has_planned_yet_is_waited_for(
+        self, database: Database, service_environment: Env
+    ) -> None:
+        order_id = await an_order(database)
+        code, _, err = await darkroom(service_environment, "jobs", "show", str(order_id))
+
+        watching = asyncio.create_task(
+            darkroom(service_environment, "jobs", "watch", str(order_id), "--json")
+        )
+
+        async def is_watched() -> bool:
+            async with database.connection() as db:
+                return bool(
+                    await db.fetchval(
+                        "SELECT count(*) FROM pg_stat_activity "
+                        "WHERE application_name = 'darkroom-cli' AND datname = current_database()"
+                    )
+                )
+
+        await eventually("the command looks on", is_watched)
+        await a_job(database, id=order_id)
+        await end_job(database, order_id)
+        ended, out, _ = await watching
+
+        assert (code, "waits to be planned" in err) == (ExitCode.FOUND, True)
+        assert ended == ExitCode.CANCELED
+        assert json.loads(out.splitlines()[-1])["state"] == "canceled"
+
     async def test_the_webhooks_of_a_job_are_shown_with_their_bodies(
         self, database: Database, service_environment: Env
     ) -> None:

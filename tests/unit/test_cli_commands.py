@@ -100,7 +100,7 @@ def test_the_list_of_all_fits_a_line_each() -> None:
 
 
 def test_the_page_and_what_the_shell_completes_from_are_those_of_the_commands() -> None:
-    assert commands.stale() == [], "python -m deploy.commands"
+    assert commands.stale() == [], "make commands"
 
 
 def test_every_exit_code_has_a_meaning_and_stands_in_the_page() -> None:
