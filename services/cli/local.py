@@ -29,7 +29,7 @@ def up() -> None:
         prepare(stack.environment())
         system = system_of(root, stack.environment())
         system.up(say)
-    say(f"the API answers this machine at {system.layout.api_url}/v1")
+    say(f"pages: {system.layout.api_url}/ · the API: {system.layout.api_url}/v1")
     say("all is up; `darkroom demo` shows it, `darkroom down` stops it")
 
 
@@ -85,7 +85,7 @@ def _tell_status(
         where = f"runs (pid {one['pid']}) at {one['health_url']}" if one["pid"] else "is stopped"
         typer.echo(f"{name:<11} {where}")
     if api_url:
-        typer.echo(f"{'':<11} the API answers this machine at {api_url}/v1")
+        typer.echo(f"{'':<11} pages: {api_url}/ · the API: {api_url}/v1")
 
 
 def env(as_json: AsJson = False) -> None:

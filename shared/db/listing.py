@@ -24,7 +24,6 @@ class Listed:
 
 async def latest(tx: Connection, wanted: Wanted, *, limit: int) -> Listed:
     """Those of the jobs that are wanted, ``limit`` at the most."""
-    planned = await live.of_jobs(tx, await jobs.page(tx, wanted, limit=limit + 1))
     orders = []
     if wanted.state in (None, JobState.PENDING):
         orders = await journal.orders_to_plan(
@@ -35,7 +34,9 @@ async def latest(tx: Connection, wanted: Wanted, *, limit: int) -> Listed:
             before=wanted.before,
             limit=limit + 1,
         )
-    # One may have been planned between the two looks: its row says more.
+    # After the orders: one that is planned between the two looks is in both, not in neither.
+    planned = await live.of_jobs(tx, await jobs.page(tx, wanted, limit=limit + 1))
+    # Of one that is in both its row says more.
     there = {now.job.id for now in planned}
     waiting = [order for order in orders if order.job_id not in there]
     all_of_them: list[JobNow | Entry] = [*planned, *waiting]
