@@ -24,11 +24,13 @@ from services.cli.live import (
     Unseen,
     View,
     follow,
+    how_it_ended,
     live_fields,
     seen,
     shown,
 )
 from services.cli.naming import SHORTEST, meant_by, read_name
+from services.cli.retry import retry
 from services.cli.spans import moment
 from services.cli.telling import AsJson, document, fail, run, warn, wide_console
 from services.cli.where import draw
@@ -56,10 +58,12 @@ from shared.domain.doing import Doing
 from shared.domain.job import JobState
 from shared.domain.slowest import as_data
 from shared.domain.spared import Spared
+from shared.domain.telling import taken_over
 from shared.domain.trace import trace_id
 from shared.domain.waterfall import Waterfall, waterfall
 from shared.errors import Permanent
 from shared.events import Artifact, JobCancelRequested, adapter, state
+from shared.once_more import said
 from shared.recipes import RECIPES
 from shared.recipes.standing import typical_of
 from shared.settings import DatabaseSettings
@@ -138,7 +142,7 @@ def _facts(one: JobNow | Entry) -> dict[str, Any]:
     if isinstance(one, JobNow):
         view = seen(one)
         return asdict(view.job) | live_fields(view.live)
-    order = one.said
+    order = said(one)
     return dict.fromkeys(field.name for field in fields(Job)) | {
         "id": one.job_id,
         "recipe": order.get("recipe"),
@@ -279,6 +283,8 @@ def _tell(
             f"{slot.progress:>4.0%}  {say.attempt.format(attempt=slot.attempt)}  "
             f"{say.seed.format(seed=detail.seed)}  {slot.prediction_id or '-'}{failed or ''}"
         )
+        if detail.reused_from is not None:
+            typer.echo(f"       {taken_over(detail.reused_from)[locale]}")
         for skipped in detail.skipped:
             unused = say.not_used.format(index=skipped.get("index"), why=skipped.get("why"))
             typer.echo(f"       {unused}")
@@ -335,13 +341,6 @@ def watch(job_id: JobId, locale: Locale = Tongue.EN, as_json: AsJson = False) ->
     chosen = settings(FollowSettings)
     view = run(_watched(chosen, name, JsonLines() if as_json else shown(locale)))
     raise typer.Exit(how_it_ended(view))
-
-
-def how_it_ended(view: View) -> ExitCode:
-    """The exit code of who has followed a job to its end."""
-    if view.succeeded:
-        return ExitCode.DONE
-    return ExitCode.CANCELED if view.job.state is JobState.CANCELED else ExitCode.FOUND
 
 
 @app.command("cancel", epilog=example('darkroom jobs cancel 7b2f6a52 --reason "a mistake" --wait'))
@@ -574,6 +573,7 @@ def _without_token(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "token"}
 
 
+app.command("retry", epilog=example("darkroom jobs retry 7b2f6a52 --watch"))(retry)
 app.command(
     "erase", epilog=example("darkroom jobs erase 7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11 --yes")
 )(erase)

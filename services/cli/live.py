@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.exit_codes import ExitCode
 from shared.db import live
 from shared.db.connection import Database, open_database
 from shared.db.jobs import Job
@@ -98,6 +99,13 @@ def live_fields(view: Live) -> dict[str, Any]:
         "held_until": view.held_until,
         "notes": [dict(note) for note in view.notes],
     }
+
+
+def how_it_ended(view: View) -> ExitCode:
+    """The exit code of who has followed a job to its end."""
+    if view.succeeded:
+        return ExitCode.DONE
+    return ExitCode.CANCELED if view.job.state is JobState.CANCELED else ExitCode.FOUND
 
 
 class Shown(Protocol):

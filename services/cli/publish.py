@@ -12,8 +12,7 @@ from services.cli import completing, reading
 from services.cli.entries import example
 from services.cli.environment import caller, settings
 from services.cli.exit_codes import ExitCode
-from services.cli.jobs import how_it_ended
-from services.cli.live import FollowSettings, JsonLines, Tongue, follow, shown
+from services.cli.live import FollowSettings, JsonLines, Tongue, follow, how_it_ended, shown
 from services.cli.telling import AsJson, document, fail, run, warn
 from shared.clock import utc_now
 from shared.domain import keys

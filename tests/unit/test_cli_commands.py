@@ -123,7 +123,7 @@ def test_no_command_ends_with_a_code_of_its_own() -> None:
     ("typed", "offered"),
     [
         ("jo", ["jobs"]),
-        ("jobs ", ["list", "show", "watch", "cancel", "erase"]),
+        ("jobs ", ["list", "show", "watch", "cancel", "retry", "erase"]),
         ("jobs list --sta", ["--state"]),
         ("jobs list --state ", [str(state) for state in JobState]),
         ("jobs list --state c", ["completed", "canceled"]),
