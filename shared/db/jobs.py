@@ -190,27 +190,6 @@ async def page(tx: Connection, wanted: Wanted, *, limit: int) -> list[Job]:
     return _jobs(rows)
 
 
-async def latest_beginning_with(
-    tx: Connection, digits: str, *, open_only: bool, limit: int
-) -> list[tuple[UUID, str, JobState]]:
-    """Ids, recipes and states of the jobs whose ids begin with these digits, the latest first."""
-    rows = await tx.fetch(
-        """
-        SELECT id, recipe, state
-          FROM job
-         WHERE id BETWEEN $1 AND $2
-           AND (NOT $3 OR ended_at IS NULL)
-      ORDER BY created_at DESC
-         LIMIT $4
-        """,
-        UUID(digits.ljust(32, "0")),
-        UUID(digits.ljust(32, "f")),
-        open_only,
-        limit,
-    )
-    return [(row["id"], row["recipe"], JobState(row["state"])) for row in rows]
-
-
 async def to_queued(tx: Connection, job_id: UUID) -> bool:
     """Something was bought. False: it was so already, or further."""
     moved = await tx.execute(

@@ -34,9 +34,9 @@ async def latest(tx: Connection, wanted: Wanted, *, limit: int) -> Listed:
             before=wanted.before,
             limit=limit + 1,
         )
-    # After the orders: one that is planned between the two looks is in both, not in neither.
+    # After the orders: one that is planned between the two looks is in both, not in neither, and its
+    # row says more.
     planned = await live.of_jobs(tx, await jobs.page(tx, wanted, limit=limit + 1))
-    # Of one that is in both its row says more.
     there = {now.job.id for now in planned}
     waiting = [order for order in orders if order.job_id not in there]
     all_of_them: list[JobNow | Entry] = [*planned, *waiting]

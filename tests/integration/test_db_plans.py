@@ -56,10 +56,6 @@ HOT: dict[str, tuple[Ask, str]] = {
         lambda tx: jobs.latest_beginning_with(tx, "7b2f6a52", open_only=False, limit=20),
         "job_pkey",
     ),
-    "jobs whose ids begin so": (
-        lambda tx: jobs.latest_beginning_with(tx, "7b2f6a52", open_only=False, limit=20),
-        "job_pkey",
-    ),
     "a page of jobs": (lambda tx: jobs.page(tx, Wanted(), limit=20), "job_by_age"),
     "a page of jobs of another team's id": (
         lambda tx: jobs.page(tx, Wanted(external_ref="ref-77"), limit=20),

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from deploy.local.logins import as_party
 from deploy.local.stack import Isolation, psql
-from services.cli.__main__ import app
+from services.cli.app import app
 from shared.db.roles import apply_roles
 from shared.errors import Misconfigured
 from shared.rights.accounts import OPERATOR
@@ -52,6 +52,7 @@ def session_of(database_url: str) -> Session:
         ("api", "INSERT INTO api_token DEFAULT VALUES"),
         ("api", "UPDATE api_token SET revoked_at = NULL"),
         ("api", "UPDATE slot SET state = 'stored'"),
+        ("api", "DELETE FROM job"),
         ("generator", "CREATE TABLE mine ()"),
         ("storage", "DROP TABLE slot"),
         ("storage", "TRUNCATE job"),
