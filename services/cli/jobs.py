@@ -573,7 +573,7 @@ def _without_token(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "token"}
 
 
+app.command("retry", epilog=example("darkroom jobs retry 7b2f6a52 --watch"))(retry)
 app.command(
     "erase", epilog=example("darkroom jobs erase 7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11 --yes")
 )(erase)
-app.command("retry", epilog=example("darkroom jobs retry 7b2f6a52 --watch"))(retry)
