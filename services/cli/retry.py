@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import typer
 from pydantic import ValidationError
 
-from services.cli import completing, reading
+from services.cli import completing
 from services.cli.environment import settings
 from services.cli.live import FollowSettings, JsonLines, Tongue, follow, how_it_ended, shown
 from services.cli.naming import meant_by, read_name
@@ -104,6 +104,8 @@ async def _order_again(where: RetrySettings, name: UUID | str, again: UUID) -> U
 
 def _checked(wanted: OnceMore) -> UploadReceived:
     """Raises Permanent where the job could not be ordered today."""
+    from services.cli import reading
+
     try:
         fact = adapter(UploadReceived).validate_python(wanted.body)
     except ValidationError as error:
