@@ -147,6 +147,7 @@ RIGHTS: Mapping[str, Tables] = {
         **_PARKS,
         "api_token": Rights(updates=("last_used_at",)),
         "artifact": READS,
+        "cost_cap": READS,
         "job": READS,
         "journal": _SAYS,
         "prediction": READS,
