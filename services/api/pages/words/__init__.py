@@ -1,9 +1,14 @@
 """Every sentence of the pages, in both languages, by one key."""
 
-from services.api.pages.words import frame, jobs
+from services.api.pages.words import frame, jobs, overview, recipes
 from services.api.pages.words.said import Said
 
-WORDS: dict[str, Said] = {**frame.WORDS, **jobs.WORDS}
+WORDS: dict[str, Said] = {
+    **frame.WORDS,
+    **jobs.WORDS,
+    **overview.WORDS,
+    **recipes.WORDS,
+}
 
 
 def sentence(key: str, tongue: str, **values: object) -> str:
