@@ -152,6 +152,7 @@ RIGHTS: Mapping[str, Tables] = {
         "journal": _SAYS,
         "prediction": READS,
         "refused_webhook": READS,
+        "schema_migrations": READS,
         "slot": READS,
         "tombstone": READS,
     },
