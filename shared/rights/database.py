@@ -151,6 +151,7 @@ RIGHTS: Mapping[str, Tables] = {
         "job": READS,
         "journal": _SAYS,
         "prediction": READS,
+        "rate_limit": READS,
         "refused_webhook": READS,
         "schema_migrations": READS,
         "slot": READS,

@@ -103,6 +103,7 @@ class Site:
             "seconds": looks.seconds,
             "bytes": looks.size,
             "share": looks.share,
+            "usually": looks.usually,
         }
 
     def routes(self, pages: Sequence[At]) -> list[web.RouteDef]:
