@@ -129,6 +129,15 @@ async def test_a_reference_of_several_jobs_leads_to_their_list(api: Api) -> None
     assert len(shown(await api.front.get("/jobs?external_ref=shop+17"))) == 2
 
 
+async def test_the_beginning_of_several_ids_is_not_taken_for_one(api: Api) -> None:
+    for end in ("01", "02"):
+        await a_job(api.database, id=UUID(f"abcdef00-0000-4000-8000-0000000000{end}"))
+
+    heard = await api.front.get("/jobs", find="abcdef00")
+
+    assert "Several jobs begin with abcdef00" in heard.body
+
+
 @pytest.mark.parametrize("word", [str(uuid4()), "abcdef12", "nobody's", SCRIPT, "  "])
 async def test_who_looks_for_nothing_that_is_here_is_told_beside_the_list(
     api: Api, word: str
