@@ -77,7 +77,7 @@ async def test_filters_go_with_every_page(api: Api) -> None:
 
 
 async def test_an_order_that_nobody_planned_yet_is_paged_like_a_job(api: Api) -> None:
-    orders = []
+    orders: list[UUID] = []
     for _ in range(3):
         body = {"recipe": "sound-effect", "params": {"prompt": "rain"}}
         orders.insert(0, UUID((await api.front.post("/v1/jobs", body)).body["id"]))
