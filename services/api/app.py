@@ -100,6 +100,8 @@ class Asked:
 
 
 Operation = Callable[[Asked], Awaitable[Answer | Text]]
+Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Refuse = Callable[[web.Request, Refused], web.StreamResponse]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,36 +162,47 @@ class ApiApp:
         for path, there in by_path.items():
             resource = app.router.add_resource(path)
             for endpoint in there:
-                resource.add_route(endpoint.method, self._served(endpoint))
+                resource.add_route(endpoint.method, self._endpoint(endpoint))
                 if endpoint.method == "GET" and endpoint is not EVENTS:
-                    resource.add_route("HEAD", self._served(endpoint))
+                    resource.add_route("HEAD", self._endpoint(endpoint))
             resource.add_route("*", self._other_methods(there))
         app.add_routes([*more, web.route("*", "/{path:.*}", self._elsewhere)])
         return app
 
-    def _served(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def served(self, name: str, respond: Respond, refuse: Refuse, *, timed: bool = True) -> Respond:
+        """``respond`` as requests meet it: counted under ``name``, awaited by ``drain``, and with an
+        answer whatever happens: ``refuse`` makes it of what came up."""
+
         async def handle(request: web.Request) -> web.StreamResponse:
             began = time.perf_counter()
             async with self._held():
                 try:
-                    answer = await self._answered(endpoint, request)
+                    answer = await respond(request)
                 except Refused as refused:
-                    answer = self._problem(request, refused)
+                    answer = refuse(request, refused)
                 except (DatabaseUnavailable, Transient, TimeoutError) as error:
-                    log.warning("api.unavailable", operation=endpoint.name, reason=str(error))
-                    answer = self._problem(request, Refused(UNAVAILABLE, "come again in a moment"))
+                    log.warning("api.unavailable", operation=name, reason=str(error))
+                    answer = refuse(request, Refused(UNAVAILABLE, "come again in a moment"))
                 except Permanent as error:
-                    log.exception("api.failed", operation=endpoint.name, reason=str(error))
-                    answer = self._problem(request, Refused(BROKEN, "something of ours failed"))
+                    log.exception("api.failed", operation=name, reason=str(error))
+                    answer = refuse(request, Refused(BROKEN, "something of ours failed"))
                 except Exception:
-                    log.exception("api.failed", operation=endpoint.name)
-                    answer = self._problem(request, Refused(BROKEN, "something of ours failed"))
-            REQUESTS.labels(endpoint.name, str(answer.status)).inc()
-            if endpoint is not EVENTS:
-                SECONDS.labels(endpoint.name).observe(time.perf_counter() - began)
+                    log.exception("api.failed", operation=name)
+                    answer = refuse(request, Refused(BROKEN, "something of ours failed"))
+            REQUESTS.labels(name, str(answer.status)).inc()
+            if timed:
+                SECONDS.labels(name).observe(time.perf_counter() - began)
+            if self._leaving:
+                answer.force_close()  # the next one goes to somebody who stays
             return answer
 
         return handle
+
+    def _endpoint(self, endpoint: Endpoint) -> Respond:
+        async def respond(request: web.Request) -> web.StreamResponse:
+            return await self._answered(endpoint, request)
+
+        return self.served(endpoint.name, respond, self._problem, timed=endpoint is not EVENTS)
 
     @asynccontextmanager
     async def _held(self) -> AsyncIterator[None]:
@@ -209,7 +222,7 @@ class ApiApp:
                 asker = ANYBODY
                 if endpoint.scope is not None:
                     asker = await self._gate.let_in(request, endpoint.scope)
-                    self._check_pace(request, asker)
+                    self.check_pace(request, asker)
                 told = await self._operations[endpoint.name](Asked(request, asker))
             if isinstance(told, Text):
                 response = web.Response(body=told.body, content_type=told.content_type)
@@ -223,7 +236,8 @@ class ApiApp:
                 )
             return self._finished(request, response)
 
-    def _check_pace(self, request: web.Request, asker: Asker) -> None:
+    def check_pace(self, request: web.Request, asker: Asker) -> None:
+        """Raises Refused where whoever asks has asked too often."""
         if not self._throttle.takes(asker.name or request.remote or "", now=time.monotonic()):
             raise Refused(TOO_MANY, "this token asks too often: come again in a second")
 
@@ -232,7 +246,7 @@ class ApiApp:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         job_id = job_id_of(request)
         asker = await self._gate.let_in_to_events(request, job_id)
-        self._check_pace(request, asker)
+        self.check_pace(request, asker)
         if self._fan_out.full or self._leaving:
             raise Refused(TOO_MANY, "as many streams are open as there may be: come again")
         has = frames.last_seen(request.headers.get("Last-Event-ID"))
@@ -282,9 +296,7 @@ class ApiApp:
 
     # ---- what is nobody's operation
 
-    def _other_methods(
-        self, there: list[Endpoint]
-    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _other_methods(self, there: list[Endpoint]) -> Respond:
         methods = {endpoint.method for endpoint in there}
         if "GET" in methods and EVENTS not in there:
             methods.add("HEAD")
@@ -324,8 +336,6 @@ class ApiApp:
         response.headers.update(NO_STORE)
         response.headers.update(cors.of_answer(request.headers.get("Origin"), self._origins))
         response.headers["Content-Security-Policy"] = POLICY
-        if self._leaving:
-            response.force_close()  # the next one goes to somebody who stays
         return response
 
 

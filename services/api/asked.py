@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -96,9 +96,17 @@ def key_of(request: web.Request) -> str | None:
     return key
 
 
-def query_of(kind: type[T], request: web.Request) -> T:
-    """The query, each name once. Raises Refused with what is wrong, name by name."""
-    known = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+def query_of(
+    kind: type[T],
+    request: web.Request,
+    *,
+    beside: Collection[str] = (),
+    blank: bool = False,
+) -> T:
+    """The query, each name once. Names ``beside`` are somebody else's; ``blank``: a form leaves
+    fields empty, which is as good as leaving them out. Raises Refused with what is wrong, name by
+    name."""
+    known = {*kind.__dataclass_fields__, *beside}  # type: ignore[attr-defined]
     wrong = [(name[:64], "is no parameter here") for name in request.query if name not in known]
     wrong += [
         (name, "is given twice")
@@ -108,7 +116,13 @@ def query_of(kind: type[T], request: web.Request) -> T:
     if wrong:
         raise _flawed(wrong)
     try:
-        return _reader(kind).validate_python(dict(request.query))
+        return _reader(kind).validate_python(
+            {
+                name: value
+                for name, value in request.query.items()
+                if name not in beside and (value or not blank)
+            }
+        )
     except ValidationError as error:
         raise _flawed(faults(error, whole="query")) from None
 
@@ -155,7 +169,7 @@ async def read_body(
     # Browsers send other types to anybody without asking first.
     if request.content_type != "application/json":
         raise Refused(NOT_JSON, "the content type must be application/json")
-    data = await _read(request, seconds=seconds, at_most=at_most)
+    data = await read_bytes(request, seconds=seconds, at_most=at_most)
     if not data.strip() and optional:
         return {}
     try:
@@ -171,7 +185,8 @@ def _no_number(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are no JSON")
 
 
-async def _read(request: web.Request, *, seconds: float, at_most: int) -> bytes:
+async def read_bytes(request: web.Request, *, seconds: float, at_most: int) -> bytes:
+    """The body as it came. Raises Refused where it is too large, too slow, or breaks off."""
     parts: list[bytes] = []
     size = 0
     try:

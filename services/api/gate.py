@@ -111,33 +111,59 @@ class Gate:
         ticket = request.query.get(tickets.PARAMETER)
         if ticket is None:
             return await self.let_in(request, Scope.READ)
-        await self._refresh(BELIEVED_S)
-        claim = tickets.read(ticket)
-        token = self._by_name.get(claim.name) if claim else None
-        if (
-            claim is None
-            or token is None
-            or token.revoked_at is not None
-            or not tickets.opens(claim, token.sha256, job_id, now=self._now())
-        ):
+        token = await self._behind(ticket, tickets.events_of(job_id))
+        if token is None:
             raise Refused(
                 NO_TOKEN, "the ticket opens nothing here, or no longer", headers=CHALLENGE
             )
         return Asker(name=token.name, scope=Scope.READ, kept=token.sha256)
+
+    async def let_in_to_pages(self, request: web.Request, ticket: str | None) -> Asker:
+        """Who looks at pages, by the ticket that ``log_in`` gave them. Raises Refused (NO_TOKEN where
+        logging in would help) and DatabaseUnavailable."""
+        token = None if ticket is None else await self._behind(ticket, tickets.PAGES)
+        if token is not None:
+            return Asker(name=token.name, scope=token.scope, kept=token.sha256)
+        return await self._without_a_token(request)
+
+    async def log_in(self, word: str, *, lifetime: timedelta) -> str:
+        """A ticket that opens the pages to whoever has the token ``word``. Raises Refused."""
+        asker = await self._by_word(word)
+        if asker.kept is None:
+            raise RuntimeError("a token is known by what is kept of it")
+        return tickets.made(
+            asker.name, asker.kept, tickets.PAGES, now=self._now(), lifetime=lifetime
+        )
 
     def ticket(self, asker: Asker, job_id: UUID) -> str | None:
         """A ticket for the events of a job; None: whoever asks needs none."""
         if asker.kept is None:
             return None
         return tickets.made(
-            asker.name, asker.kept, job_id, now=self._now(), lifetime=self._lifetime
+            asker.name,
+            asker.kept,
+            tickets.events_of(job_id),
+            now=self._now(),
+            lifetime=self._lifetime,
         )
+
+    async def _behind(self, ticket: str, what: str) -> Token | None:
+        """The token that made the ticket, where it opens ``what``."""
+        await self._refresh(BELIEVED_S)
+        claim = tickets.read(ticket)
+        token = self._by_name.get(claim.name) if claim else None
+        if claim is None or token is None or token.revoked_at is not None:
+            return None
+        return token if tickets.opens(claim, token.sha256, what, now=self._now()) else None
 
     async def _asker(self, request: web.Request) -> Asker:
         scheme, _, word = request.headers.get("Authorization", "").partition(" ")
         word = word.strip()
         if word and scheme.lower() == "bearer":
             return await self._by_word(word)
+        return await self._without_a_token(request)
+
+    async def _without_a_token(self, request: web.Request) -> Asker:
         if self._opened:
             return ANYBODY
         await self._refresh(BELIEVED_S)

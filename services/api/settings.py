@@ -4,20 +4,13 @@ from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import NoDecode
+from pydantic import AfterValidator, Field
 
 from services.api.callback_settings import CallbackSettings
 from services.api.cors import ANY_ORIGIN
 from shared import recipes
 from shared.errors import Misconfigured
-from shared.settings import BucketSettings, OriginalSettings, is_loopback
-
-
-def _listed(text: object) -> object:
-    if not isinstance(text, str):
-        return text
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+from shared.settings import BucketSettings, Listed, OriginalSettings, PeopleSettings, is_loopback
 
 
 def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -34,7 +27,7 @@ def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(origin.lower() for origin in origins)
 
 
-class Settings(CallbackSettings, BucketSettings, OriginalSettings):
+class Settings(CallbackSettings, BucketSettings, OriginalSettings, PeopleSettings):
     """Without a token in the database only this very machine is served: see ``api_open``."""
 
     api_host: str = "0.0.0.0"  # noqa: S104 - front ends come from outside
@@ -42,9 +35,7 @@ class Settings(CallbackSettings, BucketSettings, OriginalSettings):
     # Serve everybody who comes, also without a token. Only behind a wall of your own.
     api_open: bool = False
     # Origins whose pages may call the API from a browser; * is every one.
-    api_cors_origins: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_origins)
-    ] = ()
+    api_cors_origins: Annotated[Listed, AfterValidator(_origins)] = ()
 
     # Of each token, lasting; twice that at once. 0 is no limit.
     api_requests_per_second: Annotated[float, Field(ge=0, le=100_000)] = 50.0
@@ -58,6 +49,8 @@ class Settings(CallbackSettings, BucketSettings, OriginalSettings):
     api_linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0.0
     # How long the links to files live that are handed out.
     api_link_seconds: Annotated[float, Field(ge=60, le=900)] = 900.0
+    # After that people log in to the pages again.
+    api_session_seconds: Annotated[float, Field(ge=300, le=2_592_000)] = 12 * 3600.0
 
     @classmethod
     def mistakes_beside(cls, environment: Mapping[str, str]) -> list[str]:

@@ -1,5 +1,5 @@
-"""A ticket opens one job's events for a while, for a browser that cannot send a header with them.
-Pure.
+"""A ticket opens one thing for a while, for a browser that cannot send a header with it: a job's
+events, or the pages. Pure.
 
 It is signed with what is kept of the token that asked for it, which every instance knows and nobody
 outside does; where the token is revoked, its tickets are worth nothing.
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 PARAMETER = "ticket"
+PAGES = "pages"
 LONGEST = 256  # characters
 
 
@@ -25,10 +26,15 @@ class Claim:
     proof: bytes
 
 
-def made(name: str, kept: bytes, job_id: UUID, *, now: datetime, lifetime: timedelta) -> str:
-    """A ticket for the events of ``job_id``, by the token ``name`` of which ``kept`` is stored."""
+def events_of(job_id: UUID) -> str:
+    """What a ticket for the events of a job opens."""
+    return f"events:{job_id}"
+
+
+def made(name: str, kept: bytes, what: str, *, now: datetime, lifetime: timedelta) -> str:
+    """A ticket that opens ``what``, by the token ``name`` of which ``kept`` is stored."""
     until = int((now + lifetime).timestamp())
-    proof = urlsafe_b64encode(_proof(name, kept, job_id, until)).decode().rstrip("=")
+    proof = urlsafe_b64encode(_proof(name, kept, what, until)).decode().rstrip("=")
     return f"{until}.{proof}.{name}"
 
 
@@ -44,11 +50,11 @@ def read(ticket: str) -> Claim | None:
         return None
 
 
-def opens(claim: Claim, kept: bytes, job_id: UUID, *, now: datetime) -> bool:
+def opens(claim: Claim, kept: bytes, what: str, *, now: datetime) -> bool:
     """Whether the claim is true and its time has not passed."""
-    proof = _proof(claim.name, kept, job_id, claim.until)
+    proof = _proof(claim.name, kept, what, claim.until)
     return hmac.compare_digest(proof, claim.proof) and now.timestamp() < claim.until
 
 
-def _proof(name: str, kept: bytes, job_id: UUID, until: int) -> bytes:
-    return hmac.digest(kept, f"events:{job_id}:{until}:{name}".encode(), hashlib.sha256)[:24]
+def _proof(name: str, kept: bytes, what: str, until: int) -> bytes:
+    return hmac.digest(kept, f"{what}:{until}:{name}".encode(), hashlib.sha256)[:24]

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -12,6 +13,10 @@ from services.api.gate import Gate
 from services.api.links import Links
 from services.api.operations import Operations
 from services.api.orders import Orders
+from services.api.pages.jobs import Jobs
+from services.api.pages.login import Login
+from services.api.pages.site import Site
+from services.api.pages.visit import At
 from services.api.reading import Reading
 from services.api.settings import Settings
 from services.api.uploads import Uploads, types_of
@@ -21,6 +26,7 @@ from shared.connections import Connections
 from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.messaging.watch import Watch, watching
+from shared.objects import Bucket
 from shared.runtime import Worker
 from shared.serving import room_for, serve
 from shared.settings import environment
@@ -90,9 +96,27 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         ),
         origins=settings.api_cors_origins,
     )
+    login = Login(gate=gate, lifetime=timedelta(seconds=settings.api_session_seconds))
+    site = Site(
+        api,
+        gate=gate,
+        zone=settings.timezone,
+        tongue=settings.locale,
+        media=await _media_origin(bucket),
+        answer_s=settings.api_answer_seconds,
+        body_s=settings.api_body_seconds,
+        session_s=settings.api_session_seconds,
+        now=utc_now,
+    )
+    pages = (
+        At(name="jobs", path="/jobs", show=Jobs(reading=reading).show),
+        At(name="login", path="/login", show=login.show, scope=None),
+        At(name="enter", path="/login", method="POST", show=login.enter, scope=None),
+        At(name="leave", path="/logout", method="POST", show=login.leave, scope=None),
+    )
     return (
         serve(
-            api.web_app(),
+            api.web_app(*site.routes(pages)),
             connections.health,
             name="api",
             host=settings.api_host,
@@ -108,3 +132,9 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         await callbacks.worker(settings, connections),
         relay(database, publisher, of=topology.API),
     )
+
+
+async def _media_origin(bucket: Bucket) -> str:
+    """Where links to files lead. Made here, without asking the bucket."""
+    parts = urlsplit(await bucket.link("any", lifetime=timedelta(minutes=1)))
+    return f"{parts.scheme}://{parts.netloc}"

@@ -21,6 +21,7 @@ from shared.observability import redacted
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 JOB = UUID("7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11")
+EVENTS = tickets.events_of(JOB)
 KEPT = kept("dk_" + "a" * 43)
 QUARTER = timedelta(minutes=15)
 
@@ -82,29 +83,31 @@ class TestTokens:
 
 class TestTickets:
     def test_one_opens_its_own_job_until_its_time_is_over(self) -> None:
-        claim = tickets.read(tickets.made("front.end", KEPT, JOB, now=NOON, lifetime=QUARTER))
+        claim = tickets.read(tickets.made("front.end", KEPT, EVENTS, now=NOON, lifetime=QUARTER))
 
         assert claim is not None
         assert claim.name == "front.end"
-        assert tickets.opens(claim, KEPT, JOB, now=NOON + timedelta(minutes=14))
-        assert not tickets.opens(claim, KEPT, JOB, now=NOON + QUARTER)
-        assert not tickets.opens(claim, KEPT, uuid4(), now=NOON)
-        assert not tickets.opens(claim, kept("another"), JOB, now=NOON)
+        assert tickets.opens(claim, KEPT, EVENTS, now=NOON + timedelta(minutes=14))
+        assert not tickets.opens(claim, KEPT, EVENTS, now=NOON + QUARTER)
+        assert not tickets.opens(claim, KEPT, tickets.events_of(uuid4()), now=NOON)
+        assert not tickets.opens(claim, kept("another"), EVENTS, now=NOON)
 
     def test_a_longer_time_cannot_be_written_into_it(self) -> None:
-        until, proof, name = tickets.made("front", KEPT, JOB, now=NOON, lifetime=QUARTER).split(".")
+        until, proof, name = tickets.made("front", KEPT, EVENTS, now=NOON, lifetime=QUARTER).split(
+            "."
+        )
 
         claim = tickets.read(f"{int(until) + 3600}.{proof}.{name}")
 
         assert claim is not None
-        assert not tickets.opens(claim, KEPT, JOB, now=NOON)
+        assert not tickets.opens(claim, KEPT, EVENTS, now=NOON)
 
     @pytest.mark.parametrize("text", ["", "..", "1.a", "x.a.b", "1.\u00e9.b", "1..b" * 100, "²..b"])
     def test_junk_is_none(self, text: str) -> None:
         assert tickets.read(text) is None or not tickets.opens(
             tickets.read(text),  # type: ignore[arg-type]
             KEPT,
-            JOB,
+            EVENTS,
             now=NOON,
         )
 

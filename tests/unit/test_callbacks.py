@@ -17,7 +17,7 @@ from shared.signatures import is_secret, new_secret
 from shared.timeline import words_of
 from tests.support.forbidden import LITERALS
 
-SECRET = new_secret()
+SECRET = "whsec_" + "c2VjcmV0IG9mIGEgdGVzdCwgb2YgMzIgYnl0ZXMu"  # the tests' names hold it
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, **given: str) -> CallbackSettings:

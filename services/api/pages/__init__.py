@@ -1,0 +1,1 @@
+"""Pages for people: made on the server, alive where a browser has script, whole where it has none."""

@@ -1,0 +1,82 @@
+"""How values look on pages: pure, and as plain text or one ``<time>``."""
+
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+
+Say = Callable[..., str]
+
+
+def when(at: datetime | None, zone: ZoneInfo) -> str:
+    """A moment in the zone of the installation, to the second; a dash for none."""
+    if at is None:
+        return "–"
+    there = at.astimezone(zone)
+    return Markup('<time datetime="{exact}" title="{exact}">{shown}</time>').format(
+        exact=there.isoformat(timespec="milliseconds"), shown=f"{there:%Y-%m-%d %H:%M:%S}"
+    )
+
+
+def ago(at: datetime | None, now: datetime, zone: ZoneInfo, say: Say) -> str:
+    """How long ago a moment was, with the moment itself behind it; a dash for none."""
+    if at is None:
+        return "–"
+    there = at.astimezone(zone)
+    return Markup('<time datetime="{exact}" title="{exact}">{shown}</time>').format(
+        exact=there.isoformat(timespec="seconds"), shown=_since((now - at).total_seconds(), say)
+    )
+
+
+def _since(passed: float, say: Say) -> str:
+    if passed < 1:
+        return say("ago.now")
+    for unit, length, most in (
+        ("seconds", 1, 120),
+        ("minutes", 60, 7200),
+        ("hours", 3600, 172_800),
+    ):
+        if passed < most:
+            return say(f"ago.{unit}", count=int(passed // length))
+    return say("ago.days", count=int(passed // 86_400))
+
+
+def seconds(value: float | None) -> str:
+    """A length of time in two or three figures: 0.25 s, 12.3 s, 4 min 5 s, 2 h 3 min."""
+    if value is None:
+        return "–"
+    if value < 1:
+        return f"{value:.2f} s"
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def dollars(value: float | None, say: Say) -> str:
+    """US dollars, to the hundredth of a cent below one; what is not known says so."""
+    if value is None:
+        return say("money.unknown")
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+
+
+def size(value: int | None) -> str:
+    """Bytes in the unit that people know files by."""
+    if value is None:
+        return "–"
+    if value < 1000:
+        return f"{value} B"
+    for unit, length in (("kB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)):
+        if value < length * 1000 or unit == "GB":
+            return f"{value / length:.1f} {unit}"
+    raise AssertionError("the last unit takes everything")
+
+
+def share(value: float | None) -> str:
+    """A part of one as percent; a dash where there is nothing that it could be of."""
+    if value is None:
+        return "–"
+    return f"{value * 100:.1f} %" if 0 < value < 1 else f"{value * 100:.0f} %"

@@ -1,0 +1,119 @@
+// A page that lives: where something changed, it is asked for again, and what differs is put in place.
+// Without this script the page is whole as well, and asks for itself again now and then.
+"use strict";
+(() => {
+  const AT_MOST_EVERY_MS = 1000;
+  let asking = false;
+  let wanted = false;
+  let last = -Infinity;
+
+  // What people did to the page stays: what is focused or typed, what is open, what plays.
+  const KEPT = { DETAILS: ["open"], DIALOG: ["open"], INPUT: ["value", "checked"], TEXTAREA: ["value"] };
+
+  const samePlace = (a, b) => a.split("?")[0] === b.split("?")[0];
+
+  function attributes(old, fresh) {
+    const kept = KEPT[old.nodeName] || [];
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && !kept.includes(name)) old.removeAttribute(name);
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (kept.includes(name) || old.getAttribute(name) === value) continue;
+      // A link to the same file with a new signature: what is loaded stays.
+      if (name === "src" && old.hasAttribute("src") && samePlace(old.getAttribute("src"), value)) continue;
+      old.setAttribute(name, value);
+    }
+  }
+
+  function children(old, fresh) {
+    const keyed = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
+    let here = old.firstChild;
+    for (const next of [...fresh.childNodes]) {
+      const known = next.id ? keyed.get(next.id) : null;
+      if (known && known !== here) {
+        old.insertBefore(known, here);
+        here = known;
+      }
+      const fits = here && here.nodeType === next.nodeType && here.nodeName === next.nodeName
+        && (here.id || "") === (next.id || "");
+      if (!fits) {
+        old.insertBefore(document.importNode(next, true), here);
+        continue;
+      }
+      const behind = here.nextSibling;
+      morph(here, next);
+      here = behind;
+    }
+    while (here) {
+      const behind = here.nextSibling;
+      here.remove();
+      here = behind;
+    }
+  }
+
+  function morph(old, fresh) {
+    if (old.isEqualNode(fresh)) return;
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      old.nodeValue = fresh.nodeValue;
+      return;
+    }
+    attributes(old, fresh);
+    children(old, fresh);
+  }
+
+  async function renew() {
+    if (asking) {
+      wanted = true;
+      return;
+    }
+    asking = true;
+    try {
+      const wait = last + AT_MOST_EVERY_MS - performance.now();
+      if (wait > 0) await new Promise((done) => setTimeout(done, wait));
+      last = performance.now();
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      if (answer.redirected) return location.reload();
+      if (!answer.ok && !document.querySelector("[data-refresh]")) return;
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const parts = [...document.querySelectorAll("[data-part]")];
+      if (!parts.length && answer.ok) return location.reload();
+      for (const old of parts) {
+        const next = fresh.querySelector(`[data-part="${CSS.escape(old.dataset.part)}"]`);
+        if (next) morph(old, next);
+      }
+    } catch {
+      // Away for a moment: the next change, or the next turn, asks again.
+    } finally {
+      asking = false;
+      if (wanted) {
+        wanted = false;
+        renew();
+      }
+    }
+  }
+
+  function listen(url) {
+    const source = new EventSource(url);
+    for (const kind of ["snapshot", "change"]) source.addEventListener(kind, renew);
+    source.addEventListener("end", () => {
+      source.close();
+      renew();
+    });
+    // A ticket lives for minutes: when the line is refused, a fresh page has a fresh one.
+    source.addEventListener("error", () => {
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+    });
+  }
+
+  const live = document.querySelector("[data-live]");
+  if (live) listen(live.dataset.live);
+  const timed = document.querySelector("[data-refresh]");
+  if (timed) {
+    setInterval(() => {
+      if (document.visibilityState === "visible") renew();
+    }, Math.max(1, Number(timed.dataset.refresh)) * 1000);
+  }
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible" && (live || timed)) renew();
+  });
+})();

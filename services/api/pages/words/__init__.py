@@ -1,0 +1,12 @@
+"""Every sentence of the pages, in both languages, by one key."""
+
+from services.api.pages.words import frame, jobs
+from services.api.pages.words.said import Said
+
+WORDS: dict[str, Said] = {**frame.WORDS, **jobs.WORDS}
+
+
+def sentence(key: str, tongue: str, **values: object) -> str:
+    """What ``key`` stands for. Raises KeyError for a key that nobody wrote down, or a missing
+    value."""
+    return WORDS[key].by(tongue).format(**values)
