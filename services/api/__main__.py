@@ -6,4 +6,4 @@ from shared import runtime
 
 if __name__ == "__main__":
     # Orders are taken, and jobs told, while the broker or the bucket is away.
-    runtime.main("api", Settings, workers, ready_without=("rabbitmq", "bucket"))
+    runtime.main("api", Settings, workers, ready_without=("rabbitmq", "consumers", "bucket"))

@@ -23,6 +23,7 @@ from services.api.uploads import Uploads, types_of
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
+from shared.db.migrate import tables_check
 from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.messaging.watch import Watch, watching
@@ -38,6 +39,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     database = await connections.database(settings)
     publisher = await connections.publisher(settings)
     bucket = await connections.bucket(settings)
+    connections.health.add("tables", tables_check(database))
     configured = recipes.configured(environment())
     plain = {name: known.recipe for name, known in configured.items()}
     lifetime = timedelta(seconds=settings.api_link_seconds)

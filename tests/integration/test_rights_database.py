@@ -51,7 +51,7 @@ def session_of(database_url: str) -> Session:
         ("api", "INSERT INTO job DEFAULT VALUES"),
         ("api", "INSERT INTO api_token DEFAULT VALUES"),
         ("api", "UPDATE api_token SET revoked_at = NULL"),
-        ("api", "SELECT * FROM parked_message"),
+        ("api", "UPDATE slot SET state = 'stored'"),
         ("generator", "CREATE TABLE mine ()"),
         ("storage", "DROP TABLE slot"),
         ("storage", "TRUNCATE job"),
