@@ -1,7 +1,8 @@
 """Chromium and a whole system: one of each for every worker, and a fresh profile for every test."""
 
 import re
-from collections.abc import AsyncIterator, Generator
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from playwright.async_api import Browser, async_playwright
 from deploy.check.browser import chromium_here
 from deploy.check.tools import axe_here
 from deploy.local.system import PROJECT, System
+from shared.domain.token import RANDOM_BYTES, Scope, kept, word_of
+from tests.support.front_end import FrontEnd, a_front_end
 from tests.support.running import eyes_on
 from tests.support.visiting import Visits, visits
+from tests.support.waiting import eventually
 from tests.support.world import World
 
 HERE = Path(__file__).parent
@@ -78,6 +82,40 @@ async def world(browser: Browser, system: System) -> AsyncIterator[World]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
+async def front(world: World) -> AsyncIterator[FrontEnd]:
+    """Another program that orders and asks, while somebody looks at pages."""
+    async with a_front_end(world.system.layout.api_url) as front:
+        yield front
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def token(world: World, front: FrontEnd) -> AsyncIterator[Callable[..., Awaitable[str]]]:
+    """Makes tokens: ``await token("kim", Scope.READ)``. From the first one on only tokens open;
+    afterwards everything is open to this machine again."""
+
+    async def answers(status: int) -> None:
+        async def look() -> int:
+            return (await front.get("/v1/jobs")).status
+
+        await eventually(f"strangers are told {status}", look, holds=lambda seen: seen == status)
+
+    async def make(name: str, scope: Scope) -> str:
+        word = word_of(secrets.token_bytes(RANDOM_BYTES))
+        await world.execute(
+            "INSERT INTO api_token (name, sha256, scope) VALUES ($1, $2, $3)",
+            name,
+            kept(word),
+            scope,
+        )
+        await answers(401)
+        return word
+
+    yield make
+    await world.execute("DELETE FROM api_token")
+    await answers(200)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def visit(
     browser: Browser, world: World, request: pytest.FixtureRequest
 ) -> AsyncIterator[Visits]:
@@ -88,4 +126,5 @@ async def visit(
         yield visiting
         if request.node.stash.get(_failed, True):
             await visiting.last_pictures()
+            print(world.system.child("api").tail())  # pytest shows it with the failure
         assert visiting.faults == []

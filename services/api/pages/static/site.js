@@ -105,6 +105,13 @@
     });
   }
 
+  // What is said once is not said again by a reload.
+  const here = new URL(location.href);
+  if (here.searchParams.has("said")) {
+    here.searchParams.delete("said");
+    history.replaceState(history.state, "", here);
+  }
+
   const live = document.querySelector("[data-live]");
   if (live) listen(live.dataset.live);
   const timed = document.querySelector("[data-refresh]");
