@@ -13,6 +13,7 @@ from deploy.check.browser import chromium_here
 from deploy.check.tools import axe_here
 from deploy.local.system import PROJECT, System
 from shared.domain.token import RANDOM_BYTES, Scope, kept, word_of
+from tests.browser.gallery import Gallery, hang
 from tests.support.front_end import FrontEnd, a_front_end
 from tests.support.running import eyes_on
 from tests.support.visiting import Visits, visits
@@ -79,6 +80,13 @@ async def world(browser: Browser, system: System) -> AsyncIterator[World]:
     async with eyes_on(system) as world:
         yield world
         await world.behave()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gallery(browser: Browser, system: System) -> Gallery:
+    """One job of each kind, for tests of one group, which share a worker."""
+    async with eyes_on(system) as world, a_front_end(system.layout.api_url) as front:
+        return await hang(world, front)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

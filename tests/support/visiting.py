@@ -43,6 +43,9 @@ class Habits:
     scripts: bool = True
     touch: bool = False
 
+    def but(self, **other: Any) -> "Habits":
+        return replace(self, **other)
+
     def __str__(self) -> str:
         told = [self.language[:2], self.colours, f"{self.width}"]
         return "-".join(told + ([] if self.scripts else ["noscript"]))
@@ -134,6 +137,30 @@ class Visitor:
     async def text(self) -> str:
         return await self.page.locator("body").inner_text()
 
+    async def all_pictures_loaded(self) -> None:
+        """Return when every picture of the page is there, also those that wait to be scrolled to."""
+
+        async def missing() -> list[str]:
+            found: list[str] = await self.page.evaluate(
+                """() => [...document.images].filter(one => {
+                    one.loading = "eager";
+                    return !one.complete || !one.naturalWidth;
+                }).map(one => one.src.split("?")[0])"""
+            )
+            return found
+
+        await eventually("all pictures are there", missing, holds=lambda seen: not seen)
+
+    async def moving(self) -> Sequence[str]:
+        """What moves by itself, or would at a touch."""
+        found: list[str] = await self.page.evaluate(
+            """() => [...document.querySelectorAll("*")].filter(one => {
+                const style = getComputedStyle(one);
+                return style.animationName !== "none" || /[1-9]/.test(style.transitionDuration);
+            }).map(one => one.outerHTML.slice(0, 120))"""
+        )
+        return found
+
     async def too_wide(self) -> Sequence[str]:
         """What makes people scroll sideways; nothing where the page fits."""
         found: list[str] = await self.page.evaluate(
@@ -215,7 +242,7 @@ class Visits:
         self._contexts: list[BrowserContext] = []
 
     async def __call__(self, habits: Habits = AT_A_DESK, **more: Any) -> Visitor:
-        habits = replace(habits, **more)
+        habits = habits.but(**more)
         context = await self._browser.new_context(
             viewport={"width": habits.width, "height": habits.height},
             locale=habits.language,
