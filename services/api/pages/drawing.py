@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.domain.slowest import STAGES, about_clocks, sentence, told_span
 from shared.domain.slot import SlotState
+from shared.domain.slowest import STAGES, about_clocks, sentence, told_span
 from shared.domain.waterfall import Lane, Segment, Stage, Waterfall
 from shared.words import Words
 
@@ -37,9 +37,7 @@ HUES: Mapping[Stage, Hue] = {
     _S.PROVIDER_QUEUE: Hue.QUEUE,
     **dict.fromkeys((_S.RUN, _S.PROVIDER), Hue.RUN),
     **dict.fromkeys((_S.TRANSIT, _S.ACK, _S.BROKER), Hue.WEBHOOK),
-    **dict.fromkeys(
-        (_S.TURN, _S.DOWNLOAD, _S.FINISH, _S.UPLOAD, _S.STORE, _S.RECORD), Hue.STORE
-    ),
+    **dict.fromkeys((_S.TURN, _S.DOWNLOAD, _S.FINISH, _S.UPLOAD, _S.STORE, _S.RECORD), Hue.STORE),
     **dict.fromkeys((_S.COUNT, _S.REPORT), Hue.COUNT),
     **dict.fromkeys(
         (
