@@ -52,6 +52,7 @@ def session_of(database_url: str) -> Session:
         ("api", "INSERT INTO api_token DEFAULT VALUES"),
         ("api", "UPDATE api_token SET revoked_at = NULL"),
         ("api", "UPDATE slot SET state = 'stored'"),
+        ("api", "DELETE FROM job"),
         ("generator", "CREATE TABLE mine ()"),
         ("storage", "DROP TABLE slot"),
         ("storage", "TRUNCATE job"),

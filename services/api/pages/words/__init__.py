@@ -1,9 +1,15 @@
 """Every sentence of the pages, in both languages, by one key."""
 
-from services.api.pages.words import frame, jobs
+from services.api.pages.words import facts, frame, job, jobs, parked
 from services.api.pages.words.said import Said
 
-WORDS: dict[str, Said] = {**frame.WORDS, **jobs.WORDS}
+WORDS: dict[str, Said] = {
+    **facts.WORDS,
+    **frame.WORDS,
+    **job.WORDS,
+    **jobs.WORDS,
+    **parked.WORDS,
+}
 
 
 def sentence(key: str, tongue: str, **values: object) -> str:
