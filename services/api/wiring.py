@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -13,13 +14,17 @@ from services.api.gate import Gate
 from services.api.links import Links
 from services.api.operations import Operations
 from services.api.orders import Orders
+from services.api.originals import Originals
 from services.api.pages.job import OneJob
 from services.api.pages.jobs import Jobs
 from services.api.pages.login import Login
+from services.api.pages.overview import Home
 from services.api.pages.parked import Parking
+from services.api.pages.recipes import Recipes
 from services.api.pages.site import Site
 from services.api.pages.visit import At
 from services.api.reading import Reading
+from services.api.received import Receiver
 from services.api.settings import Settings
 from services.api.uploads import Uploads, types_of
 from shared import recipes
@@ -31,6 +36,7 @@ from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.messaging.watch import Watch, watching
 from shared.objects import Bucket
+from shared.overview import Overviews
 from shared.runtime import Worker
 from shared.serving import room_for, serve
 from shared.settings import environment
@@ -119,7 +125,41 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
     write, operate = Scope.WRITE, Scope.OPERATE
     cancel, retry = "/jobs/{job_id}/cancel", "/jobs/{job_id}/retry"
     replay, discard = "/parked/replay", "/parked/discard"
+    subscriptions = await connections.subscriptions(settings)
+    home = Home(
+        overviews=Overviews(
+            database=database,
+            depths=subscriptions.levels(),
+            zone=ZoneInfo(settings.timezone),
+            files_live=settings.files_live,
+        ),
+        reading=reading,
+        runbook=settings.api_runbook_url,
+    )
+    to_order = Recipes(
+        recipes=configured,
+        orders=orders,
+        receiver=Receiver(
+            max_bytes=settings.source_max_bytes,
+            seconds=settings.api_photo_seconds,
+            at_once=settings.api_photos_at_once,
+        ),
+        originals=Originals(bucket=bucket),
+        within_s=settings.api_answer_seconds,
+    )
+    recipe_page = "/recipes/{name}"
     pages = (
+        At(name="overview", path="/", show=home.show),
+        At(name="recipes", path="/recipes", show=to_order.show_all),
+        At(name="recipe", path=recipe_page, show=to_order.show),
+        At(
+            name="order",
+            path=recipe_page,
+            method="POST",
+            show=to_order.order,
+            scope=Scope.WRITE,
+            files=True,
+        ),
         At(name="jobs", path="/jobs", show=Jobs(reading=reading).show),
         At(name="job", path="/jobs/{job_id}", show=job.show),
         At(name="sure_cancel", path=cancel, show=job.sure_to_cancel, scope=write),

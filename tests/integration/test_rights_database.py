@@ -51,6 +51,7 @@ def session_of(database_url: str) -> Session:
         ("api", "INSERT INTO job DEFAULT VALUES"),
         ("api", "INSERT INTO api_token DEFAULT VALUES"),
         ("api", "UPDATE api_token SET revoked_at = NULL"),
+        ("api", "DELETE FROM job"),
         ("api", "UPDATE slot SET state = 'stored'"),
         ("api", "DELETE FROM job"),
         ("generator", "CREATE TABLE mine ()"),

@@ -170,6 +170,7 @@ class Site:
         text = self._environment.get_template(page.template).render(
             **page.model,
             say=says,
+            tell=visit.tell,
             tongue=visit.tongue,
             tongues=TONGUES,
             asker=visit.asker,

@@ -112,6 +112,49 @@
     history.replaceState(history.state, "", here);
   }
 
+  // A form that tells what comes of what is typed: asked for while somebody types, files aside.
+  function asks(form) {
+    let wait = 0;
+    form.addEventListener("input", () => {
+      clearTimeout(wait);
+      wait = setTimeout(async () => {
+        const typed = new FormData(form);
+        for (const [name, value] of [...typed]) if (value instanceof File) typed.delete(name);
+        for (const [name, value] of new URLSearchParams(form.dataset.ask)) typed.set(name, value);
+        try {
+          const answer = await fetch(form.action, { method: "POST", body: typed });
+          if (!answer.ok || answer.redirected) return;
+          const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+          for (const old of form.querySelectorAll("[data-part]")) {
+            const next = fresh.querySelector(`[data-part="${CSS.escape(old.dataset.part)}"]`);
+            if (next) morph(old, next);
+          }
+        } catch {
+          // It is told again with the form itself.
+        }
+      }, 400);
+    });
+    for (const needless of form.querySelectorAll("[data-scriptless]")) needless.hidden = true;
+  }
+
+  // A form that is sent once: the server makes one job of it however often it comes, and people see
+  // that it is on its way.
+  function once(form) {
+    const button = form.querySelector("button:not([name])");
+    const said = button.textContent;
+    const ready = (is) => {
+      button.disabled = !is;
+      button.textContent = is ? said : form.dataset.once;
+    };
+    form.addEventListener("submit", () => setTimeout(() => ready(false)));
+    window.addEventListener("pageshow", () => ready(true));
+  }
+
+  for (const form of document.querySelectorAll("form[data-ask]")) asks(form);
+  for (const form of document.querySelectorAll("form[data-once]")) once(form);
+  const problem = document.getElementById("problem");
+  if (problem) problem.focus();
+
   const live = document.querySelector("[data-live]");
   if (live) listen(live.dataset.live);
   const timed = document.querySelector("[data-refresh]");

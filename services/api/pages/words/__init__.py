@@ -1,6 +1,6 @@
 """Every sentence of the pages, in both languages, by one key."""
 
-from services.api.pages.words import facts, frame, job, jobs, parked
+from services.api.pages.words import facts, frame, job, jobs, overview, parked, recipes
 from services.api.pages.words.said import Said
 
 WORDS: dict[str, Said] = {
@@ -8,7 +8,9 @@ WORDS: dict[str, Said] = {
     **frame.WORDS,
     **job.WORDS,
     **jobs.WORDS,
+    **overview.WORDS,
     **parked.WORDS,
+    **recipes.WORDS,
 }
 
 
