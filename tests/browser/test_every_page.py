@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.gallery import Gallery
 from tests.support.axe import violations
-from tests.support.visiting import AT_A_DESK, ON_A_PHONE, Visitor, Visits
+from tests.support.visiting import ON_A_PHONE, Visits
 
 pytestmark = pytest.mark.xdist_group("gallery")
 
@@ -26,6 +26,8 @@ PAGES: dict[str, Callable[[Gallery], str]] = {
     "sure-retry": lambda hung: f"/jobs/{hung.failed}/retry",
     "parked": lambda _: "/parked",
     "dead": lambda hung: f"/parked/{hung.dead}",
+    "sure-replay": lambda hung: f"/parked/replay?id={hung.dead}",
+    "sure-discard": lambda hung: f"/parked/discard?id={hung.dead}",
     "recipes": lambda _: "/recipes",
     "order-pictures": lambda _: "/recipes/variations",
     "order-sound": lambda _: "/recipes/sound-effect",
@@ -33,7 +35,7 @@ PAGES: dict[str, Callable[[Gallery], str]] = {
     "login": lambda _: "/login",
 }
 # What passes while two people look at a page one after the other.
-PASSING = re.compile(r"\d+ (s|min) ago|\d+(초|분) 전|just now|방금|\d+(\.\d+)? s\b")
+PASSING = re.compile(r"\d[\d.:,]*( ?(s|min|h|ms|%|B|kB))?\b|\d+(초|분) 전|just now|방금")
 
 
 @pytest.fixture(params=PAGES)
@@ -43,55 +45,51 @@ def page(request: pytest.FixtureRequest, gallery: Gallery) -> tuple[str, str]:
     return name, PAGES[name](gallery)
 
 
-async def opened(visitor: Visitor, page: tuple[str, str]) -> Visitor:
+async def test_a_page_has_no_barrier(visit: Visits, axe: str, page: tuple[str, str]) -> None:
     name, path = page
-    answer = await visitor.go(path)
-    assert answer.status == 200, path
-    await visitor.all_pictures_loaded()
-    await visitor.picture(name)
-    return visitor
+    kim = await visit()
+    answer = await kim.go(path)
+
+    assert answer.status == 200
+    assert await kim.all_pictures_loaded()
+    await kim.picture(name)
+    assert await violations(kim.page, axe) == []
+    assert await kim.focus_that_nobody_sees(skip="header") == []
+
+    await kim.becomes(colours="dark", motion="reduce")
+    await kim.picture(name)
+    assert await violations(kim.page, axe) == []
+    assert await kim.moving() == []
 
 
-async def test_a_page_has_no_barrier(
-    visit: Visits, axe: str, page: tuple[str, str], subtests: pytest.Subtests
-) -> None:
-    for habits in (AT_A_DESK, AT_A_DESK.but(colours="dark"), ON_A_PHONE.but(colours="dark")):
-        with subtests.test(str(habits)):
-            visitor = await opened(await visit(habits), page)
-            assert await violations(visitor.page, axe) == []
-            assert await visitor.too_wide() == []
+async def test_a_page_fits_a_phone(visit: Visits, axe: str, page: tuple[str, str]) -> None:
+    name, path = page
+    kim = await visit(ON_A_PHONE, colours="dark")
+    await kim.go(path)
 
+    assert await kim.all_pictures_loaded()
+    await kim.picture(name)
+    assert await kim.too_wide() == []
+    assert await violations(kim.page, axe) == []
 
-async def test_a_page_speaks_korean_on_a_small_phone(
-    visit: Visits, axe: str, page: tuple[str, str]
-) -> None:
-    visitor = await opened(await visit(ON_A_PHONE, width=320, language="ko-KR"), page)
-
-    assert await visitor.page.locator("html").get_attribute("lang") == "ko"
-    assert re.search("[가-힣]", await visitor.page.title())
-    assert await visitor.too_wide() == []
-    assert await violations(visitor.page, axe) == []
-
-
-async def test_a_page_shows_where_the_keyboard_is(visit: Visits, page: tuple[str, str]) -> None:
-    for colours in ("light", "dark"):
-        visitor = await opened(await visit(AT_A_DESK.but(colours=colours)), page)
-
-        assert await visitor.focus_that_nobody_sees(at_most=30) == []
+    await kim.go(f"{path}{'&' if '?' in path else '?'}lang=ko")
+    await kim.becomes(width=320, language="ko", colours="light")
+    await kim.picture(name)
+    assert await kim.too_wide() == []
+    assert await kim.page.locator("html").get_attribute("lang") == "ko"
+    assert re.search("[가-힣]", await kim.page.title())
 
 
 async def test_a_page_tells_the_same_without_scripts(visit: Visits, page: tuple[str, str]) -> None:
-    with_scripts = await opened(await visit(), page)
-    without = await opened(await visit(scripts=False), page)
+    name, path = page
+    kim, lee = await visit(), await visit(scripts=False)
 
-    told, plain = (_facts(await one.text()) for one in (with_scripts, without))
+    await kim.go(path)
+    await lee.go(path)
+    await lee.picture(name)
+
+    told, plain = _facts(await kim.text()), _facts(await lee.text())
     assert [line for line in told if line not in plain] == []
-
-
-async def test_a_page_holds_still_for_who_wants_it(visit: Visits, page: tuple[str, str]) -> None:
-    visitor = await opened(await visit(motion="reduce"), page)
-
-    assert await visitor.moving() == []
 
 
 def _facts(text: str) -> list[str]:

@@ -121,6 +121,16 @@ class Visitor:
                 return
         raise AssertionError(f"Tab does not lead to {target}")
 
+    async def becomes(self, **other: Any) -> None:
+        """The same page, under other ``Habits`` of colours, motion and width."""
+        self.habits = self.habits.but(**other)
+        await self.page.emulate_media(
+            color_scheme=self.habits.colours, reduced_motion=self.habits.motion
+        )
+        await self.page.set_viewport_size(
+            {"width": self.habits.width, "height": self.habits.height}
+        )
+
     # ---- what they see
 
     @property
@@ -137,8 +147,8 @@ class Visitor:
     async def text(self) -> str:
         return await self.page.locator("body").inner_text()
 
-    async def all_pictures_loaded(self) -> None:
-        """Return when every picture of the page is there, also those that wait to be scrolled to."""
+    async def all_pictures_loaded(self) -> bool:
+        """True once every picture of the page is there, also those that wait to be scrolled to."""
 
         async def missing() -> list[str]:
             found: list[str] = await self.page.evaluate(
@@ -150,6 +160,7 @@ class Visitor:
             return found
 
         await eventually("all pictures are there", missing, holds=lambda seen: not seen)
+        return True
 
     async def moving(self) -> Sequence[str]:
         """What moves by itself, or would at a touch."""
@@ -176,8 +187,11 @@ class Visitor:
         )
         return found
 
-    async def focus_that_nobody_sees(self, *, at_most: int = 12) -> Sequence[str]:
-        """Those of the first places of the focus that look the same with it and without."""
+    async def focus_that_nobody_sees(
+        self, *, at_most: int = 40, skip: str = "#nothing"
+    ) -> Sequence[str]:
+        """Those of the places of the focus that look the same with it and without. What lies in
+        ``skip``, a selector, is left out."""
         hidden = []
         await self.page.evaluate("document.activeElement?.blur()")
         for _ in range(at_most):
@@ -186,6 +200,8 @@ class Visitor:
             element = here.as_element()
             if element is None or await element.evaluate("here => here === document.body"):
                 break
+            if await element.evaluate("(here, skip) => !!here.closest(skip)", skip):
+                continue
             await element.scroll_into_view_if_needed()
             around = await element.evaluate(
                 """here => {
