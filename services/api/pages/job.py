@@ -3,14 +3,14 @@ all that is on record of it."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from pydantic import Field
 
-from services.api.answers import File, JobStory, SlotLine
+from services.api.answers import File, JobStory, SlotLine, TimelineEntry
 from services.api.asked import KEY_PATTERN, Wish, form_of, job_id_of
 from services.api.orders import Orders
 from services.api.pages.drawing import drawing
@@ -64,7 +64,8 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One fact of the timeline. ``became`` is what hearing it did."""
+    """One fact of the timeline, or ``times`` of the same that follow each other. ``became`` is what
+    hearing it did."""
 
     at: datetime
     words: str
@@ -72,6 +73,7 @@ class Line:
     source: str
     ordinal: int | None
     became: str
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +138,7 @@ class OneJob:
                 "slots": story.slots[:AT_ONCE],
                 "slots_folded": story.slots[AT_ONCE:SLOTS_SHOWN],
                 "slots_more": max(story.n - SLOTS_SHOWN, 0),
-                "timeline": [_line(visit, entry) for entry in story.timeline],
+                "timeline": _timeline(visit, story.timeline),
                 "at_once": AT_ONCE,
                 "webhooks_shown": WEBHOOKS_SHOWN,
                 "webhooks": [_webhook(visit, kept) for kept in beside.webhooks],
@@ -256,7 +258,17 @@ def _tiles(story: JobStory) -> Sequence[SlotLine]:
     return [slot for slot in story.slots if slot.state not in CLOSED][:TILES]
 
 
-def _line(visit: Visit, entry: Any) -> Line:
+def _timeline(visit: Visit, entries: Sequence[TimelineEntry]) -> list[Line]:
+    lines: list[Line] = []
+    for line in (_line(visit, entry) for entry in entries):
+        if lines and replace(lines[-1], at=line.at, times=1) == line:
+            lines[-1] = replace(lines[-1], times=lines[-1].times + 1)
+        else:
+            lines.append(line)
+    return lines
+
+
+def _line(visit: Visit, entry: TimelineEntry) -> Line:
     return Line(
         at=entry.at,
         words=entry.words[visit.tongue] if entry.words else _fact(visit, entry.type),
