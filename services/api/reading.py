@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.api import cursor
-from services.api.answers import JobPage, JobStory, Standing
+from services.api.answers import JobLine, JobPage, JobStory, Standing
 from services.api.gate import Asker, Gate
 from services.api.links import Links
 from services.api.problems import GONE, UNKNOWN_JOB, Refused
@@ -21,11 +21,16 @@ from services.api.view import (
     story,
     story_of_order,
 )
-from shared.db import artifacts, jobs, journal, live, retention, spend
+from shared.db import artifacts, jobs, journal, live, predictions, retention, spend
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Wanted
+from shared.domain.cost import Bill
 from shared.domain.job import JobState
 from shared.recipes.recipe import Recipe
+
+# Of what somebody looks for by a word: how much of an id is enough, and how many are shown.
+LEAST_DIGITS = 6
+MOST_FOUND = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,53 @@ class Reading:
 
     async def page(self, wanted: Wanted, *, limit: int) -> JobPage:
         """The latest jobs that are wanted, and orders that are still to become one."""
+        told = await self._lines(wanted, limit=limit + 1)
+        last = told[limit - 1] if len(told) > limit else None
+        return JobPage(
+            jobs=tuple(told[:limit]),
+            next=None if last is None else cursor.written((last.created_at, last.id)),
+        )
+
+    async def page_before(self, wanted: Wanted, *, limit: int) -> JobPage | None:
+        """The page right in front of ``wanted.after``; None: there are not as many, so that it is the
+        first."""
+        told = await self._lines(wanted, limit=limit + 1)
+        if len(told) <= limit:
+            return None
+        last = told[-1]
+        return JobPage(jobs=tuple(told[-limit:]), next=cursor.written((last.created_at, last.id)))
+
+    async def bills(self, found: Sequence[JobLine]) -> dict[UUID, Bill]:
+        """What was bought for them so far."""
         async with self.database.connection() as db:
-            found = await jobs.page(db, wanted, limit=limit + 1)
+            return await spend.of_jobs(db, [job.id for job in found if job.n])
+
+    async def found(self, word: str) -> tuple[UUID, ...]:
+        """The jobs that somebody means by a word: by id, by how it begins, by the publisher's own id
+        or by the id of one of its predictions. The latest first; a few of many."""
+        digits = word.replace("-", "").lower()
+        async with self.database.connection() as db:
+            if LEAST_DIGITS <= len(digits) <= 32 and not set(digits) - set("0123456789abcdef"):
+                by_id = await jobs.beginning_with(db, digits, limit=MOST_FOUND)
+                if by_id:
+                    return tuple(by_id)
+                if len(digits) == 32 and await journal.order_of(db, UUID(digits)) is not None:
+                    return (UUID(digits),)
+            by_ref = await jobs.by_external_ref(db, word, limit=MOST_FOUND)
+            if by_ref:
+                return tuple(job.id for job in by_ref)
+            bought = await predictions.by_prediction_id(db, word)
+            if bought is not None:
+                return (bought.job_id,)
+            orders = await journal.orders_to_plan(
+                db, external_ref=word, recipe=None, since=None, before=None, limit=MOST_FOUND
+            )
+            return tuple(order.job_id for order in orders if order.job_id is not None)
+
+    async def _lines(self, wanted: Wanted, *, limit: int) -> list[JobLine]:
+        """Those of ``wanted`` that are nearest to where it begins, the latest first."""
+        async with self.database.connection() as db:
+            found = await jobs.page(db, wanted, limit=limit)
             planned = [line(seen(now, self.recipes)) for now in await live.of_jobs(db, found)]
             orders = []
             if wanted.state in (None, JobState.PENDING):
@@ -78,17 +128,14 @@ class Reading:
                     recipe=wanted.recipe,
                     since=wanted.since,
                     before=wanted.before,
-                    limit=limit + 1,
+                    after=wanted.after,
+                    limit=limit,
                 )
         # One may have been planned between the two looks: its row says more.
         there = {job.id for job in planned}
         waiting = [told for told in map(line_of_order, orders) if told.id not in there]
         told = sorted([*planned, *waiting], key=lambda job: (job.created_at, job.id), reverse=True)
-        last = told[limit - 1] if len(told) > limit else None
-        return JobPage(
-            jobs=tuple(told[:limit]),
-            next=None if last is None else cursor.written((last.created_at, last.id)),
-        )
+        return told[-limit:] if wanted.after else told[:limit]
 
     async def standings(self, job_ids: Sequence[UUID]) -> dict[UUID, Known]:
         """How those of the jobs stand that are known here."""

@@ -242,13 +242,15 @@ async def orders_to_plan(
     recipe: str | None,
     since: datetime | None,
     before: tuple[datetime, UUID] | None,
+    after: tuple[datetime, UUID] | None = None,
     limit: int,
 ) -> list[Entry]:
     """Orders that were stated here and that nobody has planned yet, the latest first; ``before``:
-    only those that come after that one in this order."""
-    at, job_id = before or (None, None)
+    only those that come after that one in this order, ``after``: only those right in front of it."""
+    at, job_id = before or after or (None, None)
+    beyond, order = (">", "ASC") if after else ("<", "DESC")
     rows = await tx.fetch(
-        """
+        f"""
         SELECT *
           FROM journal
          WHERE type IN ('upload.received', 'job.cancel_requested')
@@ -257,16 +259,16 @@ async def orders_to_plan(
            AND outcome IS NULL
            AND job_id IS NOT NULL
            AND ($1::timestamptz IS NULL OR recorded_at >= $1)
-           AND ($2::timestamptz IS NULL OR (recorded_at, job_id) < ($2, $3::uuid))
+           AND ($2::timestamptz IS NULL OR (recorded_at, job_id) {beyond} ($2, $3::uuid))
            AND CASE WHEN $4::text IS NULL AND $5::text IS NULL THEN true
                     WHEN type = 'upload.received' AND origin = 'stated' AND body IS NOT NULL
                     THEN convert_from(body, 'UTF8')::jsonb
                          @> jsonb_strip_nulls(jsonb_build_object('external_ref', $4::text,
                                                                  'recipe', $5::text))
                     ELSE false END
-      ORDER BY recorded_at DESC, job_id DESC
+      ORDER BY recorded_at {order}, job_id {order}
          LIMIT $6
-        """,
+        """,  # noqa: S608 - the constants above
         since,
         at,
         job_id,
@@ -274,7 +276,7 @@ async def orders_to_plan(
         recipe,
         limit,
     )
-    return entries(rows)
+    return entries(rows)[:: -1 if after else 1]
 
 
 async def waiting(tx: Connection, job_id: UUID, fact_type: str) -> Entry | None:

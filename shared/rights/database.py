@@ -154,6 +154,7 @@ RIGHTS: Mapping[str, Tables] = {
             inserts=True, updates=_PARKS["parked_message"].updates, deletes=True
         ),
         "prediction": READS,
+        "rate_limit": READS,
         "refused_webhook": READS,
         "schema_migrations": READS,
         "slot": READS,

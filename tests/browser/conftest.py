@@ -14,6 +14,7 @@ from deploy.check.tools import axe_here
 from deploy.local.system import PROJECT, System
 from shared.domain.token import RANDOM_BYTES, Scope, kept, word_of
 from tests.browser.gallery import Gallery, hang
+from tests.support.axe import Axe
 from tests.support.front_end import FrontEnd, a_front_end
 from tests.support.running import eyes_on
 from tests.support.visiting import Visits, visits
@@ -66,12 +67,11 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def axe() -> str:
-    """Its script."""
+def axe() -> Axe:
     script = axe_here()
     if script is None:
         pytest.skip("axe is not here: `make browser` fetches it")
-    return script.read_text(encoding="utf-8")
+    return Axe(script.read_text(encoding="utf-8"))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -134,5 +134,7 @@ async def visit(
         yield visiting
         if request.node.stash.get(_failed, True):
             await visiting.last_pictures()
-            print(world.system.child("api").tail())  # pytest shows it with the failure
+            for line in world.system.child("api").tail(60).splitlines():
+                if '"level": "error"' in line:
+                    print(line[:800])  # pytest shows it with the failure
         assert visiting.faults == []

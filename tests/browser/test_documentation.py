@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.axe import violations
+from tests.support.axe import Axe
 from tests.support.visiting import AT_A_DESK, ON_A_PHONE, Colours, Visits
 
 PAGE = "/v1/docs"
@@ -10,7 +10,7 @@ PAGE = "/v1/docs"
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 async def test_everybody_can_read_what_the_api_does(
-    visit: Visits, axe: str, colours: Colours
+    visit: Visits, axe: Axe, colours: Colours
 ) -> None:
     reader = await visit(AT_A_DESK, colours=colours)
 
@@ -18,19 +18,19 @@ async def test_everybody_can_read_what_the_api_does(
 
     assert answer.status == 200
     assert "POST /v1/jobs" in await reader.text()
-    assert await violations(reader.page, axe) == []
+    assert await axe.violations(reader.page) == []
     assert await reader.focus_that_nobody_sees() == []
     await reader.picture("docs", whole=False)
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-async def test_the_api_can_be_read_on_a_phone(visit: Visits, axe: str, colours: Colours) -> None:
+async def test_the_api_can_be_read_on_a_phone(visit: Visits, axe: Axe, colours: Colours) -> None:
     reader = await visit(ON_A_PHONE, colours=colours)
 
     await reader.go(PAGE)
 
     assert await reader.too_wide() == []
-    assert await violations(reader.page, axe) == []
+    assert await axe.violations(reader.page) == []
     await reader.picture("docs", whole=False)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from shared.domain.token import Scope
-from tests.support.axe import violations
+from tests.support.axe import Axe
 from tests.support.visiting import ON_A_PHONE, Visitor, Visits, shows
 from tests.support.world import World
 
@@ -16,14 +16,14 @@ async def log_in(visitor: Visitor, word: str) -> None:
 
 
 async def test_who_has_no_token_is_asked_for_one_and_comes_to_where_they_wanted(
-    visit: Visits, token: Token, axe: str
+    visit: Visits, token: Token, axe: Axe
 ) -> None:
     word = await token("kim", Scope.OPERATE)
     kim = await visit()
 
     await kim.go("/jobs?state=failed")
     asked_at = kim.path
-    on_the_way = await violations(kim.page, axe)
+    on_the_way = await axe.violations(kim.page)
     await kim.picture("login")
     await kim.press("Tab")
     await kim.tab_to(kim.page.get_by_label("Token"))
@@ -52,7 +52,7 @@ async def test_what_is_said_once_is_not_said_again_by_a_reload(visit: Visits, to
 
 
 async def test_a_wrong_token_is_told_where_it_was_typed(
-    visit: Visits, token: Token, axe: str
+    visit: Visits, token: Token, axe: Axe
 ) -> None:
     await token("kim", Scope.READ)
     stranger = await visit(ON_A_PHONE, colours="dark")
@@ -65,7 +65,7 @@ async def test_a_wrong_token_is_told_where_it_was_typed(
     field = stranger.page.get_by_label("Token")
     assert await field.get_attribute("aria-invalid") == "true"
     assert await field.input_value() == ""
-    assert await violations(stranger.page, axe) == []
+    assert await axe.violations(stranger.page) == []
     assert await stranger.too_wide() == []
     await stranger.picture("wrong-token")
 

@@ -70,6 +70,15 @@ def seconds(value: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def usually(value: float) -> str:
+    """A length of time that nobody has measured: 30 s, 2 min."""
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
 def dollars(value: float | None, say: Say) -> str:
     """US dollars, to the hundredth of a cent below one; what is not known says so."""
     if value is None:

@@ -107,6 +107,7 @@ class Site:
             "bytes": looks.size,
             "share": looks.share,
             "exactly": looks.exactly,
+            "usually": looks.usually,
         }
 
     def routes(self, pages: Sequence[At]) -> list[web.RouteDef]:
