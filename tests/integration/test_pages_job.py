@@ -106,14 +106,10 @@ class TestShowing:
         assert "Your order is in" in heard.body
 
     async def test_a_job_that_is_unknown_or_deleted_says_which(self, api: Api) -> None:
-        gone = uuid4()
+        gone = await a_job(api.database)
+        await end_job(api.database, gone)
         async with api.database.transaction() as tx:
-            await tx.execute(
-                "INSERT INTO tombstone (job_id, recipe, state, created_at, ended_at)"
-                " VALUES ($1, 'variations', 'completed', now(), now())",
-                gone,
-            )
-            assert await retention.is_buried(tx, gone)
+            assert await retention.bury(tx, gone)
 
         unknown = await api.front.get(f"/jobs/{uuid4()}")
         deleted = await api.front.get(f"/jobs/{gone}")
