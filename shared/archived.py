@@ -35,5 +35,6 @@ def laid_out(body: bytes, *, at_most: int) -> tuple[str, bool]:
             text = body.decode(errors="backslashreplace")
     else:
         text = body.decode(errors="backslashreplace")
-    text = redacted(text)
+    # JSON may spell halves of letters, which no page can be written in.
+    text = redacted(text.encode(errors="backslashreplace").decode())
     return text[:at_most], len(text) > at_most

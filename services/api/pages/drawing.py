@@ -82,9 +82,9 @@ class Row:
 class Drawing:
     """``ticks`` are the seconds at the quarters of the width. ``legend`` has every hue that occurs
     with the seconds of all slots. ``more`` slots are not drawn. ``slowest_at`` is the slot that the
-    job waited for."""
+    job waited for; it and ``sentence`` are None until that is known."""
 
-    sentence: Words
+    sentence: Words | None
     named: float
     seconds: float
     ticks: tuple[float, ...]
@@ -100,8 +100,8 @@ class Drawing:
         return (*self.rows, *self.folded, *(() if self.report is None else (self.report,)))
 
 
-def drawing(fall: Waterfall) -> Drawing | None:
-    """None: no time has passed that could be drawn."""
+def drawing(fall: Waterfall, *, over: bool) -> Drawing | None:
+    """``over``: its job has ended. None: no time has passed that could be drawn."""
     ends = [lane.ends for lane in fall.lanes]
     if fall.report is not None:
         ends.append(fall.report.ends)
@@ -118,7 +118,7 @@ def drawing(fall: Waterfall) -> Drawing | None:
     if fall.report is not None:
         spent[Hue.COUNT] += fall.report.seconds
     return Drawing(
-        sentence=sentence(fall),
+        sentence=sentence(fall) if over else None,
         named=fall.named,
         seconds=whole,
         ticks=tuple(whole * quarter / PARTS for quarter in range(PARTS + 1)),
@@ -127,7 +127,7 @@ def drawing(fall: Waterfall) -> Drawing | None:
         report=None if fall.report is None else _report(fall.report, whole),
         legend=tuple((hue, seconds) for hue, seconds in spent.items() if seconds > 0),
         more=len(fall.lanes) - len(rows),
-        slowest_at=last.ordinal if last is not None and len(fall.lanes) > 1 else None,
+        slowest_at=last.ordinal if over and last is not None and len(fall.lanes) > 1 else None,
     )
 
 

@@ -134,7 +134,9 @@ class OneJob:
                 "pieces": pieces[:PICTURES_AT_ONCE],
                 "pieces_folded": pieces[PICTURES_AT_ONCE:],
                 "tiles": _tiles(story),
-                "drawing": None if beside.times is None else drawing(waterfall(beside.times)),
+                "drawing": None
+                if beside.times is None
+                else drawing(waterfall(beside.times), over=beside.times.ended_at is not None),
                 "slots": story.slots[:AT_ONCE],
                 "slots_folded": story.slots[AT_ONCE:SLOTS_SHOWN],
                 "slots_more": max(story.n - SLOTS_SHOWN, 0),

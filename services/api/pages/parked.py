@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field
 from services.api.asked import PLAIN, form_of, query_of
 from services.api.pages.visit import Elsewhere, Page, Visit
 from services.api.pages.words import WORDS
-from services.api.problems import GONE, UNKNOWN_PATH, Refused
+from services.api.problems import FLAWED, GONE, UNKNOWN_PATH, Refused
 from shared.archived import BEHIND, laid_out
 from shared.clock import Clock
 from shared.db import parked, server_clock
@@ -166,6 +166,10 @@ class Parking:
 
     async def _done(self, visit: Visit, what: str, do: Do) -> Page | Elsewhere:
         which = form_of(WhichParked, visit.form)
+        if which.until is None:
+            raise Refused(
+                FLAWED, "until: is missing; the page that asks whether one is sure sets it"
+            )
         async with self.database.transaction() as tx:
             count = await do(tx, which.meant)
         log.info(f"parked.{what}", by=visit.asker.name or None, count=count, **which.fields)

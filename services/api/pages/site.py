@@ -192,7 +192,10 @@ class Site:
             static=static_url,
         )
         response = web.Response(
-            status=page.status, body=text.encode(), content_type="text/html", charset="utf-8"
+            status=page.status,
+            body=text.encode(errors="replace"),
+            content_type="text/html",
+            charset="utf-8",
         )
         chosen = request.query.get("lang")
         if chosen in TONGUES:

@@ -97,7 +97,7 @@ WORDS = {
     "job.cost.nothing": Said("Nothing is bought yet", "아직 구매하지 않음"),
     "job.cost.paid": Said("{dollars}, purchases: {count}.", "{dollars}, 구매 {count}건."),
     "job.cost.expected": Said(
-        "About {dollars} more, not settled: {count}.", "정산 전 {count}건, 약 {dollars}."
+        "About {dollars}, not settled yet: {count}.", "정산 전 {count}건, 약 {dollars}."
     ),
     "job.cost.unknown": Said(
         "At a price that nobody knows: {count}.", "가격을 알 수 없음: {count}건."
