@@ -124,6 +124,8 @@ class Recipes:
         if recipe.recipe.source is not SourceRule.NONE:
             await self._keep(visit, recipe, form, job_id, file)
         body = _body(recipe, fields, form)
+        if recipe.recipe.source is SourceRule.REQUIRED and "source" not in body and not form.wrong:
+            form.add(PHOTO, visit.say("photo.missing"), visit.tongue)
         try:
             if not form.wrong:
                 placed = await self.orders.place(who, form.key, body)
@@ -146,10 +148,8 @@ class Recipes:
         known = [*(one.name for one in fields), SOURCE, EXTERNAL_REF, CALLBACK_URL]
         for fault in faults:
             name = field_of(fault.path, known) or ""
-            if name == SOURCE and not form.typed.get(SOURCE, "").strip():
-                if PHOTO not in form.wrong:
-                    form.add(PHOTO, visit.say("photo.missing"), visit.tongue)
-                continue
+            if name == SOURCE and PHOTO in form.wrong:
+                continue  # said there already, and better
             what, tongue = _in_tongue(fault.what, visit.tongue)
             entry = fault.path.removeprefix(f"{name}.")
             if name and entry.isdecimal():

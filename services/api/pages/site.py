@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -33,6 +34,7 @@ from services.api.problems import (
 )
 from shared.clock import Clock
 from shared.domain.slowest import told_span
+from shared.errors import DatabaseUnavailable, Transient
 
 HERE = Path(__file__).parent
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -148,7 +150,10 @@ class Site:
             told = await page.show(visit)
         if isinstance(told, Elsewhere):
             return self._gone_to(request, told)
-        warning = await self._gate.warning() if page.scope is not None else None
+        warning = None
+        if page.scope is not None:
+            with suppress(DatabaseUnavailable, Transient):  # what the page says is worth more
+                warning = await self._gate.warning()
         return self._page(visit, told, warning)
 
     async def _form(self, request: web.Request) -> dict[str, str]:
