@@ -2,8 +2,9 @@
 
 from uuid import uuid4
 
+from tests.browser.marks import has_the_mark, leave_a_mark
 from tests.support.front_end import FrontEnd
-from tests.support.visiting import ON_A_PHONE, Visitor, Visits, shows
+from tests.support.visiting import ON_A_PHONE, Visits, shows
 from tests.support.world import World
 
 SOUND = {"recipe": "sound-effect", "params": {"prompt": "rain on a tin roof", "seconds": 1}}
@@ -13,15 +14,6 @@ async def order(front: FrontEnd, reference: str) -> str:
     ordered = await front.post("/v1/jobs", {**SOUND, "external_ref": reference})
     assert ordered.status == 202, ordered.body
     return str(ordered.body["id"])
-
-
-async def leave_a_mark(visitor: Visitor) -> None:
-    """A page that is loaded anew has it no more."""
-    await visitor.page.evaluate("document.documentElement.dataset.mark = 'kept'")
-
-
-async def has_the_mark(visitor: Visitor) -> bool:
-    return bool(await visitor.page.evaluate("document.documentElement.dataset.mark === 'kept'"))
 
 
 async def test_jobs_come_into_an_open_list_and_end_there(

@@ -53,7 +53,6 @@ def session_of(database_url: str) -> Session:
         ("api", "UPDATE api_token SET revoked_at = NULL"),
         ("api", "DELETE FROM job"),
         ("api", "UPDATE slot SET state = 'stored'"),
-        ("api", "DELETE FROM job"),
         ("generator", "CREATE TABLE mine ()"),
         ("storage", "DROP TABLE slot"),
         ("storage", "TRUNCATE job"),

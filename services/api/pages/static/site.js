@@ -108,7 +108,7 @@
   // What is said once is not said again by a reload.
   const here = new URL(location.href);
   if (here.searchParams.has("said")) {
-    here.searchParams.delete("said");
+    for (const word of ["said", "count"]) here.searchParams.delete(word);
     history.replaceState(history.state, "", here);
   }
 
