@@ -15,9 +15,11 @@ from services.api.links import Links
 from services.api.operations import Operations
 from services.api.orders import Orders
 from services.api.originals import Originals
+from services.api.pages.job import OneJob
 from services.api.pages.jobs import Jobs
 from services.api.pages.login import Login
 from services.api.pages.overview import Home
+from services.api.pages.parked import Parking
 from services.api.pages.recipes import Recipes
 from services.api.pages.site import Site
 from services.api.pages.visit import At
@@ -118,6 +120,11 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         session_s=settings.api_session_seconds,
         now=utc_now,
     )
+    job = OneJob(reading=reading, orders=orders, database=database)
+    parking = Parking(database=database, now=utc_now)
+    write, operate = Scope.WRITE, Scope.OPERATE
+    cancel, retry = "/jobs/{job_id}/cancel", "/jobs/{job_id}/retry"
+    replay, discard = "/parked/replay", "/parked/discard"
     subscriptions = await connections.subscriptions(settings)
     home = Home(
         overviews=Overviews(
@@ -154,6 +161,17 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             files=True,
         ),
         At(name="jobs", path="/jobs", show=Jobs(reading=reading).show),
+        At(name="job", path="/jobs/{job_id}", show=job.show),
+        At(name="sure_cancel", path=cancel, show=job.sure_to_cancel, scope=write),
+        At(name="cancel", path=cancel, method="POST", show=job.cancel, scope=write),
+        At(name="sure_retry", path=retry, show=job.sure_to_retry, scope=write),
+        At(name="retry", path=retry, method="POST", show=job.retry, scope=write),
+        At(name="parked", path="/parked", show=parking.show, scope=operate),
+        At(name="sure_replay", path=replay, show=parking.sure_to_replay, scope=operate),
+        At(name="replay", path=replay, method="POST", show=parking.replay, scope=operate),
+        At(name="sure_discard", path=discard, show=parking.sure_to_discard, scope=operate),
+        At(name="discard", path=discard, method="POST", show=parking.discard, scope=operate),
+        At(name="parked_one", path="/parked/{message_id}", show=parking.story, scope=operate),
         At(name="login", path="/login", show=login.show, scope=None),
         At(name="enter", path="/login", method="POST", show=login.enter, scope=None),
         At(name="leave", path="/logout", method="POST", show=login.leave, scope=None),

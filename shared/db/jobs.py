@@ -136,6 +136,14 @@ async def by_external_ref(tx: Connection, ref: str, *, limit: int = 200) -> list
     return _jobs(rows)
 
 
+async def retries(tx: Connection, job_id: UUID, *, limit: int = 20) -> list[UUID]:
+    """The jobs that did this one once more, in the order in which they were taken in."""
+    rows = await tx.fetch(
+        "SELECT id FROM job WHERE retry_of = $1 ORDER BY created_at, id LIMIT $2", job_id, limit
+    )
+    return [row["id"] for row in rows]
+
+
 async def latest(tx: Connection, *, limit: int) -> list[Job]:
     rows = await tx.fetch("SELECT * FROM job ORDER BY created_at DESC, id LIMIT $1", limit)
     return _jobs(rows)

@@ -381,6 +381,42 @@ async def news(
     return entries(rows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """News of a prediction as it is archived, with the beginning of its body; ``size`` is how many
+    bytes all of it has. Both None: the body is past its retention."""
+
+    event_id: str
+    type: str
+    ordinal: int | None
+    origin: str
+    headers: dict[str, str]
+    outcome: str | None
+    recorded_at: datetime
+    begins: bytes | None
+    size: int | None
+
+
+async def archive(tx: Connection, job_id: UUID, *, limit: int, at_most: int) -> list[Kept]:
+    """What was told of a job's predictions, the latest first, of each body ``at_most`` bytes: one
+    may be as long as ten million."""
+    rows = await tx.fetch(
+        """
+        SELECT event_id, type, ordinal, origin, headers, outcome, recorded_at,
+               substring(body FROM 1 FOR $3) AS begins, length(body) AS size
+          FROM journal
+         WHERE job_id = $1
+           AND origin IN ('webhook', 'reconciler')
+      ORDER BY id DESC
+         LIMIT $2
+        """,
+        job_id,
+        limit,
+        at_most,
+    )
+    return [Kept(**row) for row in rows]
+
+
 async def by_webhook_id(tx: Connection, webhook_id: str) -> list[Entry]:
     """What came under one id of the sender's; or under one id of a fact."""
     rows = await tx.fetch(

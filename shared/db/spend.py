@@ -281,3 +281,23 @@ async def of_job(tx: Connection, job_id: UUID) -> JobSpend:
     if row is None:
         raise LookupError("an aggregate has a row")
     return JobSpend(**row)
+
+
+async def bill_of_job(tx: Connection, job_id: UUID) -> Bill:
+    """What the purchases of one job cost, and are expected to."""
+    row = await tx.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE cost_micros IS NOT NULL) AS paid,
+               coalesce(sum(cost_micros), 0)::bigint AS paid_micros,
+               count(*) FILTER (WHERE cost_micros IS NULL) AS open,
+               coalesce(sum(estimate_micros) FILTER (WHERE cost_micros IS NULL), 0)::bigint
+                   AS open_micros,
+               count(*) FILTER (WHERE cost_micros IS NULL AND estimate_micros IS NULL) AS unknown
+          FROM prediction
+         WHERE job_id = $1
+           AND outcome = ANY($2::text[])
+        """,
+        job_id,
+        sorted(COUNTS),
+    )
+    return Bill() if row is None else Bill(**row)

@@ -1,101 +1,121 @@
-"""What pages say, in both languages."""
+"""What pages say, in both languages; what they show of bodies; how moments and lengths look."""
 
-import re
 import string
-from pathlib import Path
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.api.operations import schema_of
-from services.api.pages.overview import RUNBOOK
-from services.api.pages.parameters import fields_of
+from services.api.pages import looks
+from services.api.pages.drawing import Hue
 from services.api.pages.words import WORDS, sentence
-from services.api.pages.words.faults import KOREAN, in_korean
-from services.ingress.answers import FAULTS
-from shared import validation
-from shared.domain.overview import Concern
-from shared.domain.slot import SlotState
-from shared.recipes import RECIPES
-
-PAGES = Path(__file__).parents[2] / "services/api/pages"
-HANGUL = re.compile("[가-힣]")
+from shared.archived import BEHIND, laid_out, received_at
+from shared.db.parked import WAITED
+from shared.db.record import Outcome
+from shared.events import TYPES
 
 
-def holes(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+def names_in(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
 @pytest.mark.parametrize("key", WORDS)
-def test_a_sentence_says_the_same_values_in_both_languages(key: str) -> None:
+def test_a_sentence_takes_the_same_values_in_both_languages(key: str) -> None:
     said = WORDS[key]
 
-    assert said.en
-    assert said.ko
-    assert holes(said.en) == holes(said.ko)
+    assert said.en.strip()
+    assert said.ko.strip()
+    assert names_in(said.en) == names_in(said.ko)
 
 
-@pytest.mark.parametrize("key", [key for key in WORDS if key != "frame.api"])
-def test_what_is_said_in_korean_is_korean(key: str) -> None:
-    letters = re.sub(r"\{\w*\}|[\W\d_]", "", WORDS[key].ko)
-
-    assert not letters or HANGUL.search(letters)
+@pytest.mark.parametrize("key", [key for key in WORDS if key.startswith("said.")])
+def test_what_a_form_did_is_said_with_a_number_at_the_most(key: str) -> None:
+    assert names_in(WORDS[key].en) <= {"count"}
 
 
-def test_every_sentence_that_a_template_names_is_there() -> None:
-    named = {
-        (path.name, key)
-        for path in (PAGES / "templates").glob("*.html")
-        for key in re.findall(
-            r'\b(?:say|tell)\(\s*"([a-z_.0-9]+[a-z0-9])"\s*[,)]', path.read_text()
+@pytest.mark.parametrize("fact", [*TYPES, WAITED])
+def test_every_fact_has_words_for_a_timeline(fact: str) -> None:
+    assert f"fact.{fact}" in WORDS
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_everything_that_news_can_do_has_words(outcome: Outcome) -> None:
+    assert f"became.{outcome}" in WORDS
+
+
+@pytest.mark.parametrize("hue", Hue)
+def test_every_colour_has_a_name(hue: Hue) -> None:
+    assert f"hue.{hue}" in WORDS
+
+
+class TestBodies:
+    def test_json_is_laid_out_line_by_line(self) -> None:
+        assert laid_out(b'{"a":{"b":1}}', at_most=100) == (
+            '{\n  "a": {\n    "b": 1\n  }\n}',
+            False,
         )
-    }
 
-    assert len(named) > 50
-    assert {one for one in named if one[1] not in WORDS} == set()
+    @pytest.mark.parametrize(
+        "body", [b"no json", b"\xff\xfe", b'{"a":', b"[" * 100_000, b"", b'"\\ud800"']
+    )
+    def test_what_is_no_json_is_shown_as_it_came(self, body: bytes) -> None:
+        text, cut = laid_out(body, at_most=1000)
 
+        assert cut is (len(body) > 1000)
+        assert len(text) <= 1000
+        text.encode()
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_every_recipe_and_every_parameter_has_a_name_for_people(recipe) -> None:  # type: ignore[no-untyped-def]
-    parameters = {".".join(one.path) for one in fields_of(schema_of(recipe.params))}
+    def test_what_opens_something_is_not_in_it(self) -> None:
+        ref = "0f0f0f0f-0000-4000-8000-000000000000.1.1."
+        body = (
+            f'{{"webhook":"https://d.example/w?slot={ref}SECRETSECRET","input":"https://b.example/x'
+            '?X-Amz-Signature\\u003ddeadbeef\\u0026a=1","key":"whsec_abcdefghijkl"}'
+        ).encode()
 
-    assert f"about.{recipe.name}" in WORDS
-    assert {name for name in parameters if f"param.{name}" not in WORDS} == set()
+        text, _ = laid_out(body, at_most=10_000)
 
+        for secret in ("SECRETSECRET", "deadbeef", "whsec_abcdefghijkl"):
+            assert secret not in text
+        assert f"{ref}***" in text
 
-def test_every_state_of_a_slot_and_every_way_to_refuse_a_webhook_has_one_too() -> None:
-    assert {state for state in SlotState if f"slot.{state}" not in WORDS} == set()
-    assert {one.outcome for one in FAULTS if f"refused.{one.outcome}" not in WORDS} == set()
+    def test_a_cut_through_a_secret_does_not_show_its_beginning(self) -> None:
+        at_most = 1000
+        body = b" " * (at_most - 20) + b"https://user:" + b"p" * 100 + b"@b.example/ " + b" " * 5000
 
+        text, cut = laid_out(body[: at_most + BEHIND], at_most=at_most)
 
-@pytest.mark.parametrize("concern", Concern)
-def test_what_somebody_should_look_at_has_a_page_of_the_runbook(concern: Concern) -> None:
-    runbook = Path(__file__).parents[2] / "docs/runbook"
+        assert cut
+        assert "user:p" not in text
 
-    assert (runbook / f"{RUNBOOK[concern]}.md").is_file()
+    def test_when_it_came_is_the_doors_time_or_the_journals(self) -> None:
+        noted = datetime(2026, 11, 21, tzinfo=UTC)
 
-
-@pytest.mark.parametrize("form", sorted(set(validation._WORDS.values()) | {"must not be empty"}))
-def test_what_is_wrong_with_a_value_can_be_said_in_korean(form: str) -> None:
-    english = re.sub(r"\{[^}]*\}", "12", form)
-
-    korean = in_korean(english)
-
-    assert korean is not None
-    assert HANGUL.search(korean)
-    assert ("12" in english) == ("12" in korean)
-
-
-@pytest.mark.parametrize("form", KOREAN)
-def test_a_sentence_is_taken_for_itself_and_no_other(form: str) -> None:
-    values = [f"<{n}>" for n in range(form.count("{}"))]
-
-    assert in_korean(form.format(*values)) == KOREAN[form].format(*values)
+        assert received_at({"received-at": "2026-11-20T01:00:00+00:00"}, noted) < noted
+        for text in ("", "yesterday", "2026-11-20T01:00:00"):
+            assert received_at({"received-at": text}, noted) == noted
 
 
-def test_what_nobody_translated_is_not_made_up() -> None:
-    assert in_korean("the moon is full") is None
+class TestLooks:
+    def test_a_time_of_day_is_that_of_the_zone(self) -> None:
+        at = datetime(2026, 11, 21, 15, 30, 1, 250_400, tzinfo=UTC)
 
+        shown = looks.clock(at, ZoneInfo("Asia/Seoul"))
 
-def test_a_missing_value_is_noticed_where_the_sentence_is_written() -> None:
-    with pytest.raises(KeyError):
-        sentence("recipes.order", "en")
+        assert ">00:30:01.250</time>" in shown
+        assert 'datetime="2026-11-22T00:30:01.250+09:00"' in shown
+
+    @pytest.mark.parametrize(
+        ("share", "told"), [(1.0, "100 %"), (0.99999, "99.99 %"), (0.5, "50.00 %"), (0, "0.00 %")]
+    )
+    def test_nearly_all_is_never_told_as_all(self, share: float, told: str) -> None:
+        assert looks.exactly(share) == told
+
+    @pytest.mark.parametrize(
+        ("seconds", "told"),
+        [(-3, "now"), (12, "in 12 s"), (600, "in 10 min"), (9000, "in 2 h"), (400_000, "in 4 d")],
+    )
+    def test_what_is_to_come_is_told_by_how_far_it_is(self, seconds: float, told: str) -> None:
+        def say(key: str, **values: object) -> str:
+            return sentence(key, "en", **values)
+
+        assert looks.in_words(seconds, say) == told

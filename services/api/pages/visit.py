@@ -48,10 +48,11 @@ class Page:
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
     """Go on to ``path``, a path of ours; ``said`` is the key of a sentence, said.…, shown there
-    once. ``cookies`` are set, an empty one is taken back."""
+    once, with its ``count`` if it has one. ``cookies`` are set, an empty one is taken back."""
 
     path: str
     said: str | None = None
+    count: int | None = None
     cookies: Mapping[str, str] = field(default_factory=dict)
 
 

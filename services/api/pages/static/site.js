@@ -27,9 +27,16 @@
 
   function children(old, fresh) {
     const keyed = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
+    const stays = new Set([...fresh.children].filter((one) => one.id).map((one) => one.id));
     let here = old.firstChild;
     for (const next of [...fresh.childNodes]) {
       const known = next.id ? keyed.get(next.id) : null;
+      // What is gone goes before anything is moved: what is moved loses its focus, or falls silent.
+      while (known && here && here !== known && !stays.has(here.id)) {
+        const behind = here.nextSibling;
+        here.remove();
+        here = behind;
+      }
       if (known && known !== here) {
         old.insertBefore(known, here);
         here = known;
@@ -103,6 +110,13 @@
     source.addEventListener("error", () => {
       if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
     });
+  }
+
+  // What is said once is not said again by a reload.
+  const here = new URL(location.href);
+  if (here.searchParams.has("said")) {
+    for (const word of ["said", "count"]) here.searchParams.delete(word);
+    history.replaceState(history.state, "", here);
   }
 
   // A form that tells what comes of what is typed: asked for while somebody types, files aside.

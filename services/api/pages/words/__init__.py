@@ -1,12 +1,15 @@
 """Every sentence of the pages, in both languages, by one key."""
 
-from services.api.pages.words import frame, jobs, overview, recipes
+from services.api.pages.words import facts, frame, job, jobs, overview, parked, recipes
 from services.api.pages.words.said import Said
 
 WORDS: dict[str, Said] = {
+    **facts.WORDS,
     **frame.WORDS,
+    **job.WORDS,
     **jobs.WORDS,
     **overview.WORDS,
+    **parked.WORDS,
     **recipes.WORDS,
 }
 
