@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.exit_codes import ExitCode
 from shared.db import live
 from shared.db.connection import Database, open_database
 from shared.db.jobs import Job
@@ -296,3 +297,10 @@ def _row(slot: LiveSlot, detail: SlotNow, tongue: Tongue) -> tuple[ProgressBar |
         Text(slot.prediction_id or "", style="dim", no_wrap=True, overflow="ellipsis"),
         Text(tries, style="yellow", no_wrap=True),
     )
+
+
+def how_it_ended(view: View) -> ExitCode:
+    """The exit code of who has followed a job to its end."""
+    if view.succeeded:
+        return ExitCode.DONE
+    return ExitCode.CANCELED if view.job.state is JobState.CANCELED else ExitCode.FOUND
