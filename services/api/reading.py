@@ -68,8 +68,6 @@ class Reading:
     async def page(self, wanted: Wanted, *, limit: int) -> JobPage:
         """The latest jobs that are wanted, and orders that are still to become one."""
         async with self.database.connection() as db:
-            found = await jobs.page(db, wanted, limit=limit + 1)
-            planned = [line(seen(now, self.recipes)) for now in await live.of_jobs(db, found)]
             orders = []
             if wanted.state in (None, JobState.PENDING):
                 orders = await journal.orders_to_plan(
@@ -80,7 +78,10 @@ class Reading:
                     before=wanted.before,
                     limit=limit + 1,
                 )
-        # One may have been planned between the two looks: its row says more.
+            # After the orders: one that is planned between the two looks is in both, not in neither.
+            found = await jobs.page(db, wanted, limit=limit + 1)
+            planned = [line(seen(now, self.recipes)) for now in await live.of_jobs(db, found)]
+        # Of one that is in both its row says more.
         there = {job.id for job in planned}
         waiting = [told for told in map(line_of_order, orders) if told.id not in there]
         told = sorted([*planned, *waiting], key=lambda job: (job.created_at, job.id), reverse=True)

@@ -57,7 +57,8 @@ def demo(
     if running:
         chosen = settings(PublishSettings)
     else:
-        _start(root, external=external)
+        pages = _start(root, external=external)
+        say(f"on pages: {pages}/jobs")
         chosen = read_settings(PublishSettings)
 
     say(f"\nordering {', '.join(each.fact.recipe for each in placed)}")
@@ -81,8 +82,9 @@ def demo(
         fail(f"not completed with a report: {', '.join(short)}")
 
 
-def _start(root: Path, *, external: bool) -> None:
-    """Bring the system up on this machine, and let this process speak to it from here on."""
+def _start(root: Path, *, external: bool) -> str:
+    """Bring the system up on this machine, and let this process speak to it from here on; where its
+    pages are."""
     parts = external_parts() if external else None
     with told():
         if parts is None:
@@ -96,6 +98,7 @@ def _start(root: Path, *, external: bool) -> None:
         system.up(say)
     for name, value in system.layout.environment().items():
         os.environ[name] = value  # noqa: TID251 - its environment is ours now
+    return system.layout.api_url
 
 
 class Done:

@@ -27,7 +27,7 @@ def up() -> None:
         prepare(stack.environment())
         system = system_of(root, stack.environment())
         system.up(say)
-    say(f"the API answers this machine at {system.layout.api_url}/v1")
+    say(f"pages: {system.layout.api_url}/ · the API: {system.layout.api_url}/v1")
     say("all is up; `darkroom demo` shows it, `darkroom down` stops it")
 
 
@@ -63,7 +63,7 @@ def status() -> None:
         where = f"runs (pid {mark.pid}) at {layout.health_url(name)}" if mark else "is stopped"
         typer.echo(f"{name:<11} {where}")
     if system.child("api").mark:
-        typer.echo(f"{'':<11} the API answers this machine at {layout.api_url}/v1")
+        typer.echo(f"{'':<11} pages: {layout.api_url}/ · the API: {layout.api_url}/v1")
 
 
 def env() -> None:

@@ -15,7 +15,7 @@ from deploy.check.checks import COMPOSE, PASSWORDS, RULES
 from deploy.check.settings import SECRETS, read_by, read_by_any, settings_of
 from deploy.check.tools import run
 from deploy.local.system import SERVICES
-from shared.recipes import RECIPES
+from shared import recipes
 from shared.settings import read_settings
 from tests.deploy.leaving import leaves_in_time
 
@@ -75,9 +75,7 @@ def test_every_service_starts_with_what_it_is_given(
 def test_no_service_is_given_what_is_not_its_business(
     project: Mapping[str, Any], service: str
 ) -> None:
-    of_recipes = {name for recipe in RECIPES for name in recipe.settings}
-
-    assert set(environment(project, service)) <= read_by(service) | of_recipes
+    assert set(environment(project, service)) <= read_by(service) | recipes.VARIABLES
 
 
 @pytest.mark.parametrize("service", SERVICES)

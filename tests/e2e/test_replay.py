@@ -173,6 +173,9 @@ async def _everything(world: World, job_id: UUID) -> list[Any]:
         await world.files(job_id),
         await world.files(job_id, "report"),
         await world.rows(
-            "SELECT event_id, outcome FROM journal WHERE job_id = $1 ORDER BY event_id", job_id
+            # That messages waited as dead ones is told, and is all that is new.
+            "SELECT event_id, outcome FROM journal WHERE job_id = $1 AND type <> 'message.waited'"
+            " ORDER BY event_id",
+            job_id,
         ),
     ]

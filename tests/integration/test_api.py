@@ -20,6 +20,7 @@ from shared.domain.token import Scope, kept, word_of
 from shared.events import Artifact
 from tests.support.front_end import Heard
 from tests.support.photos import a_photo
+from tests.support.proxy import proxied
 from tests.support.purchases import a_job, a_slot
 from tests.support.serving_api import Api, an_api
 from tests.support.waiting import eventually
@@ -80,6 +81,27 @@ class TestOrders:
             return order.published_at is not None
 
         await eventually("the order is published", published)
+
+    async def test_an_order_is_taken_while_the_broker_is_away_and_said_when_it_is_back(
+        self, service_environment: dict[str, str]
+    ) -> None:
+        async with (
+            proxied(service_environment["AMQP_URL"]) as (proxy, through),
+            an_api({**service_environment, "AMQP_URL": through}) as api,
+        ):
+            await proxy.cut()
+            ordered = await api.front.post("/v1/jobs", SOUND)
+            states = await api.health.report()
+            proxy.speak()
+
+            async def published() -> bool:
+                [order] = await story_of(api, ordered.body["id"])
+                return order.published_at is not None
+
+            assert ordered.status == 202, ordered.body
+            assert states["rabbitmq"] != "ok"
+            assert states["postgres"] == "ok"
+            await eventually("the order is published", published, within=30)
 
     async def test_the_same_key_and_order_is_the_same_job_and_one_fact(self, api: Api) -> None:
         answers = await asyncio.gather(
