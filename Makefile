@@ -66,6 +66,10 @@ prove-row: setup ## one row of the fault matrix (ROW=F5 TIMES=2; without a ROW: 
 crash-points: setup ## kill -9 at every crash point between two durable steps (TIMES=30 each)
 	@$(BIN)/pytest tests/chaos/test_crash_points.py -q --crash-times $(or $(TIMES),1)
 
+.PHONY: fuzz
+fuzz: setup ## the API against its document, rightly and wrongly asked (SEED=n EXAMPLES=600 MINUTES=60)
+	@$(BIN)/python -m tests.fuzz --seed $(or $(SEED),1) --examples $(or $(EXAMPLES),600) --minutes $(or $(MINUTES),60)
+
 .PHONY: simulation mutants
 simulation: setup ## days of trouble in virtual time (DAYS=100000 FROM=12000)
 	@$(BIN)/python -m tests.simulation $(or $(FROM),0) --days $(or $(DAYS),12000)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import TypeAdapter
 
@@ -24,8 +24,9 @@ from services.api.problems import (
     TOO_MANY,
     UNAVAILABLE,
     UNKNOWN_PATH,
+    UNMET,
+    UNREADABLE,
     WRONG_METHOD,
-    Kind,
     Problem,
     Refused,
 )
@@ -59,6 +60,8 @@ BEAT_S = 15.0
 WRITE_WITHIN_S = 20.0
 SEND_BUFFER = 64 * 1024
 
+# Instead of the name and version of what runs here.
+SERVER = "darkroom"
 NO_STORE = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -155,19 +158,32 @@ class ApiApp:
             await self._idle.wait()
 
     def web_app(self, *more: web.RouteDef) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self._in_our_words])
+        app.on_response_prepare.append(_unnamed)
         by_path: dict[str, list[Endpoint]] = {}
         for endpoint in ENDPOINTS:
             by_path.setdefault(endpoint.path, []).append(endpoint)
         for path, there in by_path.items():
             resource = app.router.add_resource(path)
             for endpoint in there:
-                resource.add_route(endpoint.method, self._endpoint(endpoint))
+                served = self._endpoint(endpoint)
+                resource.add_route(endpoint.method, served, expect_handler=self._expected)
                 if endpoint.method == "GET" and endpoint is not EVENTS:
-                    resource.add_route("HEAD", self._endpoint(endpoint))
-            resource.add_route("*", self._other_methods(there))
-        app.add_routes([*more, web.route("*", "/{path:.*}", self._elsewhere)])
+                    resource.add_route("HEAD", served, expect_handler=self._expected)
+            resource.add_route("*", self._other_methods(there), expect_handler=self._expected)
+        everything_else = web.route("*", "/{path:.*}", self._elsewhere)
+        for one in (*more, everything_else):
+            expecting = {"expect_handler": self._expected, **one.kwargs}
+            web.route(one.method, one.path, one.handler, **expecting).register(app.router)
         return app
+
+    def unread(self, status: int) -> web.Response:
+        """The answer to what is no HTTP; also where aiohttp itself fails."""
+        kind = UNREADABLE if status < 500 else BROKEN
+        what = "this is not HTTP as we read it" if status < 500 else "something of ours failed"
+        response = _written(Refused(kind, what))
+        response.headers.update({**NO_STORE, "Content-Security-Policy": POLICY, "Server": SERVER})
+        return response
 
     def served(self, name: str, respond: Respond, refuse: Refuse, *, timed: bool = True) -> Respond:
         """``respond`` as requests meet it: counted under ``name``, awaited by ``drain``, and with an
@@ -316,18 +332,31 @@ class ApiApp:
 
         return handle
 
+    @web.middleware
+    async def _in_our_words(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """What the router itself refuses, such as a target that is no path."""
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return await self._elsewhere(request)
+
+    async def _expected(self, request: web.Request) -> web.StreamResponse | None:
+        if request.headers.get("Expect", "").strip().lower() != "100-continue":
+            return self._problem(request, Refused(UNMET, "leave the Expect header out"))
+        if request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # the answer itself is still to come
+        return None
+
     async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
         return self._problem(request, Refused(UNKNOWN_PATH, "/v1 says what there is"))
 
     def _problem(self, request: web.Request, refused: Refused) -> web.Response:
-        kind: Kind = refused.kind
-        response = web.Response(
-            status=kind.status,
-            body=_PROBLEM.dump_json(refused.problem),
-            headers={"Content-Type": "application/problem+json", **refused.headers},
-        )
-        if kind.retry_after is not None:
-            response.headers["Retry-After"] = str(kind.retry_after)
+        response = _written(refused)
         if not request.content.is_eof():
             response.force_close()  # what is left of the body is not worth reading
         return self._finished(request, response)
@@ -337,6 +366,21 @@ class ApiApp:
         response.headers.update(cors.of_answer(request.headers.get("Origin"), self._origins))
         response.headers["Content-Security-Policy"] = POLICY
         return response
+
+
+def _written(refused: Refused) -> web.Response:
+    response = web.Response(
+        status=refused.kind.status,
+        body=_PROBLEM.dump_json(refused.problem),
+        headers={"Content-Type": "application/problem+json", **refused.headers},
+    )
+    if refused.kind.retry_after is not None:
+        response.headers["Retry-After"] = str(refused.kind.retry_after)
+    return response
+
+
+async def _unnamed(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER
 
 
 def _bound_what_waits(request: web.Request) -> None:

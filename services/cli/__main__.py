@@ -15,6 +15,7 @@ from services.cli import (
     publish,
     recipes,
     replay,
+    retry,
     secret,
     setup,
     tokens,
@@ -41,6 +42,7 @@ app.command("bucket-policy", help=setup.bucket_policy.__doc__)(setup.bucket_poli
 app.command("recipes", help=recipes.recipes.__doc__)(recipes.recipes)
 app.add_typer(publish.app, name="publish")
 jobs.app.command("erase", help=erase.erase.__doc__)(erase.erase)
+jobs.app.command("retry", help=retry.retry.__doc__)(retry.retry)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(parked.app, name="parked")
 app.add_typer(webhooks.app, name="webhooks")

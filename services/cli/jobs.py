@@ -36,6 +36,7 @@ from shared.db.jobs import Job
 from shared.domain.cost import Bill, bill
 from shared.domain.slowest import as_data
 from shared.domain.spared import Spared
+from shared.domain.telling import taken_over
 from shared.domain.trace import trace_id
 from shared.domain.waterfall import Waterfall, waterfall
 from shared.errors import DatabaseUnavailable, Permanent, Transient
@@ -171,6 +172,8 @@ def _tell(
             f"{slot.progress:>4.0%}  {say.attempt.format(attempt=slot.attempt)}  "
             f"{say.seed.format(seed=detail.seed)}  {slot.prediction_id or '-'}{failed or ''}"
         )
+        if detail.reused_from is not None:
+            typer.echo(f"       {taken_over(detail.reused_from)[locale]}")
         for skipped in detail.skipped:
             unused = say.not_used.format(index=skipped.get("index"), why=skipped.get("why"))
             typer.echo(f"       {unused}")

@@ -436,8 +436,11 @@ LAWS = (
           JOIN slot ON slot.job_id = looked.id
          WHERE slot.winner IS NOT NULL
            AND slot.moved_at < now() - $1::interval
+           -- What was taken over is another job's purchase, for as long as that job is kept.
+           AND (slot.reused_from IS NULL
+                OR EXISTS (SELECT FROM job WHERE job.id = slot.reused_from))
            AND NOT EXISTS (SELECT FROM prediction
-                            WHERE prediction.job_id = slot.job_id
+                            WHERE prediction.job_id = coalesce(slot.reused_from, slot.job_id)
                               AND prediction.ordinal = slot.ordinal
                               AND prediction.attempt = slot.winner
                               AND prediction.prediction_id IS NOT NULL
