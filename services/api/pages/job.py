@@ -3,6 +3,7 @@ all that is on record of it."""
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,7 +18,7 @@ from services.api.orders import Orders
 from services.api.pages.drawing import Drawing, drawing
 from services.api.pages.visit import Elsewhere, Page, Visit
 from services.api.pages.words import WORDS
-from services.api.problems import HAS_ENDED, STILL_OPEN, Refused
+from services.api.problems import HAS_ENDED, STILL_OPEN, UNKNOWN_JOB, Refused
 from services.api.reading import Reading
 from shared.archived import BEHIND, laid_out, received_at
 from shared.db import jobs, journal, parked, spend, times
@@ -42,6 +43,7 @@ BODY_SHOWN = 16 * 1024  # characters of one webhook
 TILES = 24  # places that are kept for what is still made
 # Of a job that lives, where there is no script.
 ASK_AGAIN_S = 5
+BEGINNING = re.compile(r"[0-9a-f]{8,32}")
 SHOWN_AS = {"image": "image", "audio": "audio", "video": "video"}
 
 
@@ -112,6 +114,8 @@ class OneJob:
     database: Database
 
     async def show(self, visit: Visit) -> Page | Elsewhere:
+        if BEGINNING.fullmatch(visit.request.match_info["job_id"].lower()):
+            return await self._begins_with(visit.request.match_info["job_id"].lower())
         job_id = job_id_of(visit.request)
         story = await self.reading.story(visit.asker, job_id)
         beside = await self._beside(job_id, webhooks=visit.may(Scope.OPERATE))
@@ -192,6 +196,14 @@ class OneJob:
                 raise
             return Elsewhere(f"/jobs/{job_id}", said="said.still_open")
         return Elsewhere(f"/jobs/{placed.ordered.id}", said="said.ordered_again")
+
+    async def _begins_with(self, digits: str) -> Elsewhere:
+        """The page of the one job whose id begins so, as commands and lists write it."""
+        async with self.database.connection() as db:
+            found = await jobs.beginning_with(db, digits, limit=2)
+        if len(found) != 1:
+            raise Refused(UNKNOWN_JOB, "no job, or more than one, has an id that begins so")
+        return Elsewhere(f"/jobs/{found[0]}")
 
     def _title(self, visit: Visit, story: JobStory) -> str:
         recipe = self.reading.recipes.get(story.recipe)

@@ -60,6 +60,7 @@ WORDS = {
     ),
     "job.seed": Said("Seed", "시드"),
     "job.prediction": Said("Prediction", "예측 ID"),
+    "job.reused": Said("taken over from job", "이어받은 작업:"),
     "job.not_used": Said("Output {index} was not used: {why}", "출력 {index} 사용 안 함: {why}"),
     "job.timeline": Said("Timeline", "기록"),
     "job.when": Said("When", "시각"),
@@ -129,9 +130,10 @@ WORDS = {
     "sure.cancel.do": Said("Yes, cancel it", "예, 취소합니다"),
     "sure.retry.title": Said("Do this job once more?", "이 작업을 다시 할까요?"),
     "sure.retry.what": Said(
-        "A new job is ordered with the same parameters and the same original. What has to be bought"
-        " for it is paid for.",
-        "같은 매개변수와 원본으로 새 작업을 주문합니다. 새로 구매하는 만큼 비용이 듭니다.",
+        "A new job is ordered with the same parameters and the same original. What is stored of this"
+        " one is taken over and costs nothing; only what is missing is bought.",
+        "같은 매개변수와 원본으로 새 작업을 주문합니다. 저장된 것은 비용 없이 이어받고"
+        " 없는 것만 새로 구매합니다.",
     ),
     "sure.retry.cost": Said("This one has cost {dollars}.", "이 작업의 비용은 {dollars}였습니다."),
     "sure.retry.do": Said("Yes, order it", "예, 주문합니다"),
