@@ -97,7 +97,8 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """What the page shows beside what the API tells of a job; None where nobody planned it yet."""
+    """What the page shows beside what the API tells of a job; None where nobody planned it yet.
+    ``parked`` and ``webhooks`` are for operators."""
 
     job: Job | None
     times: JobTimes | None
@@ -118,7 +119,7 @@ class OneJob:
             return await self._begins_with(visit.request.match_info["job_id"].lower())
         job_id = job_id_of(visit.request)
         story = await self.reading.story(visit.asker, job_id)
-        beside = await self._beside(job_id, webhooks=visit.may(Scope.OPERATE))
+        beside = await self._beside(job_id, operates=visit.may(Scope.OPERATE))
         lives = story.progress < 1
         pairs = _pairs(visit, story)
         in_pairs = {piece.file.key for pair in pairs for piece in pair}
@@ -209,18 +210,18 @@ class OneJob:
         recipe = self.reading.recipes.get(story.recipe)
         return story.recipe if recipe is None else recipe.title[visit.tongue]
 
-    async def _beside(self, job_id: UUID, *, webhooks: bool) -> Beside:
+    async def _beside(self, job_id: UUID, *, operates: bool) -> Beside:
         async with self.database.connection() as db:
             return Beside(
                 job=await jobs.get(db, job_id),
                 times=await times.read(db, job_id),
                 bill=await spend.bill_of_job(db, job_id),
                 retries=await jobs.retries(db, job_id),
-                parked=await parked.how_many(db, Which(job=job_id)),
+                parked=await parked.how_many(db, Which(job=job_id)) if operates else 0,
                 webhooks=await journal.archive(
                     db, job_id, limit=WEBHOOKS_SHOWN + 1, at_most=BODY_SHOWN + BEHIND
                 )
-                if webhooks
+                if operates
                 else (),
             )
 

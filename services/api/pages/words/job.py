@@ -116,7 +116,7 @@ WORDS = {
     "hue.webhook": Said("Webhook and broker", "웹훅과 브로커"),
     "hue.store": Said("Download, finish, upload", "내려받기, 마무리, 업로드"),
     "hue.count": Said("Counting and report", "집계와 보고서"),
-    "hue.trouble": Said("Trouble: again, in doubt, parked", "문제: 재시도, 불확실, 보류"),
+    "hue.trouble": Said("Trouble: lost webhooks, tries, parking", "문제: 웹훅 유실, 재시도, 보류"),
     "hue.unnamed": Said("Not explained", "설명되지 않음"),
     "sure.no": Said("No, go back", "아니요, 돌아가기"),
     "sure.cancel.title": Said("Cancel this job?", "이 작업을 취소할까요?"),
