@@ -85,6 +85,10 @@ alerts: setup ## the alerts by Prometheus' own tool: read, seen to fire, seen to
 contracts: setup ## the documents for others, from the code (docs/contracts)
 	@$(BIN)/python -m deploy.contracts
 
+.PHONY: commands
+commands: setup ## docs/commands.md and what the shell completes from, after a command has changed
+	@$(BIN)/python -m deploy.commands
+
 bench: setup ## benchmarks, each with its named reference
 	@for bench in ingress latency waterfall orders api fan_in weight finishing sound witness; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done
 

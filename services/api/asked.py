@@ -20,7 +20,6 @@ from pydantic import (
     ValidationError,
 )
 
-from services.api import cursor
 from services.api.problems import (
     FLAWED,
     NOT_JSON,
@@ -30,6 +29,7 @@ from services.api.problems import (
     UNREADABLE,
     Refused,
 )
+from shared.domain import cursor
 from shared.domain.job import JobState
 from shared.orders import DEEPEST, LARGEST_ORDER, not_kept
 from shared.validation import faults

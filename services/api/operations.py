@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from services.api import cursor, endpoints
+from services.api import endpoints
 from services.api.answers import Index, Ordered, RecipeCard, Recipes, WebhookHealth
 from services.api.app import Answer, Asked, Operation, Text
 from services.api.asked import (
@@ -32,6 +32,8 @@ from shared.clock import Clock
 from shared.db import webhook_health
 from shared.db.connection import Database
 from shared.db.jobs import Wanted
+from shared.domain import cursor
+from shared.domain.overview import CONCERNS
 from shared.recipes.recipe import Configured
 
 
@@ -157,27 +159,19 @@ def _schema(params: type[Any]) -> dict[str, Any]:
 
 
 def _told(fared: webhook_health.Fared, seconds: int) -> WebhookHealth:
-    came = fared.taken + fared.unplaced + sum(fared.refused.values())
-    ended = fared.completed + fared.failed + fared.canceled
-    warnings = []
-    if came and sum(fared.refused.values()) > came / 10:
-        warnings.append("more than a tenth of the webhooks is refused")
-    if fared.unplaced:
-        warnings.append("webhooks came that belong to no purchase of ours")
-    if fared.asked > 2 * fared.taken:
-        warnings.append("most ends had to be asked for: webhooks do not arrive")
+    webhooks, ended = fared.webhooks, fared.ended
     return WebhookHealth(
         seconds=seconds,
-        last_at=fared.last_at,
-        taken=fared.taken,
-        unplaced=fared.unplaced,
-        refused=fared.refused,
-        share_taken=round(fared.taken / came, 4) if came else None,
-        asked=fared.asked,
-        to_journal_p95_seconds=fared.to_journal_p95,
-        jobs_completed=fared.completed,
-        jobs_failed=fared.failed,
-        jobs_canceled=fared.canceled,
-        share_completed=round(fared.completed / ended, 4) if ended else None,
-        warnings=tuple(warnings),
+        last_at=webhooks.last_at,
+        taken=webhooks.taken,
+        unplaced=webhooks.unplaced,
+        refused=dict(webhooks.refused),
+        share_taken=webhooks.share_taken,
+        asked=webhooks.asked,
+        to_journal_p95_seconds=webhooks.to_journal_p95,
+        jobs_completed=ended.completed,
+        jobs_failed=ended.failed,
+        jobs_canceled=ended.canceled,
+        share_completed=ended.share_completed,
+        warnings=tuple(CONCERNS[concern]["en"] for concern in webhooks.concerns()),
     )

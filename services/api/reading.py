@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.api import cursor
 from services.api.answers import JobPage, JobStory, Standing
 from services.api.gate import Asker, Gate
 from services.api.links import Links
@@ -21,10 +20,11 @@ from services.api.view import (
     story,
     story_of_order,
 )
-from shared.db import artifacts, jobs, journal, live, retention, spend
+from shared.db import artifacts, journal, listing, live, retention, spend
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Wanted
-from shared.domain.job import JobState
+from shared.db.live import JobNow
+from shared.domain import cursor
 from shared.recipes.recipe import Recipe
 
 
@@ -68,27 +68,13 @@ class Reading:
     async def page(self, wanted: Wanted, *, limit: int) -> JobPage:
         """The latest jobs that are wanted, and orders that are still to become one."""
         async with self.database.connection() as db:
-            orders = []
-            if wanted.state in (None, JobState.PENDING):
-                orders = await journal.orders_to_plan(
-                    db,
-                    external_ref=wanted.external_ref,
-                    recipe=wanted.recipe,
-                    since=wanted.since,
-                    before=wanted.before,
-                    limit=limit + 1,
-                )
-            # After the orders: one that is planned between the two looks is in both, not in neither.
-            found = await jobs.page(db, wanted, limit=limit + 1)
-            planned = [line(seen(now, self.recipes)) for now in await live.of_jobs(db, found)]
-        # Of one that is in both its row says more.
-        there = {job.id for job in planned}
-        waiting = [told for told in map(line_of_order, orders) if told.id not in there]
-        told = sorted([*planned, *waiting], key=lambda job: (job.created_at, job.id), reverse=True)
-        last = told[limit - 1] if len(told) > limit else None
+            listed = await listing.latest(db, wanted, limit=limit)
         return JobPage(
-            jobs=tuple(told[:limit]),
-            next=None if last is None else cursor.written((last.created_at, last.id)),
+            jobs=tuple(
+                line(seen(one, self.recipes)) if isinstance(one, JobNow) else line_of_order(one)
+                for one in listed.found
+            ),
+            next=None if listed.goes_on is None else cursor.written(listed.goes_on),
         )
 
     async def standings(self, job_ids: Sequence[UUID]) -> dict[UUID, Known]:

@@ -296,3 +296,10 @@ def _row(slot: LiveSlot, detail: SlotNow, tongue: Tongue) -> tuple[ProgressBar |
         Text(slot.prediction_id or "", style="dim", no_wrap=True, overflow="ellipsis"),
         Text(tries, style="yellow", no_wrap=True),
     )
+
+
+def how_it_ended(view: View) -> ExitCode:
+    """The exit code of who has followed a job to its end."""
+    if view.succeeded:
+        return ExitCode.DONE
+    return ExitCode.CANCELED if view.job.state is JobState.CANCELED else ExitCode.FOUND

@@ -1,21 +1,20 @@
 """Order a job once more from the command line."""
 
-import json
 from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
 from pydantic import ValidationError
 
-from services.cli import reading
+from services.cli import completing, reading
 from services.cli.environment import settings
-from services.cli.jobs import run
-from services.cli.live import FollowSettings, Tongue, follow, shown
+from services.cli.live import FollowSettings, Tongue, follow, how_it_ended, shown
 from services.cli.naming import meant_by, read_name
+from services.cli.telling import AsJson, document, fail, run
 from shared.clock import utc_now
 from shared.db import jobs, journal, retention
 from shared.db.connection import open_database
-from shared.errors import Permanent, Transient
+from shared.errors import Permanent
 from shared.events import UploadReceived, adapter, state
 from shared.once_more import OnceMore, once_more
 from shared.recipes import validated
@@ -30,7 +29,11 @@ class RetrySettings(FollowSettings, BucketSettings):
 def retry(
     job_id: Annotated[
         str,
-        typer.Argument(help="The id of a job, or how it begins (8 digits or more).", metavar="ID"),
+        typer.Argument(
+            help="The id of a job, or how it begins (8 digits or more).",
+            metavar="ID",
+            autocompletion=completing.job_ids,
+        ),
     ],
     as_job: Annotated[
         str | None,
@@ -40,7 +43,7 @@ def retry(
     ] = None,
     wait: Annotated[bool, typer.Option(help="Follow the new job to its end.")] = False,
     locale: Annotated[Tongue, typer.Option(help="The language of what is shown.")] = Tongue.EN,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Order once more what an ended job was ordered for; prints the new job's id.
 
@@ -54,15 +57,16 @@ def retry(
         raise typer.BadParameter(f"{as_job!r} is no uuid", param_hint="--job-id") from None
     where = settings(RetrySettings)
     try:
-        old = run(_order_again(where, name, again))
-    except (Permanent, Transient) as error:
-        typer.secho(f"not ordered: {error}", err=True, fg="red")
-        raise typer.Exit(1) from None
-    typer.echo(json.dumps({"job_id": str(again), "retry_of": str(old)}) if as_json else str(again))
+        old = run(_order_again(where, name, again), cannot="not ordered")
+    except Permanent as error:
+        fail(f"not ordered: {error}")
+    if as_json:
+        document({"job_id": again, "retry_of": old})
+    else:
+        typer.echo(str(again))
     if wait:
         views = run(follow(where, [again], show=shown(locale)))
-        if not views[again].succeeded:
-            raise typer.Exit(1)
+        raise typer.Exit(how_it_ended(views[again]))
 
 
 async def _order_again(where: RetrySettings, name: UUID | str, again: UUID) -> UUID:

@@ -7,11 +7,11 @@ from prometheus_client import Gauge
 
 from shared.db import caps, levels
 from shared.db.connection import Database
-from shared.db.levels import Level
+from shared.domain.level import COUNTED, Level
 from shared.messaging.levels import QueueLevels
 from shared.messaging.topology import QUEUES
 
-AT_MOST = f"{levels.COUNTED:,} at the most"
+AT_MOST = f"{COUNTED:,} at the most"
 
 OUTBOX = Gauge(
     "darkroom_outbox_pending", f"Facts in the journal that are not published yet; {AT_MOST}."

@@ -10,16 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.db.connection import Connection
-
-COUNTED = 1_000  # more is told as this many
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
-    """``count`` of them wait, ``COUNTED`` at the most; the first since ``seconds`` (0: none)."""
-
-    count: int
-    seconds: float
+from shared.domain.level import COUNTED, Level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +74,7 @@ async def read(tx: Connection) -> Levels:
         raise LookupError("a question without a table always has one row")
 
     def level(name: str) -> Level:
-        return _level(row[name], row[f"{name}_since"], row["now"])
+        return level_of(row[name], row[f"{name}_since"], row["now"])
 
     return Levels(
         owed=level("owed"),
@@ -119,8 +110,8 @@ async def parked(tx: Connection, queues: Sequence[str]) -> list[ParkedLevel]:
     return [
         ParkedLevel(
             queue=row["queue"],
-            waiting=_level(row["waiting"], row["waiting_since"], row["now"]),
-            dead=_level(row["dead"], row["dead_since"], row["now"]),
+            waiting=level_of(row["waiting"], row["waiting_since"], row["now"]),
+            dead=level_of(row["dead"], row["dead_since"], row["now"]),
         )
         for row in rows
     ]
@@ -145,5 +136,6 @@ async def budgets(tx: Connection) -> list[Budget]:
     ]
 
 
-def _level(count: int, since: datetime | None, now: datetime) -> Level:
+def level_of(count: int, since: datetime | None, now: datetime) -> Level:
+    """So many that wait, the first of them ``since`` then."""
     return Level(count=count, seconds=0.0 if since is None else (now - since).total_seconds())

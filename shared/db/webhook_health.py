@@ -4,25 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.db.connection import Connection
+from shared.domain.overview import Ended, Webhooks
 
 LOOKED_AT = 50_000  # of the latest; on the busiest day more would only be slower to count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fared:
-    """``unplaced`` webhooks could not be told to any purchase; ``refused`` were not believed, by
-    cause; ``asked`` are ends that only a question at the provider brought. ``to_journal_p95`` in
-    seconds from the door to the journal."""
+    """Both of one span."""
 
-    last_at: datetime | None
-    taken: int
-    unplaced: int
-    refused: dict[str, int]
-    asked: int
-    to_journal_p95: float | None
-    completed: int
-    failed: int
-    canceled: int
+    webhooks: Webhooks
+    ended: Ended
 
 
 async def since(tx: Connection, moment: datetime) -> Fared:
@@ -84,13 +76,17 @@ async def since(tx: Connection, moment: datetime) -> Fared:
         raise LookupError("an aggregate has a row")
     by_end = {row["state"]: row["count"] for row in ended}
     return Fared(
-        last_at=last_at,
-        taken=news["came"] - news["unplaced"],
-        unplaced=news["unplaced"],
-        refused={row["outcome"]: row["count"] for row in refused},
-        asked=news["asked"],
-        to_journal_p95=None if news["p95"] is None else float(news["p95"]),
-        completed=by_end.get("completed", 0),
-        failed=by_end.get("failed", 0),
-        canceled=by_end.get("canceled", 0),
+        webhooks=Webhooks(
+            last_at=last_at,
+            taken=news["came"] - news["unplaced"],
+            unplaced=news["unplaced"],
+            refused={row["outcome"]: row["count"] for row in refused},
+            asked=news["asked"],
+            to_journal_p95=None if news["p95"] is None else float(news["p95"]),
+        ),
+        ended=Ended(
+            completed=by_end.get("completed", 0),
+            failed=by_end.get("failed", 0),
+            canceled=by_end.get("canceled", 0),
+        ),
     )

@@ -10,7 +10,8 @@ import pytest
 from shared.clock import utc_now
 from shared.db import levels, parked, rate_limit
 from shared.db.connection import Connection, Database
-from shared.db.levels import COUNTED, Level, Levels
+from shared.db.levels import Levels
+from shared.domain.level import COUNTED, Level
 from shared.domain.slot import SlotState
 from shared.envelope import Envelope
 from tests.support.purchases import a_job, a_slot

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.api import cors, cursor, frames, tickets
+from services.api import cors, frames, tickets
 from services.api.near import why_not_near
 from services.api.orders import job_of
 from services.api.problems import Refused
 from services.api.settings import Settings
+from shared.domain import cursor
 from shared.domain.identity import job_id_of_key
 from shared.domain.token import RANDOM_BYTES, SHAPE, Scope, kept, word_of
 from shared.observability import redacted

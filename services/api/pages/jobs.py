@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from services.api import cursor
 from services.api.asked import WhichJobs, query_of
 from services.api.pages.visit import Elsewhere, Page, Visit
 from services.api.reading import Reading
 from shared.db.jobs import Wanted
+from shared.domain import cursor
 from shared.domain.job import JobState
 
 OWN_WORDS = frozenset({"lang", "said"})
