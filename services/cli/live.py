@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.exit_codes import ExitCode
 from shared.db import live
 from shared.db.connection import Database, open_database
 from shared.db.jobs import Job
