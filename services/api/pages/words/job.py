@@ -60,7 +60,6 @@ WORDS = {
     ),
     "job.seed": Said("Seed", "시드"),
     "job.prediction": Said("Prediction", "예측 ID"),
-    "job.reused": Said("taken over from job", "이어받은 작업:"),
     "job.not_used": Said("Output {index} was not used: {why}", "출력 {index} 사용 안 함: {why}"),
     "job.timeline": Said("Timeline", "기록"),
     "job.when": Said("When", "시각"),
