@@ -41,6 +41,14 @@ class Known:
     over: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Jobs that a word may mean; ``by_ref``: it is the publisher's own id of all of them."""
+
+    jobs: tuple[UUID, ...]
+    by_ref: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """Reads; an order that nobody has planned yet is a job too."""
@@ -93,7 +101,7 @@ class Reading:
         async with self.database.connection() as db:
             return await spend.of_jobs(db, [job.id for job in found if job.n])
 
-    async def found(self, word: str) -> tuple[UUID, ...]:
+    async def found(self, word: str) -> Found:
         """The jobs that somebody means by a word: by id, by how it begins, by the publisher's own id
         or by the id of one of its predictions. The latest first; a few of many."""
         digits = word.replace("-", "").lower()
@@ -101,19 +109,19 @@ class Reading:
             if LEAST_DIGITS <= len(digits) <= 32 and not set(digits) - set("0123456789abcdef"):
                 by_id = await jobs.beginning_with(db, digits, limit=MOST_FOUND)
                 if by_id:
-                    return tuple(by_id)
+                    return Found(tuple(by_id))
                 if len(digits) == 32 and await journal.order_of(db, UUID(digits)) is not None:
-                    return (UUID(digits),)
-            by_ref = await jobs.by_external_ref(db, word, limit=MOST_FOUND)
-            if by_ref:
-                return tuple(job.id for job in by_ref)
-            bought = await predictions.by_prediction_id(db, word)
-            if bought is not None:
-                return (bought.job_id,)
-            orders = await journal.orders_to_plan(
-                db, external_ref=word, recipe=None, since=None, before=None, limit=MOST_FOUND
-            )
-            return tuple(order.job_id for order in orders if order.job_id is not None)
+                    return Found((UUID(digits),))
+            by_ref = [job.id for job in await jobs.by_external_ref(db, word, limit=MOST_FOUND)]
+            if not by_ref:
+                bought = await predictions.by_prediction_id(db, word)
+                if bought is not None:
+                    return Found((bought.job_id,))
+                orders = await journal.orders_to_plan(
+                    db, external_ref=word, recipe=None, since=None, before=None, limit=MOST_FOUND
+                )
+                by_ref = [order.job_id for order in orders if order.job_id is not None]
+        return Found(tuple(by_ref), by_ref=True)
 
     async def _lines(self, wanted: Wanted, *, limit: int) -> list[JobLine]:
         """Those of ``wanted`` that are nearest to where it begins, the latest first."""

@@ -24,7 +24,6 @@ from tests.support.photos import a_photo, a_tiny_photo
 from tests.support.proxy import proxied
 from tests.support.serving_api import Api, an_api
 
-BY_NAME = {"ids": lambda recipe: recipe.name}
 OURS = {"Sec-Fetch-Site": "same-origin"}
 SCRIPT = "<script>alert(1)</script>"
 
@@ -57,7 +56,8 @@ async def send(
     fields: dict[str, str],
     *,
     photo: bytes | None = None,
-    **headers: str,
+    site: str = "same-origin",
+    cookie: str = "",
 ) -> Heard:
     form = aiohttp.FormData(default_to_multipart=True)
     for name, value in fields.items():
@@ -66,7 +66,8 @@ async def send(
     form.add_field(
         "photo", photo or b"", filename="p.jpg" if photo else "", content_type="image/jpeg"
     )
-    return await front.ask("POST", f"/recipes/{recipe}", data=form, headers={**OURS, **headers})
+    headers = {"Sec-Fetch-Site": site} | ({"Cookie": cookie} if cookie else {})
+    return await front.ask("POST", f"/recipes/{recipe}", data=form, headers=headers)
 
 
 def job_in(heard: Heard) -> UUID:
@@ -108,7 +109,7 @@ class TestCards:
 
 
 class TestOrdering:
-    @pytest.mark.parametrize("recipe", RECIPES, **BY_NAME)
+    @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
     async def test_the_form_as_it_stands_with_what_is_needed_makes_a_job(
         self, api: Api, recipe: Recipe
     ) -> None:
@@ -284,13 +285,13 @@ class TestFaults:
         shown = filled(await api.front.get("/recipes/variations"))
         typed = shown | {"params.count": "2", "params.at_least": "3", "params.strength": "7"}
 
-        wrong = await send(api.front, "variations", typed, Cookie="darkroom_language=ko")
+        wrong = await send(api.front, "variations", typed, cookie="darkroom_language=ko")
         together = await send(
             api.front,
             "variations",
             typed | {"params.strength": "0.5"},
             photo=a_photo(),
-            Cookie="darkroom_language=ko",
+            cookie="darkroom_language=ko",
         )
 
         assert "1 이하여야 합니다" in wrong.body
@@ -359,7 +360,7 @@ class TestLimits:
     async def test_a_form_of_another_site_orders_nothing(self, api: Api) -> None:
         shown = filled(await api.front.get("/recipes/sound-effect")) | {"params.prompt": "rain"}
 
-        heard = await send(api.front, "sound-effect", shown, **{"Sec-Fetch-Site": "cross-site"})
+        heard = await send(api.front, "sound-effect", shown, site="cross-site")
 
         assert heard.status == 403
         assert await orders(api) == 0

@@ -12,19 +12,17 @@ from shared.recipes.recipe import Recipe
 from shared.recipes.studio_concepts import STUDIO_CONCEPTS
 from shared.recipes.variations import VARIATIONS
 
-BY_NAME = {"ids": lambda recipe: recipe.name}
-
 
 def fields(recipe: Recipe) -> Any:
     return fields_of(schema_of(recipe.params))
 
 
-@pytest.mark.parametrize("recipe", RECIPES, **BY_NAME)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_every_recipe_is_asked_for_without_json(recipe: Recipe) -> None:
     assert Kind.JSON not in {one.kind for one in fields(recipe)}
 
 
-@pytest.mark.parametrize("recipe", RECIPES, **BY_NAME)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_a_form_that_is_sent_as_it_came_means_what_stood_in_it(recipe: Recipe) -> None:
     wanted = validated(recipe, recipe.example)
 

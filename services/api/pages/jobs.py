@@ -9,7 +9,7 @@ from services.api.answers import JobLine, JobPage
 from services.api.asked import WhichJobs, query_of
 from services.api.pages.visit import Elsewhere, Page, Visit
 from services.api.problems import FLAWED, Refused
-from services.api.reading import Reading
+from services.api.reading import Found, Reading
 from shared.db.jobs import Wanted
 from shared.domain.job import JobState
 
@@ -27,10 +27,14 @@ class Jobs:
         query = visit.request.query
         which = query_of(WhichJobs, visit.request, beside=OWN_WORDS | {"newer", "find"}, blank=True)
         word = query.get("find", "").strip()
+        missed = None
         if word:
             found = await self._found(word)
-            if found is not None:
-                return found
+            if len(found.jobs) == 1:
+                return Elsewhere(f"/jobs/{found.jobs[0]}")
+            if found.jobs and found.by_ref:
+                return Elsewhere(_link({"external_ref": word}))
+            missed = "jobs.find.several" if found.jobs else "jobs.find.missed"
         filters = {
             name: value for name, value in query.items() if value and name not in NOT_FILTERS
         }
@@ -47,7 +51,8 @@ class Jobs:
                 "states": tuple(JobState),
                 "recipes": self.reading.recipes,
                 "filtered": bool(filters),
-                "missed": word,
+                "word": word,
+                "missed": missed,
                 "bills": await self.reading.bills(page.jobs),
                 "took": {job.id: took(job) for job in page.jobs},
                 "latest": None if is_first else _link(filters),
@@ -57,14 +62,10 @@ class Jobs:
             refresh_s=10,
         )
 
-    async def _found(self, word: str) -> Elsewhere | None:
-        """Where the job is that somebody looks for; None: there is none."""
+    async def _found(self, word: str) -> Found:
         if len(word) > LONGEST_WORD or "\0" in word:
             raise Refused(FLAWED, f"find: may have {LONGEST_WORD} characters at most")
-        found = await self.reading.found(word)
-        if len(found) == 1:
-            return Elsewhere(f"/jobs/{found[0]}")
-        return Elsewhere(_link({"external_ref": word})) if found else None
+        return await self.reading.found(word)
 
     async def _page(self, which: WhichJobs, newer: str) -> tuple[JobPage, bool]:
         """The page that is asked for, and whether it is the first."""

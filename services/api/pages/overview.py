@@ -78,7 +78,7 @@ class Home:
                 "used": {one.recipe: used(one) for one in told.money.recipes},
                 "asked_share": asked_share(told),
                 "knows": WORDS.__contains__,
-                "is_new": await self._is_new(told),
+                "is_new": not concerns and await self._is_new(told),
             },
             refresh_s=REFRESH_S,
         )

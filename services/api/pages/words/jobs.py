@@ -19,6 +19,10 @@ WORDS = {
     "jobs.find.missed": Said(
         "Nothing here has that id or reference: {word}", "그런 ID나 참조의 작업이 없습니다: {word}"
     ),
+    "jobs.find.several": Said(
+        "Several jobs begin with {word}: type more of the id",
+        "{word}(으)로 시작하는 작업이 여럿입니다. ID를 더 입력하세요",
+    ),
     "jobs.job": Said("Job", "작업"),
     "jobs.standing": Said("How it stands", "진행 상황"),
     "jobs.stored": Said("Stored", "저장됨"),
