@@ -231,5 +231,5 @@ async def test_a_form_on_a_page_of_somebody_else_orders_nothing(
 
             await shows(victim, "Nothing was done.")
             assert "403" in await victim.text()
-    await victim.picture("refused")
+            await victim.picture(f"refused-from-{name}")
     assert await jobs_of(world, "sound-effect") == before

@@ -171,7 +171,8 @@ class Visitor:
                         one.loading = "eager";
                         return !one.complete || !one.naturalWidth;
                     });
-                    if (!missing.length) await Promise.all([...document.images].map(one => one.decode()));
+                    const there = missing.length ? [] : [...document.images];
+                    await Promise.all(there.map(one => one.decode()));
                     return missing.map(one => one.src.split("?")[0]);
                 }"""
             )
