@@ -29,8 +29,8 @@ status: setup ## what runs, and where
 
 ##@ Test
 
-test: setup ## every test, on a stack of its own; TESTS= runs them one after another
-	@$(BIN)/pytest $(TESTS)
+test: setup ## every test but the browser's, on a stack of its own; TESTS= runs them one after another
+	@$(BIN)/pytest --ignore=tests/browser $(TESTS)
 
 systems: setup ## docs/systems.md row by row: pass, fail or pending, on the running system
 	@$(BIN)/pytest -p tests.support.systems -m system -q $(TESTS)
