@@ -28,10 +28,10 @@ AT_ONCE = 16
 CANCELED = 0.02  # of the jobs are given up by whoever ordered them, where the run asks for it
 BY_API = 0.3  # of the jobs, where they may be
 HUNG_UP = 0.1  # of those: their front end does not wait for the first answer
-GIVEN_UP, AGAIN = 0.1, 0.1  # of those, where wishes may be had; who gives up may come again
+GIVEN_UP, AGAIN = 0.1, 0.2  # of those, where wishes may be had; who gives up may come again
 COMES_AGAIN = 0.7
 # Longer an end is not waited for to order a job once more.
-ENDS_WITHIN_S = 40.0
+ENDS_WITHIN_S = 75.0
 ANYBODY = ""  # as the API calls whoever needs no token
 BRIEF: Mapping[str, Any] = {
     "prompt": "a playground: a river that winds between soft hills",
@@ -91,7 +91,7 @@ def _through_the_api(order: Order, key: str, dice: random.Random, *, wishes: boo
         body={name: value for name, value in order.body.items() if name != "job_id"},
         key=key,
         hangs_up_after=dice.uniform(0.002, 0.05) if dice.random() < HUNG_UP else None,
-        given_up_after=dice.uniform(0.0, 4.0) if gives_up else order.given_up_after,
+        given_up_after=dice.uniform(0.0, 8.0) if gives_up else order.given_up_after,
         again=wishes and again < (COMES_AGAIN if gives_up else AGAIN),
     )
 
