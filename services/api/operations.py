@@ -143,7 +143,7 @@ def _card(recipe: Configured) -> RecipeCard:
         model=recipe.model,
         source=what.source,
         source_types=tuple(sorted(what.source_types)),
-        params=_schema(what.params),
+        params=schema_of(what.params),
         example=dict(what.example),
         typical_seconds=what.typical_run.total_seconds(),
     )
@@ -152,7 +152,7 @@ def _card(recipe: Configured) -> RecipeCard:
 _SCHEMAS: dict[type, dict[str, Any]] = {}
 
 
-def _schema(params: type[Any]) -> dict[str, Any]:
+def schema_of(params: type[Any]) -> dict[str, Any]:
     if params not in _SCHEMAS:
         _SCHEMAS[params] = TypeAdapter(params).json_schema()
     return _SCHEMAS[params]

@@ -79,6 +79,10 @@ class Orders:
         order = self._checked(job_id, {**body, "job_id": str(job_id)})
         return await self._stated(order, job_id, maybe_known=known)
 
+    def check(self, job_id: UUID, body: Body) -> None:
+        """Raise Refused for what is wrong with the order itself; nothing is placed."""
+        self._checked(job_id, {**body, "job_id": str(job_id)})
+
     async def retry(self, who: str, key: str | None, job_id: UUID) -> Placed:
         """Order once more what an ended job was ordered for. The original is not brought again: it
         is laid beside the new job, inside the bucket. What else is stored is taken over by who plans

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = TEMPLATES / "docs.css"
@@ -12,17 +13,28 @@ STYLE = TEMPLATES / "docs.css"
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = prose
+    return environment
 
 
 def page_of(document: dict[str, Any]) -> bytes:
     return _environment().get_template("docs.html").render(api=document, kind=kind_of).encode()
+
+
+def prose(text: str) -> Markup:
+    """Words between backticks, as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+        for number, part in enumerate(parts)
+    )
 
 
 def kind_of(schema: dict[str, Any]) -> dict[str, str]:

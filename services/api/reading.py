@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.api.answers import JobPage, JobStory, Standing
+from services.api.answers import JobLine, JobPage, JobStory, Standing
 from services.api.gate import Asker, Gate
 from services.api.links import Links
 from services.api.problems import GONE, UNKNOWN_JOB, Refused
@@ -20,12 +20,18 @@ from services.api.view import (
     story,
     story_of_order,
 )
-from shared.db import artifacts, journal, listing, live, retention, spend
+from shared.db import artifacts, jobs, journal, listing, live, predictions, retention, spend
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Wanted
+from shared.db.listing import Listed, place_of
 from shared.db.live import JobNow
 from shared.domain import cursor
+from shared.domain.cost import Bill
 from shared.recipes.recipe import Recipe
+
+# Of what somebody looks for by a word: how much of an id is enough, and how many are shown.
+LEAST_DIGITS = 6
+MOST_FOUND = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,14 @@ class Known:
 
     standing: Standing
     over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Jobs that a word may mean; ``by_ref``: it is the publisher's own id of all of them."""
+
+    jobs: tuple[UUID, ...]
+    by_ref: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +82,38 @@ class Reading:
     async def page(self, wanted: Wanted, *, limit: int) -> JobPage:
         """The latest jobs that are wanted, and orders that are still to become one."""
         async with self.database.connection() as db:
-            listed = await listing.latest(db, wanted, limit=limit)
+            return self._page(await listing.latest(db, wanted, limit=limit))
+
+    async def page_before(self, wanted: Wanted, *, limit: int) -> JobPage | None:
+        """The page right in front of ``wanted.after``; None: there are not as many, so that it is the
+        first."""
+        async with self.database.connection() as db:
+            listed = await listing.in_front(db, wanted, limit=limit)
+        return None if listed is None else self._page(listed)
+
+    async def bills(self, found: Sequence[JobLine]) -> dict[UUID, Bill]:
+        """What was bought for them so far."""
+        async with self.database.connection() as db:
+            return await spend.of_jobs(db, [job.id for job in found if job.n])
+
+    async def found(self, word: str) -> Found:
+        """The jobs that somebody means by a word: by id, by how it begins, by the publisher's own id
+        or by the id of one of its predictions. The latest first; a few of many."""
+        digits = word.replace("-", "").lower()
+        async with self.database.connection() as db:
+            if LEAST_DIGITS <= len(digits) <= 32 and not set(digits) - set("0123456789abcdef"):
+                by_id = await jobs.beginning_with(db, digits, limit=MOST_FOUND)
+                if by_id:
+                    return Found(tuple(by_id))
+                if len(digits) == 32 and await journal.order_of(db, UUID(digits)) is not None:
+                    return Found((UUID(digits),))
+            listed = await listing.latest(db, Wanted(external_ref=word), limit=MOST_FOUND)
+            bought = None if listed.found else await predictions.by_prediction_id(db, word)
+        if bought is not None:
+            return Found((bought.job_id,))
+        return Found(tuple(place_of(one)[1] for one in listed.found), by_ref=True)
+
+    def _page(self, listed: Listed) -> JobPage:
         return JobPage(
             jobs=tuple(
                 line(seen(one, self.recipes)) if isinstance(one, JobNow) else line_of_order(one)

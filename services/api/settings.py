@@ -10,7 +10,15 @@ from services.api.callback_settings import CallbackSettings
 from services.api.cors import ANY_ORIGIN
 from shared import recipes
 from shared.errors import Misconfigured
-from shared.settings import BucketSettings, Listed, OriginalSettings, PeopleSettings, is_loopback
+from shared.settings import (
+    BucketSettings,
+    FilesLiveSettings,
+    HttpUrl,
+    Listed,
+    OriginalSettings,
+    PeopleSettings,
+    is_loopback,
+)
 
 
 def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -27,7 +35,9 @@ def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(origin.lower() for origin in origins)
 
 
-class Settings(CallbackSettings, BucketSettings, OriginalSettings, PeopleSettings):
+class Settings(
+    CallbackSettings, BucketSettings, OriginalSettings, PeopleSettings, FilesLiveSettings
+):
     """Without a token in the database only this very machine is served: see ``api_open``."""
 
     api_host: str = "0.0.0.0"  # noqa: S104 - front ends come from outside
@@ -51,6 +61,13 @@ class Settings(CallbackSettings, BucketSettings, OriginalSettings, PeopleSetting
     api_link_seconds: Annotated[float, Field(ge=60, le=900)] = 900.0
     # After that people log in to the pages again.
     api_session_seconds: Annotated[float, Field(ge=300, le=2_592_000)] = 12 * 3600.0
+
+    # A photo that comes with a form: how long it may take, and how many come at the same time. Each
+    # lies in the scratch directory meanwhile, SOURCE_MAX_BYTES at the most.
+    api_photo_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    api_photos_at_once: Annotated[int, Field(ge=1, le=100)] = 4
+    # Where docs/runbook/ can be read; without it pages name its files.
+    api_runbook_url: HttpUrl | None = None
 
     @classmethod
     def mistakes_beside(cls, environment: Mapping[str, str]) -> list[str]:

@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -13,21 +14,29 @@ from services.api.gate import Gate
 from services.api.links import Links
 from services.api.operations import Operations
 from services.api.orders import Orders
+from services.api.originals import Originals
+from services.api.pages.job import OneJob
 from services.api.pages.jobs import Jobs
 from services.api.pages.login import Login
+from services.api.pages.overview import Home
+from services.api.pages.parked import Parking
+from services.api.pages.recipes import Recipes
 from services.api.pages.site import Site
 from services.api.pages.visit import At
 from services.api.reading import Reading
+from services.api.received import Receiver
 from services.api.settings import Settings
 from services.api.uploads import Uploads, types_of
 from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.db.migrate import tables_check
+from shared.domain.token import Scope
 from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.messaging.watch import Watch, watching
 from shared.objects import Bucket
+from shared.overview import Overviews
 from shared.runtime import Worker
 from shared.serving import room_for, serve
 from shared.settings import environment
@@ -66,15 +75,16 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         )
 
     fan_out = FanOut(reading.standings, watching=news, at_most=settings.api_streams)
+    orders = Orders(
+        database=database,
+        bucket=bucket,
+        recipes=configured,
+        folders=settings.source_folders,
+        now=utc_now,
+    )
     operations = Operations(
         gate=gate,
-        orders=Orders(
-            database=database,
-            bucket=bucket,
-            recipes=configured,
-            folders=settings.source_folders,
-            now=utc_now,
-        ),
+        orders=orders,
         uploads=Uploads(
             bucket=bucket,
             types=types_of(plain.values()),
@@ -110,8 +120,58 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         session_s=settings.api_session_seconds,
         now=utc_now,
     )
+    job = OneJob(reading=reading, orders=orders, database=database)
+    parking = Parking(database=database, now=utc_now)
+    write, operate = Scope.WRITE, Scope.OPERATE
+    cancel, retry = "/jobs/{job_id}/cancel", "/jobs/{job_id}/retry"
+    replay, discard = "/parked/replay", "/parked/discard"
+    subscriptions = await connections.subscriptions(settings)
+    home = Home(
+        overviews=Overviews(
+            database=database,
+            depths=subscriptions.levels(),
+            zone=ZoneInfo(settings.timezone),
+            files_live=settings.files_live,
+        ),
+        reading=reading,
+        runbook=settings.api_runbook_url,
+    )
+    to_order = Recipes(
+        recipes=configured,
+        orders=orders,
+        receiver=Receiver(
+            max_bytes=settings.source_max_bytes,
+            seconds=settings.api_photo_seconds,
+            at_once=settings.api_photos_at_once,
+        ),
+        originals=Originals(bucket=bucket),
+        within_s=settings.api_answer_seconds,
+    )
+    recipe_page = "/recipes/{name}"
     pages = (
+        At(name="overview", path="/", show=home.show),
+        At(name="recipes", path="/recipes", show=to_order.show_all),
+        At(name="recipe", path=recipe_page, show=to_order.show),
+        At(
+            name="order",
+            path=recipe_page,
+            method="POST",
+            show=to_order.order,
+            scope=Scope.WRITE,
+            files=True,
+        ),
         At(name="jobs", path="/jobs", show=Jobs(reading=reading).show),
+        At(name="job", path="/jobs/{job_id}", show=job.show),
+        At(name="sure_cancel", path=cancel, show=job.sure_to_cancel, scope=write),
+        At(name="cancel", path=cancel, method="POST", show=job.cancel, scope=write),
+        At(name="sure_retry", path=retry, show=job.sure_to_retry, scope=write),
+        At(name="retry", path=retry, method="POST", show=job.retry, scope=write),
+        At(name="parked", path="/parked", show=parking.show, scope=operate),
+        At(name="sure_replay", path=replay, show=parking.sure_to_replay, scope=operate),
+        At(name="replay", path=replay, method="POST", show=parking.replay, scope=operate),
+        At(name="sure_discard", path=discard, show=parking.sure_to_discard, scope=operate),
+        At(name="discard", path=discard, method="POST", show=parking.discard, scope=operate),
+        At(name="parked_one", path="/parked/{message_id}", show=parking.story, scope=operate),
         At(name="login", path="/login", show=login.show, scope=None),
         At(name="enter", path="/login", method="POST", show=login.enter, scope=None),
         At(name="leave", path="/logout", method="POST", show=login.leave, scope=None),

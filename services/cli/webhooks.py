@@ -1,6 +1,5 @@
 """The webhook archive: what came, what it did here, and what was not believed."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,13 +12,14 @@ from services.cli.entries import example
 from services.cli.environment import settings
 from services.cli.spans import moment
 from services.cli.telling import AsJson, document, fail, run, wide_console
+from shared.archived import as_text, received_at
 from shared.clock import utc_now
 from shared.db import journal, refused
 from shared.db.connection import Connection, open_database
 from shared.db.journal import Entry, NewsWanted
 from shared.domain.prediction import Unreadable, read_prediction
 from shared.domain.refusal import RefusedWebhook
-from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, RECEIVED_AT, WEBHOOK_ID
+from shared.envelope import FROM_RECONCILER, FROM_WEBHOOK, WEBHOOK_ID
 from shared.observability import redacted, redacted_header
 from shared.settings import DatabaseSettings
 
@@ -167,7 +167,7 @@ def _taken(entry: Entry) -> Row:
     """A row of the journal, with nothing in it that opens something."""
     return {
         "id": entry.event_id,
-        "received_at": _received_at(entry),
+        "received_at": received_at(entry.headers, entry.recorded_at),
         "type": entry.type,
         "taken": True,
         "verdict": entry.outcome or "not heard yet",
@@ -178,7 +178,7 @@ def _taken(entry: Entry) -> Row:
         "bytes": None if entry.body is None else len(entry.body),
         "about": {"told by": entry.origin},
         "headers": [(n, redacted_header(n, value)) for n, value in sorted(entry.headers.items())],
-        "body": None if entry.body is None else _text(entry.body),
+        "body": None if entry.body is None else as_text(entry.body),
     }
 
 
@@ -200,16 +200,8 @@ def _refused(one: RefusedWebhook) -> Row:
             "query": redacted(f"?{one.query}") if one.query else "none",
         },
         "headers": [(name, redacted_header(name, value)) for name, value in one.headers],
-        "body": None if one.body is None else _text(one.body),
+        "body": None if one.body is None else as_text(one.body),
     }
-
-
-def _received_at(entry: Entry) -> datetime:
-    try:
-        at = datetime.fromisoformat(entry.headers.get(RECEIVED_AT, ""))
-    except ValueError:
-        return entry.recorded_at
-    return at if at.tzinfo else entry.recorded_at
 
 
 def _prediction_id(body: bytes | None) -> str | None:
@@ -217,10 +209,6 @@ def _prediction_id(body: bytes | None) -> str | None:
         return None if body is None else read_prediction(body).id
     except Unreadable:
         return None
-
-
-def _text(body: bytes) -> str:
-    return redacted(body.decode(errors="backslashreplace"))
 
 
 def _without(row: Row, *names: str) -> Row:

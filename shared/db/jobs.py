@@ -147,27 +147,38 @@ async def latest_beginning_with(
     return [(row["id"], row["recipe"], JobState(row["state"])) for row in rows]
 
 
+async def retries(tx: Connection, job_id: UUID, *, limit: int = 20) -> list[UUID]:
+    """The jobs that did this one once more, in the order in which they were taken in."""
+    rows = await tx.fetch(
+        "SELECT id FROM job WHERE retry_of = $1 ORDER BY created_at, id LIMIT $2", job_id, limit
+    )
+    return [row["id"] for row in rows]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """Which jobs are meant; every field that is given must fit. ``before`` names the job behind
-    which the list goes on."""
+    which the list goes on, ``after`` the one in front of which it ends; never both."""
 
     state: JobState | None = None
     recipe: str | None = None
     external_ref: str | None = None
     since: datetime | None = None
     before: tuple[datetime, UUID] | None = None
+    after: tuple[datetime, UUID] | None = None
 
 
 async def page(tx: Connection, wanted: Wanted, *, limit: int) -> list[Job]:
-    """The latest of the jobs that are wanted; equals in time by their ids."""
-    at, job_id = wanted.before or (None, None)
+    """The latest of the jobs that are wanted; equals in time by their ids. With ``after``: those
+    that come right in front of that one."""
+    at, job_id = wanted.before or wanted.after or (None, None)
+    beyond, order = (">", "ASC") if wanted.after else ("<", "DESC")
     asked: list[tuple[str, object]] = [
         ("state = ${n}", wanted.state),
         ("recipe = ${n}", wanted.recipe),
         ("external_ref = ${n}", wanted.external_ref),
         ("created_at >= ${n}", wanted.since),
-        ("created_at <= ${n}", at),
+        (f"created_at {beyond}= ${{n}}", at),
     ]
     # Only what is asked for stands in the question, so that each gets the index that it needs.
     given = [(condition, value) for condition, value in asked if value is not None]
@@ -175,19 +186,19 @@ async def page(tx: Connection, wanted: Wanted, *, limit: int) -> list[Job]:
     args = [value for _, value in given]
     if at is not None:
         args += [at, job_id]
-        conditions.append(f"(created_at, id) < (${len(args) - 1}, ${len(args)})")
+        conditions.append(f"(created_at, id) {beyond} (${len(args) - 1}, ${len(args)})")
     rows = await tx.fetch(
         f"""
         SELECT *
           FROM job
          WHERE {" AND ".join(conditions) or "true"}
-      ORDER BY created_at DESC, id DESC
+      ORDER BY created_at {order}, id {order}
          LIMIT ${len(args) + 1}
         """,  # noqa: S608 - put together from the constants above
         *args,
         limit,
     )
-    return _jobs(rows)
+    return _jobs(rows)[:: -1 if wanted.after else 1]
 
 
 async def to_queued(tx: Connection, job_id: UUID) -> bool:

@@ -244,13 +244,15 @@ async def orders_to_plan(
     recipe: str | None,
     since: datetime | None,
     before: tuple[datetime, UUID] | None,
+    after: tuple[datetime, UUID] | None = None,
     limit: int,
 ) -> list[Entry]:
     """Orders that were stated here and that nobody has planned yet, the latest first; ``before``:
-    only those that come after that one in this order."""
-    at, job_id = before or (None, None)
+    only those that come after that one in this order, ``after``: only those right in front of it."""
+    at, job_id = before or after or (None, None)
+    beyond, order = (">", "ASC") if after else ("<", "DESC")
     rows = await tx.fetch(
-        """
+        f"""
         SELECT *
           FROM journal
          WHERE type IN ('upload.received', 'job.cancel_requested')
@@ -259,16 +261,16 @@ async def orders_to_plan(
            AND outcome IS NULL
            AND job_id IS NOT NULL
            AND ($1::timestamptz IS NULL OR recorded_at >= $1)
-           AND ($2::timestamptz IS NULL OR (recorded_at, job_id) < ($2, $3::uuid))
+           AND ($2::timestamptz IS NULL OR (recorded_at, job_id) {beyond} ($2, $3::uuid))
            AND CASE WHEN $4::text IS NULL AND $5::text IS NULL THEN true
                     WHEN type = 'upload.received' AND origin = 'stated' AND body IS NOT NULL
                     THEN convert_from(body, 'UTF8')::jsonb
                          @> jsonb_strip_nulls(jsonb_build_object('external_ref', $4::text,
                                                                  'recipe', $5::text))
                     ELSE false END
-      ORDER BY recorded_at DESC, job_id DESC
+      ORDER BY recorded_at {order}, job_id {order}
          LIMIT $6
-        """,
+        """,  # noqa: S608 - the constants above
         since,
         at,
         job_id,
@@ -276,7 +278,7 @@ async def orders_to_plan(
         recipe,
         limit,
     )
-    return entries(rows)
+    return entries(rows)[:: -1 if after else 1]
 
 
 async def waiting(tx: Connection, job_id: UUID, fact_type: str) -> Entry | None:
@@ -379,6 +381,42 @@ async def news(
         limit,
     )
     return entries(rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """News of a prediction as it is archived, with the beginning of its body; ``size`` is how many
+    bytes all of it has. Both None: the body is past its retention."""
+
+    event_id: str
+    type: str
+    ordinal: int | None
+    origin: str
+    headers: dict[str, str]
+    outcome: str | None
+    recorded_at: datetime
+    begins: bytes | None
+    size: int | None
+
+
+async def archive(tx: Connection, job_id: UUID, *, limit: int, at_most: int) -> list[Kept]:
+    """What was told of a job's predictions, the latest first, of each body ``at_most`` bytes: one
+    may be as long as ten million."""
+    rows = await tx.fetch(
+        """
+        SELECT event_id, type, ordinal, origin, headers, outcome, recorded_at,
+               substring(body FROM 1 FOR $3) AS begins, length(body) AS size
+          FROM journal
+         WHERE job_id = $1
+           AND origin IN ('webhook', 'reconciler')
+      ORDER BY id DESC
+         LIMIT $2
+        """,
+        job_id,
+        limit,
+        at_most,
+    )
+    return [Kept(**row) for row in rows]
 
 
 async def by_webhook_id(tx: Connection, webhook_id: str) -> list[Entry]:

@@ -425,7 +425,8 @@ LAWS = (
     ),
     RowLaw(
         name="slot.without_purchase",
-        means="what a slot holds was made by a purchase that is on record",
+        means="what a slot holds was made by a purchase that is on record: its own job's, or that of"
+        " the job it was taken over from, while that is kept",
         mend=LOOK_AT_JOB,
         of_jobs=True,
         sql="""

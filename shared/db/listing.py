@@ -24,6 +24,24 @@ class Listed:
 
 async def latest(tx: Connection, wanted: Wanted, *, limit: int) -> Listed:
     """Those of the jobs that are wanted, ``limit`` at the most."""
+    found = await _found(tx, wanted, limit=limit + 1)
+    return Listed(
+        found=tuple(found[:limit]),
+        goes_on=place_of(found[limit - 1]) if len(found) > limit else None,
+    )
+
+
+async def in_front(tx: Connection, wanted: Wanted, *, limit: int) -> Listed | None:
+    """Those right in front of ``wanted.after``, ``limit`` of them; None: there are not more than so
+    many, and the latest are the better answer."""
+    found = await _found(tx, wanted, limit=limit + 1)
+    if len(found) <= limit:
+        return None
+    return Listed(found=tuple(found[-limit:]), goes_on=place_of(found[-1]))
+
+
+async def _found(tx: Connection, wanted: Wanted, *, limit: int) -> list[JobNow | Entry]:
+    """``limit`` and more, the latest first."""
     orders = []
     if wanted.state in (None, JobState.PENDING):
         orders = await journal.orders_to_plan(
@@ -32,22 +50,20 @@ async def latest(tx: Connection, wanted: Wanted, *, limit: int) -> Listed:
             recipe=wanted.recipe,
             since=wanted.since,
             before=wanted.before,
-            limit=limit + 1,
+            after=wanted.after,
+            limit=limit,
         )
     # After the orders: one that is planned between the two looks is in both, not in neither, and its
     # row says more.
-    planned = await live.of_jobs(tx, await jobs.page(tx, wanted, limit=limit + 1))
+    planned = await live.of_jobs(tx, await jobs.page(tx, wanted, limit=limit))
     there = {now.job.id for now in planned}
     waiting = [order for order in orders if order.job_id not in there]
     all_of_them: list[JobNow | Entry] = [*planned, *waiting]
-    found = sorted(all_of_them, key=_place, reverse=True)
-    return Listed(
-        found=tuple(found[:limit]),
-        goes_on=_place(found[limit - 1]) if len(found) > limit else None,
-    )
+    return sorted(all_of_them, key=place_of, reverse=True)
 
 
-def _place(one: JobNow | Entry) -> tuple[datetime, UUID]:
+def place_of(one: JobNow | Entry) -> tuple[datetime, UUID]:
+    """Where it stands in the list."""
     if isinstance(one, JobNow):
         return one.job.created_at, one.job.id
     if one.job_id is None:

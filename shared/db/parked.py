@@ -390,6 +390,28 @@ async def listing(tx: Connection, which: Which = EVERYTHING, *, limit: int) -> l
     return [_parked(row) for row in rows]
 
 
+async def told(
+    tx: Connection, which: Which, *, limit: int, body_at_most: int
+) -> list[ParkedMessage]:
+    """The same, of each body and trace no more than ``body_at_most`` bytes: one may be as long as
+    ten million."""
+    rows = await tx.fetch(
+        f"""
+        SELECT id, queue, event_id, type, source, subject, headers, causation_id, traceparent,
+               attempts, reason, occurred_at, first_at, parked_at, due_at, expires_at, generation,
+               substring(body FROM 1 FOR $10) AS body, left(trace, $10) AS trace
+          FROM parked_message
+         WHERE {_FITS}
+      ORDER BY parked_at DESC, id
+         LIMIT $9
+        """,  # noqa: S608
+        *_fits(which),
+        limit,
+        body_at_most,
+    )
+    return [_parked(row) for row in rows]
+
+
 async def how_many(tx: Connection, which: Which) -> int:
     count: int = await tx.fetchval(
         f"SELECT count(*) FROM parked_message WHERE {_FITS}",  # noqa: S608

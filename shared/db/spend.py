@@ -3,7 +3,7 @@
 Every row of ``prediction`` has exactly one fate, so that the fates add up to the ledger.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -182,6 +182,37 @@ async def costs(
     ]
 
 
+async def of_jobs(tx: Connection, job_ids: Sequence[UUID]) -> dict[UUID, Bill]:
+    """What the purchases of each of these jobs cost; one for which nothing was bought is left out."""
+    rows = await tx.fetch(
+        """
+        SELECT job_id,
+               count(*) FILTER (WHERE cost_micros IS NOT NULL) AS paid,
+               coalesce(sum(cost_micros), 0)::bigint AS paid_micros,
+               count(*) FILTER (WHERE cost_micros IS NULL) AS open,
+               coalesce(sum(estimate_micros) FILTER (WHERE cost_micros IS NULL), 0)::bigint
+                   AS open_micros,
+               count(*) FILTER (WHERE cost_micros IS NULL AND estimate_micros IS NULL) AS unknown
+          FROM prediction
+         WHERE job_id = ANY($1::uuid[])
+           AND outcome = ANY($2::text[])
+      GROUP BY job_id
+        """,
+        list(job_ids),
+        sorted(COUNTS),
+    )
+    return {
+        row["job_id"]: Bill(
+            paid=row["paid"],
+            paid_micros=row["paid_micros"],
+            open=row["open"],
+            open_micros=row["open_micros"],
+            unknown=row["unknown"],
+        )
+        for row in rows
+    }
+
+
 async def statuses(tx: Connection, prediction_ids: list[str]) -> dict[str, Status | None]:
     """Those of ``prediction_ids`` that the ledger has, each with the status that we know."""
     rows = await tx.fetch(
@@ -253,3 +284,23 @@ async def of_job(tx: Connection, job_id: UUID) -> JobSpend:
     if row is None:
         raise LookupError("an aggregate has a row")
     return JobSpend(**row)
+
+
+async def bill_of_job(tx: Connection, job_id: UUID) -> Bill:
+    """What the purchases of one job cost, and are expected to."""
+    row = await tx.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE cost_micros IS NOT NULL) AS paid,
+               coalesce(sum(cost_micros), 0)::bigint AS paid_micros,
+               count(*) FILTER (WHERE cost_micros IS NULL) AS open,
+               coalesce(sum(estimate_micros) FILTER (WHERE cost_micros IS NULL), 0)::bigint
+                   AS open_micros,
+               count(*) FILTER (WHERE cost_micros IS NULL AND estimate_micros IS NULL) AS unknown
+          FROM prediction
+         WHERE job_id = $1
+           AND outcome = ANY($2::text[])
+        """,
+        job_id,
+        sorted(COUNTS),
+    )
+    return Bill() if row is None else Bill(**row)

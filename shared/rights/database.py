@@ -142,18 +142,25 @@ RIGHTS: Mapping[str, Tables] = {
         "retention_mark": Rights(inserts=True, updates=("up_to",)),
         "tombstone": Rights(inserts=True, deletes=True),
     },
-    # Looks at jobs, says what others ask for and what became of calling back; moves nothing.
+    # Looks at jobs, says what others ask for and what became of calling back; moves no job.
     "api": {
-        **_PARKS,
         "api_token": Rights(updates=("last_used_at",)),
         "artifact": READS,
         "cost_cap": READS,
         "job": READS,
         "journal": _SAYS,
+        # Brings back and throws away on an operator's word: decision record 0028.
+        "parked_message": Rights(
+            inserts=True, updates=_PARKS["parked_message"].updates, deletes=True
+        ),
         "prediction": READS,
+        "rate_limit": READS,
         "refused_webhook": READS,
         "schema_migrations": READS,
         "slot": READS,
+        "suspect_start": Rights(
+            inserts=True, updates=_PARKS["suspect_start"].updates, deletes=True
+        ),
         "tombstone": READS,
     },
     # Looks at everything; replays news, and settles what is parked.

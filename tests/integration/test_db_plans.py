@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from shared.db import caps, jobs, journal, parked, predictions, slots
 from shared.db.connection import Connection, Database
@@ -46,6 +47,7 @@ HOT: dict[str, tuple[Ask, str]] = {
     ),
     "when a message is due": (parked.next_due_in, "parked_message_due"),
     "jobs past their deadline": (lambda tx: jobs.overdue(tx, limit=20), "job_open_by_deadline"),
+    "jobs that did one once more": (lambda tx: jobs.retries(tx, UUID(int=7)), "job_by_retried"),
     "what a recipe's day cost": (
         lambda tx: caps.spent_on(
             tx, "variations", Day(NOON, NOON + timedelta(hours=24)), estimate_micros=1

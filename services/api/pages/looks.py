@@ -19,27 +19,41 @@ def when(at: datetime | None, zone: ZoneInfo) -> str:
     )
 
 
+def clock(at: datetime, zone: ZoneInfo) -> str:
+    """The time of day to the thousandth, with the moment itself behind it."""
+    there = at.astimezone(zone)
+    return Markup('<time datetime="{exact}" title="{exact}">{shown}</time>').format(
+        exact=there.isoformat(timespec="milliseconds"), shown=f"{there:%H:%M:%S.%f}"[:-3]
+    )
+
+
 def ago(at: datetime | None, now: datetime, zone: ZoneInfo, say: Say) -> str:
     """How long ago a moment was, with the moment itself behind it; a dash for none."""
     if at is None:
         return "–"
     there = at.astimezone(zone)
     return Markup('<time datetime="{exact}" title="{exact}">{shown}</time>').format(
-        exact=there.isoformat(timespec="seconds"), shown=_since((now - at).total_seconds(), say)
+        exact=there.isoformat(timespec="seconds"),
+        shown=_rounded((now - at).total_seconds(), "ago", say),
     )
 
 
-def _since(passed: float, say: Say) -> str:
-    if passed < 1:
-        return say("ago.now")
-    for unit, length, most in (
+def in_words(length: float, say: Say) -> str:
+    """How long it is until something, in seconds: "in 12 s", or "now"."""
+    return _rounded(length, "in", say)
+
+
+def _rounded(length: float, kind: str, say: Say) -> str:
+    if length < 1:
+        return say(f"{kind}.now")
+    for unit, one, most in (
         ("seconds", 1, 120),
         ("minutes", 60, 7200),
         ("hours", 3600, 172_800),
     ):
-        if passed < most:
-            return say(f"ago.{unit}", count=int(passed // length))
-    return say("ago.days", count=int(passed // 86_400))
+        if length < most:
+            return say(f"{kind}.{unit}", count=int(length // one))
+    return say(f"{kind}.days", count=int(length // 86_400))
 
 
 def seconds(value: float | None) -> str:
@@ -54,6 +68,15 @@ def seconds(value: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def usually(value: float, say: Say) -> str:
+    """A length of time that nobody has measured: 30 s, 2 min."""
+    minutes, rest = divmod(round(value), 60)
+    told = ([say("span.minutes", count=minutes)] if minutes else []) + (
+        [say("span.seconds", count=rest)] if rest or not minutes else []
+    )
+    return " ".join(told)
 
 
 def dollars(value: float | None, say: Say) -> str:
@@ -80,3 +103,8 @@ def share(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value * 100:.1f} %" if 0 < value < 1 else f"{value * 100:.0f} %"
+
+
+def exactly(value: float) -> str:
+    """A part of one to the hundredth of a percent, and never rounded up to all of it."""
+    return "100 %" if value >= 1 else f"{min(value * 100, 99.99):.2f} %"

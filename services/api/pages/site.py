@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -31,12 +33,15 @@ from services.api.problems import (
     Refused,
 )
 from shared.clock import Clock
+from shared.domain.slowest import told_span
+from shared.errors import DatabaseUnavailable, Transient
 
 HERE = Path(__file__).parent
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 NOT_THE_API = r"/{path:(?!v1(?:/|$)).*}"
 SESSION, TONGUE = "darkroom_session", "darkroom_language"
 A_YEAR_S = 31_536_000
+SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 ASK_AGAIN_S = 5
 NAVIGATION = (
     ("/", "frame.overview"),
@@ -103,6 +108,7 @@ class Site:
             "seconds": looks.seconds,
             "bytes": looks.size,
             "share": looks.share,
+            "exactly": looks.exactly,
         }
 
     def routes(self, pages: Sequence[At]) -> list[web.RouteDef]:
@@ -143,8 +149,12 @@ class Site:
             told = await page.show(visit)
         if isinstance(told, Elsewhere):
             return self._gone_to(request, told)
-        warning = await self._gate.warning() if page.scope is not None else None
-        return self._page(visit, told, warning)
+        warning = None
+        if page.scope is not None:
+            with suppress(DatabaseUnavailable, Transient):  # what the page says is worth more
+                warning = await self._gate.warning()
+        # A long page takes a tenth of a second to write: orders and streams go on meanwhile.
+        return await asyncio.to_thread(self._page, visit, told, warning)
 
     async def _form(self, request: web.Request) -> dict[str, str]:
         if request.content_type != "application/x-www-form-urlencoded":
@@ -161,11 +171,12 @@ class Site:
         return dict(fields)
 
     def _page(self, visit: Visit, page: Page, warning: str | None) -> web.Response:
-        request, said = visit.request, visit.request.query.get("said", "")
+        request = visit.request
         says = visit.say
         text = self._environment.get_template(page.template).render(
             **page.model,
             say=says,
+            tell=visit.tell,
             tongue=visit.tongue,
             tongues=TONGUES,
             asker=visit.asker,
@@ -175,15 +186,22 @@ class Site:
             in_language=lambda tongue: _with(request, lang=tongue),
             refresh_s=page.refresh_s,
             warning=None if not warning else "frame.open" if warning == OPEN else "frame.no_token",
-            said=said if said.startswith("said.") and said in WORDS else None,
+            said=_said(visit),
             zone=self._zone.key,
             when=lambda at: looks.when(at, self._zone),
+            clock=lambda at: looks.clock(at, self._zone),
+            in_words=lambda length: looks.in_words(length, says),
+            span=lambda length: told_span(length)[visit.tongue],
             ago=lambda at: looks.ago(at, self._now(), self._zone, says),
+            usually=lambda value: looks.usually(value, says),
             dollars=lambda value: looks.dollars(value, says),
             static=static_url,
         )
         response = web.Response(
-            status=page.status, body=text.encode(), content_type="text/html", charset="utf-8"
+            status=page.status,
+            body=text.encode(errors="replace"),
+            content_type="text/html",
+            charset="utf-8",
         )
         chosen = request.query.get("lang")
         if chosen in TONGUES:
@@ -206,8 +224,11 @@ class Site:
         return response
 
     def _gone_to(self, request: web.Request, there: Elsewhere) -> web.Response:
-        joint = "&" if "?" in there.path else "?"
-        path = there.path if there.said is None else f"{there.path}{joint}said={there.said}"
+        path = there.path
+        if there.said is not None:
+            count = {} if there.count is None else {"count": str(there.count)}
+            joint = "&" if "?" in path else "?"
+            path += joint + urlencode({"said": there.said} | count)
         response = web.Response(status=303, headers={"Location": path, **self._headers()})
         for name, value in there.cookies.items():
             self._set(request, response, name, value, int(self._session_s) if value else 0)
@@ -288,6 +309,16 @@ def place_of_ours(path: str | None) -> str:
     return quote(parts.path) + (f"?{parts.query}" if parts.query else "")
 
 
+def _said(visit: Visit) -> str | None:
+    """What a page that led here did: one of our sentences, and a number in it at the most."""
+    query = visit.request.query
+    said, count = query.get("said", ""), query.get("count", "")
+    if not said.startswith("said.") or said not in WORDS:
+        return None
+    return visit.say(said, count=int(count) if SHORT_NUMBER.fullmatch(count) else 0)
+
+
 def _with(request: web.Request, **also: str) -> str:
-    query = {name: value for name, value in request.query.items() if name != "said"} | also
+    once = ("said", "count")
+    query = {name: value for name, value in request.query.items() if name not in once} | also
     return f"{quote(request.path)}?{urlencode(query)}"

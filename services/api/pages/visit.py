@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from markupsafe import Markup
 
 from services.api.gate import Asker
-from services.api.pages.words import sentence
+from services.api.pages.words import WORDS, sentence
 from services.api.pages.words.said import Tongue
 from shared.domain.token import Scope
 
@@ -24,6 +25,10 @@ class Visit:
 
     def say(self, key: str, **values: object) -> str:
         return sentence(key, self.tongue, **values)
+
+    def tell(self, key: str, **values: object) -> Markup:
+        """The same as a piece of a page: ``values`` may be pieces too, and are text otherwise."""
+        return Markup(WORDS[key].by(self.tongue)).format(**values)  # noqa: S704 - words of ours
 
     def may(self, scope: Scope) -> bool:
         return self.asker.scope.includes(scope)
@@ -43,10 +48,11 @@ class Page:
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
     """Go on to ``path``, a path of ours; ``said`` is the key of a sentence, said.…, shown there
-    once. ``cookies`` are set, an empty one is taken back."""
+    once, with its ``count`` if it has one. ``cookies`` are set, an empty one is taken back."""
 
     path: str
     said: str | None = None
+    count: int | None = None
     cookies: Mapping[str, str] = field(default_factory=dict)
 
 

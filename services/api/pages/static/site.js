@@ -27,9 +27,16 @@
 
   function children(old, fresh) {
     const keyed = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
+    const stays = new Set([...fresh.children].filter((one) => one.id).map((one) => one.id));
     let here = old.firstChild;
     for (const next of [...fresh.childNodes]) {
       const known = next.id ? keyed.get(next.id) : null;
+      // What is gone goes before anything is moved: what is moved loses its focus, or falls silent.
+      while (known && here && here !== known && !stays.has(here.id)) {
+        const behind = here.nextSibling;
+        here.remove();
+        here = behind;
+      }
       if (known && known !== here) {
         old.insertBefore(known, here);
         here = known;
@@ -99,11 +106,67 @@
       source.close();
       renew();
     });
-    // A ticket lives for minutes: when the line is refused, a fresh page has a fresh one.
+    // A ticket lives for minutes: when the line is refused, a fresh page has a fresh one, and what
+    // is open or plays stays as it is.
     source.addEventListener("error", () => {
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+      if (source.readyState !== EventSource.CLOSED) return;
+      setTimeout(async () => {
+        await renew();
+        const still = document.querySelector("[data-live]");
+        if (still) listen(still.dataset.live);
+      }, 5000);
     });
   }
+
+  // What is said once is not said again by a reload.
+  const here = new URL(location.href);
+  if (here.searchParams.has("said")) {
+    for (const word of ["said", "count"]) here.searchParams.delete(word);
+    history.replaceState(history.state, "", here);
+  }
+
+  // A form that tells what comes of what is typed: asked for while somebody types, files aside.
+  function asks(form) {
+    let wait = 0;
+    form.addEventListener("input", () => {
+      clearTimeout(wait);
+      wait = setTimeout(async () => {
+        const typed = new FormData(form);
+        for (const [name, value] of [...typed]) if (value instanceof File) typed.delete(name);
+        for (const [name, value] of new URLSearchParams(form.dataset.ask)) typed.set(name, value);
+        try {
+          const answer = await fetch(form.action, { method: "POST", body: typed });
+          if (!answer.ok || answer.redirected) return;
+          const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+          for (const old of form.querySelectorAll("[data-part]")) {
+            const next = fresh.querySelector(`[data-part="${CSS.escape(old.dataset.part)}"]`);
+            if (next) morph(old, next);
+          }
+        } catch {
+          // It is told again with the form itself.
+        }
+      }, 400);
+    });
+    for (const needless of form.querySelectorAll("[data-scriptless]")) needless.hidden = true;
+  }
+
+  // A form that is sent once: the server makes one job of it however often it comes, and people see
+  // that it is on its way.
+  function once(form) {
+    const button = form.querySelector("button:not([name])");
+    const said = button.textContent;
+    const ready = (is) => {
+      button.disabled = !is;
+      button.textContent = is ? said : form.dataset.once;
+    };
+    form.addEventListener("submit", () => setTimeout(() => ready(false)));
+    window.addEventListener("pageshow", () => ready(true));
+  }
+
+  for (const form of document.querySelectorAll("form[data-ask]")) asks(form);
+  for (const form of document.querySelectorAll("form[data-once]")) once(form);
+  const problem = document.getElementById("problem");
+  if (problem) problem.focus();
 
   const live = document.querySelector("[data-live]");
   if (live) listen(live.dataset.live);

@@ -1,0 +1,89 @@
+"""What somebody writes who means harm is shown letter by letter, and does nothing."""
+
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+from tests.support.visiting import Visits
+from tests.support.world import World
+
+NASTY = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"><svg onload=alert(1)> '--><b",
+    "</script><script>alert(1)</script>]]>",
+    "javascript:alert(1)//https://a.example",
+    "{{7*7}} {% raw %}{{config}} ${7*7} <%= 7*7 %>",
+    "&lt;script&gt;&amp;&#x27;",
+    "\u202egpj.exe\u202c \u2066a\u2069",
+    "x\n\nevent: end\ndata: {}\n\n",
+    "w" * 200,
+)
+# Nothing that a page of ours has runs by these; a page that was taken over would.
+RUN = "alert(1)"
+
+
+async def test_words_of_an_order_are_only_words(visit: Visits, world: World) -> None:
+    await world.misbehave(None, {"fault": "fail", "error": "<img src=x onerror=alert(1)>"})
+    kim = await visit()
+    for nasty in NASTY:
+        job_id = await world.order_words(
+            "sound-effect",
+            params={"prompt": nasty, "seconds": 1},
+            metadata={nasty: [nasty, {"deep": nasty}]},
+            external_ref=nasty,
+        )
+        await world.ended(job_id)
+
+        await kim.go(f"/jobs/{job_id}")
+        shown = await kim.page.locator("#facts").text_content() or ""
+        assert nasty.split("\n")[0] in shown
+        assert await kim.too_wide() == []
+    await kim.picture("nasty")
+    assert "<img src=x onerror=alert(1)>" in await kim.text()
+    await kim.go("/jobs")
+    assert NASTY[0] in await kim.text()
+    assert kim.dialogs == []
+    assert await kim.page.locator("main img, main svg[onload], main script").count() == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/jobs?external_ref={}",
+        "/parked?reason={}",
+        "/recipes/{}",
+        "/jobs/{}",
+        "/parked/{}",
+        "/nowhere/{}",
+        "/login?next={}",
+        "/?said={}&lang={}",
+    ],
+)
+async def test_words_of_an_address_are_only_words(visit: Visits, path: str) -> None:
+    kim = await visit()
+    kim.forgives("40[04]|422")
+
+    for nasty in NASTY[:6]:
+        answer = await kim.go(path.replace("{}", quote(nasty, safe="")))
+
+        assert answer.status < 500
+        assert await kim.page.locator("main script, main img, main svg[onload]").count() == 0
+        links = await kim.page.locator("a").evaluate_all("all => all.map(one => one.protocol)")
+        assert set(links) == {"http:"}
+    assert kim.dialogs == []
+
+
+async def test_words_of_a_reason_are_only_words(visit: Visits, world: World) -> None:
+    job_id = uuid4()
+    await world.misbehave(job_id, {"fault": "slow_run", "seconds": 600})
+    await world.order_words("sound-effect", job_id=job_id, params={"prompt": "wind", "seconds": 1})
+    kim = await visit()
+    await kim.go(f"/jobs/{job_id}/cancel")
+
+    await kim.page.get_by_label("Why").fill(NASTY[2])
+    await kim.page.get_by_role("button", name="Yes, cancel it").click()
+
+    await kim.page.locator(".state", has_text="canceled").wait_for()
+    assert NASTY[2] in await kim.text()
