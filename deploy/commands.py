@@ -13,11 +13,9 @@ import typer
 from typer.models import ArgumentInfo, ParameterInfo
 from typer.utils import get_params_from_function
 
-from services.cli.completing import recipe_names
 from services.cli.entries import ENTRIES, SUMMARY, example
 from services.cli.exit_codes import MEANINGS
 from services.cli.outline import WRITTEN, Outline
-from shared.recipes import RECIPES
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 
@@ -73,9 +71,7 @@ def _about(kind: Any, about: ParameterInfo) -> Outline:
     choices = next((one for one in parts if inspect.isclass(one) and issubclass(one, Enum)), None)
     if choices is not None:
         told["choices"] = [str(choice.value) for choice in choices]
-    if about.autocompletion is recipe_names:
-        told["choices"] = [recipe.name for recipe in RECIPES]
-    elif about.autocompletion is not None:
+    if about.autocompletion is not None:
         told["completes"] = about.autocompletion.__name__
     return told
 

@@ -21,7 +21,9 @@ MEANINGS: Mapping[ExitCode, str] = {
         "The answer is no: something was found (`audit`, `doctor`, `ledger`, `prove`, `status`), the "
         "job failed, what was named is not there, or what was asked for was refused."
     ),
-    ExitCode.USAGE: "The command was not understood, or a setting is missing or wrong.",
+    ExitCode.USAGE: (
+        "The command was not understood, or a setting is missing or wrong; of `prove`: no verdict."
+    ),
     ExitCode.UNREACHABLE: (
         "A part did not answer (Postgres, RabbitMQ, the bucket, the provider), so nothing can be said."
     ),

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -84,7 +84,7 @@ class TestOverview:
                 cap_micros=1000,
                 estimate_micros=4000,
                 wanted=1,
-                zone=utc_now().tzinfo,  # type: ignore[arg-type]
+                zone=UTC,
                 look_again=timedelta(minutes=1),
             )
 
@@ -102,6 +102,31 @@ class TestOverview:
 
         assert isinstance(said, dict)
         assert said["jobs"]["open"]["count"] == 1
+
+    async def test_the_ledger_says_how_much_a_cap_holds_back(
+        self, database: Database, service_environment: Env
+    ) -> None:
+        await a_job(database, n=3)
+        await a_job(database, recipe="restoration")
+        async with database.transaction() as tx:
+            await caps.take(
+                tx,
+                "variations",
+                cap_micros=1000,
+                estimate_micros=4000,
+                wanted=3,
+                zone=UTC,
+                look_again=timedelta(minutes=1),
+            )
+        env = service_environment | {"REPLICATE_API_TOKEN": "r8_" + "a" * 37}
+
+        said = await told(env, "ledger", "--no-provider")
+        _, text, _ = await darkroom(env, "ledger", "--no-provider")
+
+        assert isinstance(said, dict)
+        [cap] = said["caps"]
+        assert (cap["recipe"], cap["holds"], cap["waiting_slots"]) == ("variations", True, 3)
+        assert "its orders wait, 3 slots" in text
 
     async def test_a_broker_that_is_away_leaves_question_marks_and_no_trace(
         self, service_environment: Env, database: Database

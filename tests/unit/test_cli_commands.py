@@ -130,7 +130,7 @@ def test_no_command_ends_with_a_code_of_its_own() -> None:
         ("jobs list --sta", ["--state"]),
         ("jobs list --state ", [str(state) for state in JobState]),
         ("jobs list --state c", ["completed", "canceled"]),
-        ("jobs list --recipe ", [recipe.name for recipe in RECIPES]),
+        ("jobs list --recipe ", sorted(recipe.name for recipe in RECIPES)),
         ("jobs list --limit 5 --rec", ["--recipe"]),
         ("jobs list --json --js", []),
         ("recipes re", ["restoration"]),
@@ -158,6 +158,7 @@ def test_the_shell_is_offered_what_could_come_next(typed: str, offered: list[str
         ("jobs cancel --reason why 7", ("open_job_ids", "7")),
         ("webhooks list --job 7", ("job_ids", "7")),
         ("replay --job 7", ("job_ids", "7")),
+        ("recipes va", ("recipe_names", "va")),
         ("jobs show one two", None),
     ],
 )
