@@ -129,11 +129,11 @@ async def visit(
 ) -> AsyncIterator[Visits]:
     """Lets people in: ``await visit(ON_A_PHONE, colours="dark")``. A fault of a page fails the
     test."""
-    album = ALBUM / re.sub(r"[^\w]+", "-", request.node.name.removeprefix("test_")).strip("-")
-    async with visits(browser, site=world.system.layout.api_url, album=album) as visiting:
+    test, _, case = request.node.name.removeprefix("test_").partition("[")
+    async with visits(browser, site=world.system.layout.api_url, album=ALBUM / test) as visiting:
         yield visiting
         if request.node.stash.get(_failed, True):
-            await visiting.last_pictures()
+            await visiting.last_pictures(re.sub(r"\W+", "-", case))
             for line in world.system.child("api").tail(60).splitlines():
                 if '"level": "error"' in line:
                     print(line[:800])  # pytest shows it with the failure

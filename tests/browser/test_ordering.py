@@ -2,10 +2,12 @@
 and by pages that may not."""
 
 import re
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from playwright.async_api import FilePayload
 
+from shared.domain.token import Scope
 from tests.browser.gallery import under_way
 from tests.browser.marks import has_the_mark, leave_a_mark
 from tests.support.file_host import a_file_host
@@ -67,6 +69,7 @@ async def test_somebody_orders_with_a_photo_from_their_phone_and_sees_the_pictur
     await page.evaluate(WATCH)
     await kim.picture("ordered")
     await page.locator("[id^=file-] img").nth(2).wait_for()
+    assert await kim.all_pictures_loaded()
     await kim.picture("half-way")
     report = page.get_by_role("link", name="Open the report")
     await report.wait_for(timeout=60_000)
@@ -210,18 +213,21 @@ async def test_what_it_will_cost_follows_what_is_typed(visit: Visits) -> None:
     assert "3 purchases" in at_first
 
 
+def a_trap(world: World) -> bytes:
+    """A page of somebody else whose button orders here."""
+    there = f"{world.system.layout.api_url}/recipes/sound-effect"
+    return (
+        f'<!doctype html><form method="post" action="{there}" enctype="multipart/form-data">'
+        '<input name="params.prompt" value="noise"><button>You have won</button></form>'
+    ).encode()
+
+
 async def test_a_form_on_a_page_of_somebody_else_orders_nothing(
     visit: Visits, world: World
 ) -> None:
     before = await jobs_of(world, "sound-effect")
-    api = world.system.layout.api_url
-    page = (
-        f'<!doctype html><form method="post" action="{api}/recipes/sound-effect"'
-        ' enctype="multipart/form-data"><input name="params.prompt" value="noise">'
-        "<button>You have won</button></form>"
-    )
     async with a_file_host() as host:
-        host.serve("/", page.encode(), "Content-Type: text/html")
+        host.serve("/", a_trap(world), "Content-Type: text/html")
         for name in ("localhost", "127.0.0.1"):  # another site, and another origin of the same
             victim = await visit()
             victim.forgives("403|favicon")
@@ -231,5 +237,26 @@ async def test_a_form_on_a_page_of_somebody_else_orders_nothing(
 
             await shows(victim, "Nothing was done.")
             assert "403" in await victim.text()
-    await victim.picture("refused")
+            await victim.picture(f"refused-from-{name}")
+    assert await jobs_of(world, "sound-effect") == before
+
+
+async def test_a_page_of_somebody_else_cannot_use_who_is_logged_in(
+    visit: Visits, world: World, token: Callable[..., Awaitable[str]]
+) -> None:
+    word = await token("kim", Scope.OPERATE)
+    before = await jobs_of(world, "sound-effect")
+    victim = await visit()
+    victim.forgives("403|favicon")
+    await victim.go("/login")
+    await victim.page.get_by_label("Token").fill(word)
+    await victim.press("Enter")
+    await shows(victim, "You are logged in.")
+
+    async with a_file_host() as host:
+        host.serve("/", a_trap(world), "Content-Type: text/html")
+        await victim.page.goto(f"http://127.0.0.1:{host.port}/")  # cookies do not tell ports apart
+        await victim.page.get_by_role("button", name="You have won").click()
+        await shows(victim, "Nothing was done.")
+
     assert await jobs_of(world, "sound-effect") == before

@@ -166,10 +166,15 @@ class Visitor:
 
         async def missing() -> list[str]:
             found: list[str] = await self.page.evaluate(
-                """() => [...document.images].filter(one => {
-                    one.loading = "eager";
-                    return !one.complete || !one.naturalWidth;
-                }).map(one => one.src.split("?")[0])"""
+                """async () => {
+                    const missing = [...document.images].filter(one => {
+                        one.loading = "eager";
+                        return !one.complete || !one.naturalWidth;
+                    });
+                    const there = missing.length ? [] : [...document.images];
+                    await Promise.all(there.map(one => one.decode()));
+                    return missing.map(one => one.src.split("?")[0]);
+                }"""
             )
             return found
 
@@ -287,10 +292,10 @@ class Visits:
     def faults(self) -> list[str]:
         return [fault for visitor in self._visitors for fault in visitor.faults]
 
-    async def last_pictures(self) -> None:
-        """What everybody saw last, where a test failed."""
+    async def last_pictures(self, case: str) -> None:
+        """What everybody saw last, where ``case`` of a test failed."""
         for number, visitor in enumerate(self._visitors, start=1):
-            await visitor.picture(f"failed-{number}", whole=False)
+            await visitor.picture(f"failed-{case}-{number}", whole=False)
 
     async def leave(self) -> None:
         for context in self._contexts:

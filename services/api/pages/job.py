@@ -1,6 +1,7 @@
 """One job, for whoever is asked what became of it: how it stands, its files, where its time went, and
 all that is on record of it."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pydantic import Field
 from services.api.answers import File, JobStory, SlotLine, TimelineEntry
 from services.api.asked import KEY_PATTERN, Wish, form_of, job_id_of
 from services.api.orders import Orders
-from services.api.pages.drawing import drawing
+from services.api.pages.drawing import Drawing, drawing
 from services.api.pages.visit import Elsewhere, Page, Visit
 from services.api.pages.words import WORDS
 from services.api.problems import HAS_ENDED, STILL_OPEN, Refused
@@ -136,7 +137,7 @@ class OneJob:
                 "tiles": _tiles(story),
                 "drawing": None
                 if beside.times is None
-                else drawing(waterfall(beside.times), over=beside.times.ended_at is not None),
+                else await asyncio.to_thread(_drawn, beside.times),
                 "slots": story.slots[:AT_ONCE],
                 "slots_folded": story.slots[AT_ONCE:SLOTS_SHOWN],
                 "slots_more": max(story.n - SLOTS_SHOWN, 0),
@@ -210,6 +211,10 @@ class OneJob:
                 if webhooks
                 else (),
             )
+
+
+def _drawn(known: JobTimes) -> Drawing | None:
+    return drawing(waterfall(known), over=known.ended_at is not None)
 
 
 def _pairs(visit: Visit, story: JobStory) -> list[tuple[Piece, Piece]]:
