@@ -31,6 +31,7 @@ from services.api.problems import (
     Refused,
 )
 from services.api.reading import Reading
+from services.api.turns import Turns
 from shared import tracing
 from shared.domain.trace import read_traceparent
 from shared.errors import DatabaseUnavailable, Permanent, Transient
@@ -59,6 +60,11 @@ TOO_SLOW_WATCHERS = Counter(
 BEAT_S = 15.0
 WRITE_WITHIN_S = 20.0
 SEND_BUFFER = 64 * 1024
+
+# Of the questions of one sender: half of what the database answers at a time, so that somebody who
+# asks for a hundred long lists at once leaves room for others.
+READ_AT_ONCE = 4
+WAITING_AT_MOST = 100
 
 # Instead of the name and version of what runs here.
 SERVER = "darkroom"
@@ -132,6 +138,7 @@ class ApiApp:
         self._fan_out = fan_out
         self._limits = limits
         self._throttle = Throttle(limits.per_second)
+        self._turns = Turns(READ_AT_ONCE)
         self._origins = origins
         self._writers: dict[str, TypeAdapter[Any]] = {
             endpoint.name: TypeAdapter(endpoint.answer)
@@ -239,7 +246,7 @@ class ApiApp:
                 if endpoint.scope is not None:
                     asker = await self._gate.let_in(request, endpoint.scope)
                     self.check_pace(request, asker)
-                told = await self._operations[endpoint.name](Asked(request, asker))
+                told = await self._told(endpoint, Asked(request, asker))
             if isinstance(told, Text):
                 response = web.Response(body=told.body, content_type=told.content_type)
                 if told.content_type == "application/json":
@@ -252,9 +259,19 @@ class ApiApp:
                 )
             return self._finished(request, response)
 
+    async def _told(self, endpoint: Endpoint, asked: Asked) -> Answer | Text:
+        operate = self._operations[endpoint.name]
+        if endpoint.scope is None or endpoint.body is not None:
+            return await operate(asked)  # a body that comes slowly keeps nobody else waiting
+        sender = _sender(asked.request, asked.asker)
+        if self._turns.waiting(sender) >= WAITING_AT_MOST:
+            raise Refused(TOO_MANY, "too much that this token asked is not answered yet")
+        async with self._turns.of(sender):
+            return await operate(asked)
+
     def check_pace(self, request: web.Request, asker: Asker) -> None:
         """Raises Refused where whoever asks has asked too often."""
-        if not self._throttle.takes(asker.name or request.remote or "", now=time.monotonic()):
+        if not self._throttle.takes(_sender(request, asker), now=time.monotonic()):
             raise Refused(TOO_MANY, "this token asks too often: come again in a second")
 
     # ---- events
@@ -366,6 +383,11 @@ class ApiApp:
         response.headers.update(cors.of_answer(request.headers.get("Origin"), self._origins))
         response.headers["Content-Security-Policy"] = POLICY
         return response
+
+
+def _sender(request: web.Request, asker: Asker) -> str:
+    """Whose share of the server a request takes."""
+    return asker.name or request.remote or ""
 
 
 def _written(refused: Refused) -> web.Response:

@@ -63,6 +63,7 @@ from shared.domain.trace import trace_id
 from shared.domain.waterfall import Waterfall, waterfall
 from shared.errors import Permanent
 from shared.events import Artifact, JobCancelRequested, adapter, state
+from shared.once_more import said
 from shared.recipes import RECIPES
 from shared.recipes.standing import typical_of
 from shared.settings import DatabaseSettings
@@ -141,7 +142,7 @@ def _facts(one: JobNow | Entry) -> dict[str, Any]:
     if isinstance(one, JobNow):
         view = seen(one)
         return asdict(view.job) | live_fields(view.live)
-    order = one.said
+    order = said(one)
     return dict.fromkeys(field.name for field in fields(Job)) | {
         "id": one.job_id,
         "recipe": order.get("recipe"),
@@ -572,9 +573,7 @@ def _without_token(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "token"}
 
 
+app.command("retry", epilog=example("darkroom jobs retry 7b2f6a52 --watch"))(retry)
 app.command(
     "erase", epilog=example("darkroom jobs erase 7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11 --yes")
 )(erase)
-app.command(
-    "retry", epilog=example("darkroom jobs retry 7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11 --wait")
-)(retry)

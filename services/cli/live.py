@@ -26,7 +26,6 @@ from shared.db.live import JobNow, SlotNow
 from shared.domain.job import JobState
 from shared.domain.live import Live, LiveSlot
 from shared.errors import BrokerUnavailable
-from shared.messaging.watch import watching
 from shared.recipes import RECIPES
 from shared.recipes.standing import standing
 from shared.settings import BrokerSettings, DatabaseSettings
@@ -138,6 +137,8 @@ async def _look(database: Database, job_ids: Sequence[UUID]) -> dict[UUID, View]
 @contextlib.asynccontextmanager
 async def _ticks(chosen: BrokerSettings) -> AsyncIterator[AsyncIterator[None]]:
     """A tick at once, then one whenever news passes, and at least every LOOK_AGAIN_S."""
+    from shared.messaging.watch import watching
+
     try:
         async with watching(
             chosen.amqp_url.get_secret_value(),

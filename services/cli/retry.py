@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import typer
 from pydantic import ValidationError
 
-from services.cli import completing, reading
+from services.cli import completing
 from services.cli.environment import settings
-from services.cli.live import FollowSettings, Tongue, follow, how_it_ended, shown
+from services.cli.live import FollowSettings, JsonLines, Tongue, follow, how_it_ended, shown
 from services.cli.naming import meant_by, read_name
 from services.cli.telling import AsJson, document, fail, run
 from shared.clock import utc_now
@@ -41,7 +41,10 @@ def retry(
             "--job-id", help="The new job, a uuid: the same command may then be repeated."
         ),
     ] = None,
-    wait: Annotated[bool, typer.Option(help="Follow the new job to its end.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", "--wait", help="Follow the new job to its end."),
+    ] = False,
     locale: Annotated[Tongue, typer.Option(help="The language of what is shown.")] = Tongue.EN,
     as_json: AsJson = False,
 ) -> None:
@@ -64,8 +67,9 @@ def retry(
         document({"job_id": again, "retry_of": old})
     else:
         typer.echo(str(again))
-    if wait:
-        views = run(follow(where, [again], show=shown(locale)))
+    if watch:
+        show = JsonLines() if as_json else shown(locale)
+        views = run(follow(where, [again], show=show))
         raise typer.Exit(how_it_ended(views[again]))
 
 
@@ -100,6 +104,8 @@ async def _order_again(where: RetrySettings, name: UUID | str, again: UUID) -> U
 
 def _checked(wanted: OnceMore) -> UploadReceived:
     """Raises Permanent where the job could not be ordered today."""
+    from services.cli import reading
+
     try:
         fact = adapter(UploadReceived).validate_python(wanted.body)
     except ValidationError as error:

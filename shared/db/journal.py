@@ -4,11 +4,9 @@ Never a lock against duplicates: state decides. The relay claims by state, never
 the last id", since ids become visible out of order.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from shared.db.connection import Connection, Row
@@ -59,15 +57,6 @@ class Entry:
             traceparent=self.traceparent,
             extensions=self.headers,
         )
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """Its body as an object; nothing where it is none, or past its retention."""
-        try:
-            body = json.loads(self.body or b"{}")
-        except ValueError:
-            return {}
-        return body if isinstance(body, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

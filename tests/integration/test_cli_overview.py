@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from deploy.local.logins import as_party
 from services.cli.exit_codes import ExitCode
 from shared.clock import utc_now
 from shared.db import caps, journal, parked
@@ -21,6 +22,7 @@ from shared.domain.slot import SlotState
 from shared.envelope import Envelope
 from shared.messaging.publisher import open_publisher
 from shared.messaging.topology import STORAGE_OUTPUTS
+from shared.rights.accounts import OPERATOR
 from tests.integration.test_cli import darkroom
 from tests.support.consuming import an_event
 from tests.support.purchases import a_job, a_slot, end_job, hear, news, the_purchase
@@ -89,6 +91,17 @@ class TestOverview:
         _, text, _ = await darkroom(service_environment, "overview")
 
         assert "$0.0000 / $0.0010, its orders wait" in text
+
+    async def test_an_operator_needs_no_more_than_an_operators_accounts(
+        self, database: Database, service_environment: Env, database_url: str
+    ) -> None:
+        await a_slot(database, SlotState.SUBMITTED)
+        operator = service_environment | {"DATABASE_URL": as_party(database_url, OPERATOR)}
+
+        said = await told(operator, "overview")
+
+        assert isinstance(said, dict)
+        assert said["jobs"]["open"]["count"] == 1
 
     async def test_a_broker_that_is_away_leaves_question_marks_and_no_trace(
         self, service_environment: Env, database: Database

@@ -1,6 +1,8 @@
 """Callers that mean harm, each on a line of its own, and one beside them who only wants an answer."""
 
 import asyncio
+import json
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -15,6 +17,9 @@ from tests.support.wire import a_line, answer_of, asked
 ORDER = {"recipe": "sound-effect", "params": {"prompt": "rain"}}
 JSON = "Content-Type: application/json"
 PAUSE_S = 0.2
+# Many and stubborn, and not more than a processor can turn away: how much one process bears is a
+# question of its size.
+AGAIN_S = 2.0
 
 
 @dataclass(slots=True)
@@ -40,10 +45,11 @@ async def _silent(line: Line, _token: str, note: Callable[[int], None]) -> None:
 async def _slow_headers(line: Line, _token: str, note: Callable[[int], None]) -> None:
     reader, writer = line
     writer.write(b"GET /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\n")
-    closed = asyncio.create_task(reader.read())
-    while not closed.done():
-        writer.write(b"X-A: b\r\n")
-        await asyncio.wait({closed}, timeout=5 * PAUSE_S)
+    async with asyncio.TaskGroup() as group:
+        saying = group.create_task(_drip(writer, b"X-A: b\r\n", 5 * PAUSE_S))
+        with suppress(ConnectionError):
+            await reader.read()
+        saying.cancel()
     note(0)
 
 
@@ -51,11 +57,17 @@ async def _slow_body(line: Line, token: str, note: Callable[[int], None]) -> Non
     reader, writer = line
     head = (JSON, f"Authorization: Bearer {token}", "Content-Length: 1000")
     writer.write(asked("POST", "/v1/jobs", *head))
-    answered = asyncio.create_task(answer_of(reader))
-    while not answered.done():
-        writer.write(b" ")
-        await asyncio.wait({answered}, timeout=PAUSE_S)
-    note(answered.result().status)
+    async with asyncio.TaskGroup() as group:
+        saying = group.create_task(_drip(writer, b" ", PAUSE_S))
+        answered = await answer_of(reader)
+        saying.cancel()
+    note(answered.status)
+
+
+async def _drip(writer: asyncio.StreamWriter, piece: bytes, pause_s: float) -> None:
+    while True:
+        writer.write(piece)
+        await asyncio.sleep(pause_s)
 
 
 async def _nonsense(line: Line, _token: str, note: Callable[[int], None]) -> None:
@@ -86,7 +98,7 @@ async def _greedy(line: Line, token: str, note: Callable[[int], None]) -> None:
             note(status)
             if not status:
                 return
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(AGAIN_S)
 
 
 async def _deaf(line: Line, token: str, _note: Callable[[int], None]) -> None:
@@ -123,7 +135,30 @@ KINDS: Mapping[str, Harm] = {
 
 @asynccontextmanager
 async def hostile(url: str, token: str, *, lines: int) -> AsyncIterator[Noted]:
-    """So many lines until the block ends, of every kind; who is cut off comes again."""
+    """So many lines until the block ends, of every kind; who is cut off comes again. They are a
+    process of their own, so that who measures beside them measures the server."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.hostile", url, str(lines)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    noted = Noted()
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(token.encode() + b"\n")  # not for those who list processes
+        assert await process.stdout.readline() == b"begun\n"
+        yield noted
+        told, _ = await asyncio.wait_for(process.communicate(b"enough\n"), 30)
+        for kind, answers in json.loads(told).items():
+            noted.answers[kind] = Counter({int(status): n for status, n in answers.items()})
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _harm(url: str, token: str, lines: int) -> None:
     noted = Noted()
 
     async def one(kind: str) -> None:
@@ -131,16 +166,16 @@ async def hostile(url: str, token: str, *, lines: int) -> AsyncIterator[Noted]:
             with suppress(OSError, asyncio.IncompleteReadError):
                 async with a_line(url) as line:
                     await KINDS[kind](line, token, lambda status: noted.note(kind, status))
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(AGAIN_S)
 
     names = list(KINDS)
     tasks = [asyncio.create_task(one(names[n % len(names)])) for n in range(lines)]
-    try:
-        yield noted
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    print("begun", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    print(json.dumps(noted.answers))
 
 
 async def cut_off_after(url: str, kind: str, *, within: float) -> float:
@@ -173,3 +208,7 @@ async def well_behaved(url: str, token: str, *, orders: int) -> tuple[list[float
             took.append(time.perf_counter() - began)
             await asyncio.sleep(PAUSE_S)
     return took, statuses
+
+
+if __name__ == "__main__":
+    asyncio.run(_harm(sys.argv[1], sys.stdin.readline().strip(), int(sys.argv[2])))

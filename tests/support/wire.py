@@ -44,9 +44,8 @@ async def a_line(
     try:
         yield reader, writer
     finally:
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
+        # Whoever does not read would be waited for.
+        writer.transport.abort()
 
 
 async def said(url: str, *pieces: bytes, within: float = 20.0, done: bool = False) -> Answered:

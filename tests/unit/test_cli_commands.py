@@ -1,7 +1,10 @@
 """Every command, held to what all of them keep to; the page of commands; what a shell completes."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,7 +126,7 @@ def test_no_command_ends_with_a_code_of_its_own() -> None:
     ("typed", "offered"),
     [
         ("jo", ["jobs"]),
-        ("jobs ", ["list", "show", "watch", "cancel", "erase"]),
+        ("jobs ", ["list", "show", "watch", "cancel", "retry", "erase"]),
         ("jobs list --sta", ["--state"]),
         ("jobs list --state ", [str(state) for state in JobState]),
         ("jobs list --state c", ["completed", "canceled"]),
@@ -197,3 +200,58 @@ def test_what_zsh_evaluates_holds_nothing_that_it_would_run(
 def test_whoever_does_not_ask_for_completion_is_answered_by_the_command_itself() -> None:
     assert not outline.answers({})
     assert not outline.answers({"_DARKROOM_COMPLETE": "source_bash"})
+
+
+LOADED = """
+import sys
+from services.cli.__main__ import main
+try:
+    main()
+except SystemExit:
+    pass
+print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+def loaded_by(*words: str, **environment: str) -> set[str]:
+    """The packages that a process has imported that did this."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *words],
+        env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def test_looking_at_the_list_of_commands_imports_none_of_them() -> None:
+    loaded = loaded_by("--help")
+
+    assert "typer" in loaded
+    assert not loaded & {
+        "pydantic",
+        "asyncpg",
+        "aio_pika",
+        "aiohttp",
+        "structlog",
+        "rich",
+        "shared",
+    }
+
+
+def test_completing_a_word_imports_no_library_at_all() -> None:
+    asked = {"_DARKROOM_COMPLETE": "complete_bash", "COMP_WORDS": "darkroom jobs list --state "}
+
+    loaded = loaded_by(**asked, COMP_CWORD="4")
+
+    assert "services" in loaded
+    assert not loaded & {"typer", "pydantic", "asyncpg", "asyncio", "rich", "shared"}
+
+
+def test_listing_jobs_waits_for_no_part_that_it_does_not_ask() -> None:
+    loaded = loaded_by("jobs", "list", "--help")
+
+    assert "asyncpg" in loaded
+    assert not loaded & {"aio_pika", "aiobotocore", "replicate", "numpy", "PIL"}
