@@ -25,7 +25,7 @@ def chromium() -> Path:
         return found
     wanted = f"apt-get install {' '.join(PACKAGES)}"
     if shutil.which("apt-get") is None:
-        raise ToolMissing("no Chromium is installed: the tests drive one, from any source")
+        raise ToolMissing("no Chromium is installed, nor Chrome: install one, from any source")
     if os.geteuid() != 0:
         raise ToolMissing(f"no Chromium is installed, and only root may do it: {wanted}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
