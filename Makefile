@@ -29,8 +29,8 @@ status: setup ## what runs, and where
 
 ##@ Test
 
-test: setup ## every test, on a stack of its own; TESTS= runs them one after another
-	@$(BIN)/pytest $(TESTS)
+test: setup ## every test but the browser's, on a stack of its own; TESTS= runs them one after another
+	@$(BIN)/pytest --ignore=tests/browser $(TESTS)
 
 systems: setup ## docs/systems.md row by row: pass, fail or pending, on the running system
 	@$(BIN)/pytest -p tests.support.systems -m system -q $(TESTS)
@@ -71,6 +71,10 @@ prove-row: setup ## one row of the fault matrix (ROW=F5 TIMES=2; without a ROW: 
 crash-points: setup ## kill -9 at every crash point between two durable steps (TIMES=30 each)
 	@$(BIN)/pytest tests/chaos/test_crash_points.py -q --crash-times $(or $(TIMES),1)
 
+.PHONY: fuzz
+fuzz: setup ## the API against its document, rightly and wrongly asked (SEED=n EXAMPLES=600 MINUTES=60)
+	@$(BIN)/python -m tests.fuzz --seed $(or $(SEED),1) --examples $(or $(EXAMPLES),600) --minutes $(or $(MINUTES),60)
+
 .PHONY: simulation mutants
 simulation: setup ## days of trouble in virtual time (DAYS=100000 FROM=12000)
 	@$(BIN)/python -m tests.simulation $(or $(FROM),0) --days $(or $(DAYS),12000)
@@ -85,6 +89,10 @@ alerts: setup ## the alerts by Prometheus' own tool: read, seen to fire, seen to
 .PHONY: contracts
 contracts: setup ## the documents for others, from the code (docs/contracts)
 	@$(BIN)/python -m deploy.contracts
+
+.PHONY: commands
+commands: setup ## docs/commands.md and what the shell completes from, after a command has changed
+	@$(BIN)/python -m deploy.commands
 
 bench: setup ## benchmarks, each with its named reference
 	@for bench in ingress latency waterfall orders api fan_in weight finishing sound witness; do $(BIN)/python -m tests.benchmark.$$bench || exit 1; done

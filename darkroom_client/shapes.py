@@ -75,7 +75,8 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One of the purchases that a job waits for."""
+    """One of the purchases that a job waits for. ``reused_from`` is the job that its files were
+    bought for, where it is done again and they were stored."""
 
     ordinal: int
     state: str
@@ -86,6 +87,7 @@ class Slot:
     seed: int | None
     failure_code: str | None
     failure_detail: str | None
+    reused_from: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +311,7 @@ def _slot(said: Json) -> Slot:
         seed=said.get("seed"),
         failure_code=said.get("failure_code"),
         failure_detail=said.get("failure_detail"),
+        reused_from=_uuid(said.get("reused_from")),
     )
 
 

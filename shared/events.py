@@ -80,7 +80,8 @@ Source = Annotated[
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadReceived:
     """Somebody ordered a job. The only fact that other teams publish. ``retry_of`` names the job
-    that this one does again."""
+    that this one does again: what is stored of it and is the same is taken over, the rest is bought.
+    """
 
     type: ClassVar[str] = "upload.received"
 
@@ -102,7 +103,8 @@ ORDER_FIELDS = frozenset(UploadReceived.__dataclass_fields__) - {"type"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobAccepted:
-    """The order is planned: its slots stand, and n will not move."""
+    """The order is planned: its slots stand, and n will not move. ``reused`` of them came stored,
+    from the job that this one does again."""
 
     type: ClassVar[str] = "job.accepted"
 
@@ -112,6 +114,7 @@ class JobAccepted:
     external_ref: str | None = None
     notes: tuple[str, ...] = ()  # how it is carried out, where that is not word for word
     taken_at: datetime | None = None  # when the order was taken up, by the planner's clock
+    reused: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +177,8 @@ class StoringTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactsStored:
-    """Every usable file of one slot lies in our bucket: the slot is closed."""
+    """Every usable file of one slot lies in our bucket: the slot is closed. ``reused_from`` is the
+    job that they were bought for, by its ``attempt``, where they were taken over from a job before."""
 
     type: ClassVar[str] = "artifacts.stored"
 
@@ -184,6 +188,7 @@ class ArtifactsStored:
     artifacts: tuple[Artifact, ...]
     skipped: tuple[Skipped, ...] = ()
     times: StoringTimes | None = None
+    reused_from: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

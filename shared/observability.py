@@ -66,6 +66,34 @@ def _clean(key: str, value: Any) -> Any:
     return value
 
 
+# What a reader of a log does not see, or takes for the end of a line, or a terminal for an order.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def seen(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """What somebody sent stays in its line, letter by letter; a trace keeps its lines."""
+    return {
+        _escaped(key): value if key == "exception" else _visible(value)
+        for key, value in event.items()
+    }
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return _escaped(value)
+    if isinstance(value, Mapping):
+        return {_escaped(str(k)): _visible(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_visible(v) for v in value]
+    return value
+
+
+def _escaped(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSEEN.sub(lambda one: one.group().encode("unicode_escape").decode(), text)
+
+
 def redact(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """The one redaction point: by key first, then by what a text contains."""
     return {key: _clean(key, value) for key, value in event.items()}
@@ -101,12 +129,14 @@ def configure_logging(
                 structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
             ),
             redact,
+            seen,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
         if as_json
         else [
             structlog.processors.ExceptionRenderer(),
             redact,
+            seen,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ]
     )

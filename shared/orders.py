@@ -27,12 +27,13 @@ DEEPEST = 50  # objects and lists within each other
 class Ordered:
     """Which job is ordered, and what else can be read of an order that may be wrong elsewhere.
 
-    ``flaw`` is what nobody could keep of it: such an order is refused whatever else it says.
+    ``flaw`` is what nobody could keep of it, by its path: such an order is refused whatever else
+    it says.
     ``unread`` are the names of its fields that nobody reads."""
 
     job_id: UUID
     recipe: str
-    flaw: str | None = None
+    flaw: tuple[str, str] | None = None
     external_ref: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
@@ -75,12 +76,12 @@ def identify(envelope: Envelope) -> Ordered:
     recipe, ref, metadata = (body.get(key) for key in ("recipe", "external_ref", "metadata"))
     return Ordered(
         job_id=job_id,
-        flaw=why_not_kept(body),
+        flaw=not_kept(body),
         recipe=recipe[:100]
         if isinstance(recipe, str) and recipe and is_plain(recipe)
         else "unknown",
         external_ref=ref if isinstance(ref, str) and len(ref) <= 200 and is_plain(ref) else None,
-        metadata=metadata if isinstance(metadata, dict) and not why_not_kept(metadata) else {},
+        metadata=metadata if isinstance(metadata, dict) and not_kept(metadata) is None else {},
         unread=unread_of(body, ORDER_FIELDS),
     )
 
@@ -96,7 +97,8 @@ def check(
 
     ``folders`` are those beside the job's own in which originals may lie."""
     if ordered.flaw is not None:
-        raise _wrong("body", ordered.flaw)
+        path, what = ordered.flaw
+        raise Flawed(f"{path or 'the order'} {what}", [(path or "body", what)])
     fact, job_id = read(UploadReceived, envelope), ordered.job_id
     recipe = recipes.get(fact.recipe)
     if recipe is None:
@@ -149,29 +151,36 @@ def check_words(fact: UploadReceived) -> None:
         raise _wrong("locale", f"there is no language {fact.locale!r}; there is en and ko")
 
 
-def why_not_kept(value: Any, at: str = "the order", depth: int = 0) -> str | None:
-    """Why a piece of JSON cannot be kept in Postgres as it is, None where it can.
+def why_not_kept(value: Any) -> str | None:
+    """Why a piece of JSON cannot be kept as it is, in one sentence; None where it can."""
+    found = not_kept(value)
+    return None if found is None else f"{found[0] or 'the order'} {found[1]}"
+
+
+def not_kept(value: Any, at: str = "", depth: int = 0) -> tuple[str, str] | None:
+    """What of a piece of JSON cannot be kept in Postgres as it is, and why; None where all can.
 
     JSON may say what jsonb refuses: a NUL, half of a surrogate pair, and (as Python reads it) a
     number that is none.
     """
     if depth > DEEPEST:
-        return f"{at} is nested deeper than {DEEPEST} levels"
+        return at, f"is nested deeper than {DEEPEST} levels"
     if isinstance(value, str):
-        return (
-            None if is_plain(value) else f"{at} has a character that is none (NUL or a surrogate)"
-        )
+        return None if is_plain(value) else (at, f"has {_NO_CHARACTER}")
     if isinstance(value, float):
-        return None if math.isfinite(value) else f"{at} is not a number"
+        return None if math.isfinite(value) else (at, "is no number that can be kept")
     pieces: list[tuple[str, Any]] = []
     if isinstance(value, Mapping):
         if not all(map(is_plain, value)):
-            return f"{at} has a name with a character that is none (NUL or a surrogate)"
-        pieces = [(name if depth == 0 else f"{at}.{name}", piece) for name, piece in value.items()]
+            return at, f"has a name with {_NO_CHARACTER}"
+        pieces = [(f"{at}.{name}" if at else name, piece) for name, piece in value.items()]
     elif isinstance(value, list):
         pieces = [(f"{at}.{index}", piece) for index, piece in enumerate(value)]
-    found = (why_not_kept(piece, where[:200], depth + 1) for where, piece in pieces)
-    return next((why for why in found if why is not None), None)
+    found = (not_kept(piece, where[:200], depth + 1) for where, piece in pieces)
+    return next((one for one in found if one is not None), None)
+
+
+_NO_CHARACTER = "a character that is none (NUL or a surrogate)"
 
 
 def is_plain(text: str) -> bool:

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from shared.health import Health
 
@@ -36,28 +37,33 @@ def serve(
     drain: Callable[[], Awaitable[None]],
     drain_s: float,
     linger_s: float = 0.0,
+    unread: Callable[[int], web.Response] | None = None,
 ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
     """The worker that serves ``app``; ``name`` is for the log. When told to stop it says so in
     ``/readyz`` first and to each sender (``leave``), goes on for ``linger_s``, until whoever shares
     the work has seen that, then closes its door, and finishes what it has in hand (``drain`` returns
-    when that is done)."""
+    when that is done). ``unread`` answers, by its status, what is no HTTP, which no app gets to see;
+    without it that is a line of text."""
 
     async def worker(stop: asyncio.Event) -> None:
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=_server_logger(name),
-            keepalive_timeout=KEEPALIVE_S,
-            lingering_time=LINGER_S,
-            shutdown_timeout=LINGER_S,
-            auto_decompress=False,  # a compressed body is refused, not blown up first
-            max_line_size=HEADER_LINE_BYTES,
-            max_field_size=HEADER_LINE_BYTES,
-            max_headers=HEADERS_AT_MOST,
-        )
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=LINGER_S)
+        bounds: dict[str, Any] = {
+            "access_log": None,
+            "logger": _server_logger(name),
+            "keepalive_timeout": KEEPALIVE_S,
+            "lingering_time": LINGER_S,
+            "auto_decompress": False,  # a compressed body is refused, not blown up first
+            "max_line_size": HEADER_LINE_BYTES,
+            "max_field_size": HEADER_LINE_BYTES,
+            "max_headers": HEADERS_AT_MOST,
+        }
         await runner.setup()
         try:
-            site = _BoundedSite(runner, host, port, connections=connections)
+
+            def speaker(server: web.Server) -> asyncio.BaseProtocol:
+                return _Speaker(server, unread=unread, bounds=bounds)
+
+            site = _BoundedSite(runner, host, port, connections=connections, speaker=speaker)
             await site.start()
             log.info(f"{name}.listening", addresses=[str(a) for a in runner.addresses])
             await stop.wait()
@@ -97,13 +103,47 @@ def _server_logger(name: str) -> logging.Logger:
 
     def without_quotes(record: logging.LogRecord) -> bool:
         if record.exc_info and record.exc_info[0]:
+            if issubclass(record.exc_info[0], HttpProcessingError):
+                # Whoever scans ports would fill the log with errors that are none of ours.
+                record.levelno, record.levelname = logging.INFO, "INFO"
             record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
             record.exc_info = None
-        return True
+        return record.levelno >= logging.getLogger().getEffectiveLevel()
 
     logger = logging.getLogger(f"aiohttp.server.{name}")
     logger.filters[:] = [without_quotes]
     return logger
+
+
+class _Speaker(web.RequestHandler):
+    """One connection. What cannot be read is answered as everything else is."""
+
+    __slots__ = ("_unread",)
+
+    def __init__(
+        self,
+        server: web.Server,
+        *,
+        unread: Callable[[int], web.Response] | None,
+        bounds: Mapping[str, Any],
+    ) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **bounds)
+        self._unread = unread
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        # It logs, and it raises where an answer has begun already.
+        answer = super().handle_error(request, status, exc, message)
+        if self._unread is None:
+            return answer
+        told = self._unread(status)
+        told.force_close()
+        return told
 
 
 class _Full(asyncio.Protocol):
@@ -116,9 +156,18 @@ class _Full(asyncio.Protocol):
 class _BoundedSite(web.BaseSite):
     """A TCP port with at most ``connections`` open at a time."""
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int, *, connections: int) -> None:
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        host: str,
+        port: int,
+        *,
+        connections: int,
+        speaker: Callable[[web.Server], asyncio.BaseProtocol],
+    ) -> None:
         super().__init__(runner, backlog=BACKLOG)
         self._host, self._port, self._connections = host, port, connections
+        self._speaker = speaker
 
     @property
     def name(self) -> str:
@@ -131,7 +180,8 @@ class _BoundedSite(web.BaseSite):
             raise RuntimeError("the runner must be set up first")
 
         def protocol() -> asyncio.BaseProtocol:
-            return _Full() if len(server.connections) >= self._connections else server()
+            full = len(server.connections) >= self._connections
+            return _Full() if full else self._speaker(server)
 
         self._server = await asyncio.get_running_loop().create_server(
             protocol, self._host, self._port, backlog=self._backlog

@@ -3,7 +3,8 @@
 from pydantic import ValidationError
 
 from shared.domain import calling
-from shared.events import CallbackDelivered, CallbackFailed, adapter
+from shared.domain.telling import taken_over
+from shared.events import ArtifactsStored, CallbackDelivered, CallbackFailed, adapter
 from shared.words import Words
 
 
@@ -21,6 +22,9 @@ def words_of(fact_type: str, body: bytes | None) -> Words | None:
         if fact_type == CallbackFailed.type:
             lost = adapter(CallbackFailed).validate_json(body)
             return calling.failed(lost.told, host=lost.host, reason=lost.reason, tries=lost.tries)
+        if fact_type == ArtifactsStored.type:
+            stored = adapter(ArtifactsStored).validate_json(body)
+            return None if stored.reused_from is None else taken_over(stored.reused_from)
     except ValidationError:
         return None
     return None

@@ -57,6 +57,7 @@ class Vocabulary:
     canceled: str
     provider_says: str
     slot_stored: str
+    slot_reused: str
     slot_canceled: str
     failures: Mapping[FailureCode | None, str]
     because: Mapping[FailureCode | None, str]
@@ -125,6 +126,7 @@ EN = Vocabulary(
     canceled="The job was canceled.",
     provider_says="The provider says: {detail}",
     slot_stored="ready",
+    slot_reused="ready, taken over from the job before",
     slot_canceled="canceled",
     failures={
         FailureCode.NSFW: "It was held back by the model's content filter.",
@@ -204,6 +206,7 @@ KO = Vocabulary(
     canceled="작업이 취소되었습니다.",
     provider_says="제공업체가 알려 온 이유: {detail}",
     slot_stored="준비됨",
+    slot_reused="준비됨(이전 작업에서 가져옴)",
     slot_canceled="취소됨",
     failures={
         FailureCode.NSFW: "모델의 콘텐츠 필터에 걸려 제공되지 않았습니다.",

@@ -193,30 +193,37 @@ def of_service(service: str) -> Schema:
 
 
 def way_in() -> Schema:
+    route = closed({"enabled": YES_NO, "parentRefs": FREE_LIST, "annotations": TEXTS})
+    ingress = {
+        "enabled": YES_NO,
+        "className": NAME_OR_NONE,
+        "annotations": TEXTS,
+        "tlsSecret": NAME_OR_NONE,
+    }
     return {
-        "ingress": closed(
+        "ingress": closed({**ingress, "host": NAME_OR_NONE}),
+        "httpRoute": route,
+        "autoscaling": by_processor(),
+        "api": closed(
             {
-                "enabled": YES_NO,
-                "className": NAME_OR_NONE,
                 "host": NAME_OR_NONE,
-                "annotations": TEXTS,
-                "tlsSecret": NAME_OR_NONE,
-            }
-        ),
-        "httpRoute": closed({"enabled": YES_NO, "parentRefs": FREE_LIST, "annotations": TEXTS}),
-        "autoscaling": closed(
-            {
-                "enabled": YES_NO,
-                "minReplicas": SOME,
-                "maxReplicas": SOME,
-                "targetCPUUtilizationPercentage": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": 100,
-                },
+                "ingress": closed(ingress),
+                "httpRoute": route,
+                "autoscaling": by_processor(),
             }
         ),
     }
+
+
+def by_processor() -> Schema:
+    return closed(
+        {
+            "enabled": YES_NO,
+            "minReplicas": SOME,
+            "maxReplicas": SOME,
+            "targetCPUUtilizationPercentage": {"type": "integer", "minimum": 1, "maximum": 100},
+        }
+    )
 
 
 def scaled(service: str) -> Schema:

@@ -49,7 +49,9 @@ def how_it_ended(
     spared: Spared,
 ) -> JobEnd:
     """The one fact that ends ``job``: what it made, what it lacks, what it took and spared."""
-    return ENDS[job.state](
+    return ENDS[
+        job.state
+    ](
         job_id=job.id,
         recipe=job.recipe,
         n=job.n,
@@ -63,7 +65,7 @@ def how_it_ended(
         created_at=job.created_at,
         ended_at=job.ended_at,
         predict_seconds=round(sum(row.predict_seconds or 0.0 for row in bought), 6),
-        cost=_dollars(bought),
+        cost=_dollars(bought) if bought or not job.stored else 0.0,  # all was taken over
         reason=job.reason,
         missing=tuple(missing[:MISSING_TOLD]),
         notes=tuple(notes),

@@ -69,7 +69,9 @@ class SkippedOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotLine:
-    """One of the purchases that a job waits for, as it stands. ``words`` are for people."""
+    """One of the purchases that a job waits for, as it stands. ``words`` are for people.
+    ``reused_from`` is the job that its files were bought for, where it is done again and they were
+    stored: nothing was bought for it here."""
 
     ordinal: int
     state: SlotState
@@ -81,6 +83,7 @@ class SlotLine:
     failure_code: FailureCode | None = None
     failure_detail: str | None = None
     skipped: tuple[SkippedOutput, ...] = ()
+    reused_from: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

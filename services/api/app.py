@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import TypeAdapter
 
@@ -24,12 +24,14 @@ from services.api.problems import (
     TOO_MANY,
     UNAVAILABLE,
     UNKNOWN_PATH,
+    UNMET,
+    UNREADABLE,
     WRONG_METHOD,
-    Kind,
     Problem,
     Refused,
 )
 from services.api.reading import Reading
+from services.api.turns import Turns
 from shared import tracing
 from shared.domain.trace import read_traceparent
 from shared.errors import DatabaseUnavailable, Permanent, Transient
@@ -59,6 +61,13 @@ BEAT_S = 15.0
 WRITE_WITHIN_S = 20.0
 SEND_BUFFER = 64 * 1024
 
+# Of the questions of one sender: half of what the database answers at a time, so that somebody who
+# asks for a hundred long lists at once leaves room for others.
+READ_AT_ONCE = 4
+WAITING_AT_MOST = 100
+
+# Instead of the name and version of what runs here.
+SERVER = "darkroom"
 NO_STORE = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -129,6 +138,7 @@ class ApiApp:
         self._fan_out = fan_out
         self._limits = limits
         self._throttle = Throttle(limits.per_second)
+        self._turns = Turns(READ_AT_ONCE)
         self._origins = origins
         self._writers: dict[str, TypeAdapter[Any]] = {
             endpoint.name: TypeAdapter(endpoint.answer)
@@ -155,19 +165,32 @@ class ApiApp:
             await self._idle.wait()
 
     def web_app(self, *more: web.RouteDef) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self._in_our_words])
+        app.on_response_prepare.append(_unnamed)
         by_path: dict[str, list[Endpoint]] = {}
         for endpoint in ENDPOINTS:
             by_path.setdefault(endpoint.path, []).append(endpoint)
         for path, there in by_path.items():
             resource = app.router.add_resource(path)
             for endpoint in there:
-                resource.add_route(endpoint.method, self._endpoint(endpoint))
+                served = self._endpoint(endpoint)
+                resource.add_route(endpoint.method, served, expect_handler=self._expected)
                 if endpoint.method == "GET" and endpoint is not EVENTS:
-                    resource.add_route("HEAD", self._endpoint(endpoint))
-            resource.add_route("*", self._other_methods(there))
-        app.add_routes([*more, web.route("*", "/{path:.*}", self._elsewhere)])
+                    resource.add_route("HEAD", served, expect_handler=self._expected)
+            resource.add_route("*", self._other_methods(there), expect_handler=self._expected)
+        everything_else = web.route("*", "/{path:.*}", self._elsewhere)
+        for one in (*more, everything_else):
+            expecting = {"expect_handler": self._expected, **one.kwargs}
+            web.route(one.method, one.path, one.handler, **expecting).register(app.router)
         return app
+
+    def unread(self, status: int) -> web.Response:
+        """The answer to what is no HTTP; also where aiohttp itself fails."""
+        kind = UNREADABLE if status < 500 else BROKEN
+        what = "this is not HTTP as we read it" if status < 500 else "something of ours failed"
+        response = _written(Refused(kind, what))
+        response.headers.update({**NO_STORE, "Content-Security-Policy": POLICY, "Server": SERVER})
+        return response
 
     def served(self, name: str, respond: Respond, refuse: Refuse, *, timed: bool = True) -> Respond:
         """``respond`` as requests meet it: counted under ``name``, awaited by ``drain``, and with an
@@ -223,7 +246,7 @@ class ApiApp:
                 if endpoint.scope is not None:
                     asker = await self._gate.let_in(request, endpoint.scope)
                     self.check_pace(request, asker)
-                told = await self._operations[endpoint.name](Asked(request, asker))
+                told = await self._told(endpoint, Asked(request, asker))
             if isinstance(told, Text):
                 response = web.Response(body=told.body, content_type=told.content_type)
                 if told.content_type == "application/json":
@@ -236,9 +259,19 @@ class ApiApp:
                 )
             return self._finished(request, response)
 
+    async def _told(self, endpoint: Endpoint, asked: Asked) -> Answer | Text:
+        operate = self._operations[endpoint.name]
+        if endpoint.scope is None or endpoint.body is not None:
+            return await operate(asked)  # a body that comes slowly keeps nobody else waiting
+        sender = _sender(asked.request, asked.asker)
+        if self._turns.waiting(sender) >= WAITING_AT_MOST:
+            raise Refused(TOO_MANY, "too much that this token asked is not answered yet")
+        async with self._turns.of(sender):
+            return await operate(asked)
+
     def check_pace(self, request: web.Request, asker: Asker) -> None:
         """Raises Refused where whoever asks has asked too often."""
-        if not self._throttle.takes(asker.name or request.remote or "", now=time.monotonic()):
+        if not self._throttle.takes(_sender(request, asker), now=time.monotonic()):
             raise Refused(TOO_MANY, "this token asks too often: come again in a second")
 
     # ---- events
@@ -316,18 +349,31 @@ class ApiApp:
 
         return handle
 
+    @web.middleware
+    async def _in_our_words(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """What the router itself refuses, such as a target that is no path."""
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return await self._elsewhere(request)
+
+    async def _expected(self, request: web.Request) -> web.StreamResponse | None:
+        if request.headers.get("Expect", "").strip().lower() != "100-continue":
+            return self._problem(request, Refused(UNMET, "leave the Expect header out"))
+        if request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # the answer itself is still to come
+        return None
+
     async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
         return self._problem(request, Refused(UNKNOWN_PATH, "/v1 says what there is"))
 
     def _problem(self, request: web.Request, refused: Refused) -> web.Response:
-        kind: Kind = refused.kind
-        response = web.Response(
-            status=kind.status,
-            body=_PROBLEM.dump_json(refused.problem),
-            headers={"Content-Type": "application/problem+json", **refused.headers},
-        )
-        if kind.retry_after is not None:
-            response.headers["Retry-After"] = str(kind.retry_after)
+        response = _written(refused)
         if not request.content.is_eof():
             response.force_close()  # what is left of the body is not worth reading
         return self._finished(request, response)
@@ -337,6 +383,26 @@ class ApiApp:
         response.headers.update(cors.of_answer(request.headers.get("Origin"), self._origins))
         response.headers["Content-Security-Policy"] = POLICY
         return response
+
+
+def _sender(request: web.Request, asker: Asker) -> str:
+    """Whose share of the server a request takes."""
+    return asker.name or request.remote or ""
+
+
+def _written(refused: Refused) -> web.Response:
+    response = web.Response(
+        status=refused.kind.status,
+        body=_PROBLEM.dump_json(refused.problem),
+        headers={"Content-Type": "application/problem+json", **refused.headers},
+    )
+    if refused.kind.retry_after is not None:
+        response.headers["Retry-After"] = str(refused.kind.retry_after)
+    return response
+
+
+async def _unnamed(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER
 
 
 def _bound_what_waits(request: web.Request) -> None:

@@ -2,16 +2,24 @@
 
 import asyncio
 import json
+import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, NoReturn, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, TypeVar
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
-from services.api import cursor
 from services.api.problems import (
     FLAWED,
     NOT_JSON,
@@ -21,23 +29,47 @@ from services.api.problems import (
     UNREADABLE,
     Refused,
 )
+from shared.domain import cursor
 from shared.domain.job import JobState
-from shared.orders import LARGEST_ORDER
+from shared.orders import DEEPEST, LARGEST_ORDER, not_kept
 from shared.validation import faults
 
 MOST_ON_A_PAGE = 200
 SHORT_BODY = 16 * 1024
 MOST_FAULTS = 50
+LONGEST_NUMBER = 300  # digits
 PLAIN = r"^[^\x00]*$"  # Postgres keeps no NUL
+NOTHING_ELSE = ConfigDict(extra="forbid")  # said in the document; ``checked`` says it in words
 KEY_PATTERN = r"^[\x21-\x7e]{1,200}$"
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_CURSOR = cursor.PATTERN
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
 T = TypeVar("T")
+
+
+def _written(text: object) -> object:
+    # A number of seconds would be one, too.
+    if isinstance(text, str) and _TIME.match(text) is None:
+        raise ValueError("must be a time such as 2026-11-21T04:00:00Z")
+    return text
+
+
+def _digits(text: object) -> object:
+    if isinstance(text, str) and _WHOLE.fullmatch(text) is None:
+        raise ValueError("must be a whole number")
+    return text
 
 
 def _aware(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("must say its zone, as in 2026-11-21T04:00:00Z")
-    return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time that a calendar has in UTC, too") from None
 
 
 def _a_cursor(text: str) -> str:
@@ -53,35 +85,40 @@ class WhichJobs:
     state: JobState | None = None
     recipe: Annotated[str, Field(min_length=1, max_length=100, pattern=PLAIN)] | None = None
     external_ref: Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)] | None = None
-    since: Annotated[datetime, AfterValidator(_aware)] | None = None
-    limit: Annotated[int, Field(ge=1, le=MOST_ON_A_PAGE)] = 50
-    cursor: Annotated[str, Field(max_length=64), AfterValidator(_a_cursor)] | None = None
+    since: Annotated[datetime, BeforeValidator(_written), AfterValidator(_aware)] | None = None
+    limit: Annotated[int, Field(ge=1, le=MOST_ON_A_PAGE), BeforeValidator(_digits)] = 50
+    cursor: Annotated[str, Field(pattern=_CURSOR), AfterValidator(_a_cursor)] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lately:
     """How far back to look, in seconds."""
 
-    seconds: Annotated[int, Field(ge=60, le=86_400)] = 900
+    seconds: Annotated[int, Field(ge=60, le=86_400), BeforeValidator(_digits)] = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """Why; it is shown with the job."""
 
+    __pydantic_config__: ClassVar = NOTHING_ELSE
+
     reason: Annotated[str, Field(min_length=1, max_length=500, pattern=PLAIN)] = "asked for"
 
 
 def job_id_of(request: web.Request) -> UUID:
     """The job that the path names. Raises Refused where that is no id."""
-    text = request.match_info["job_id"]
-    try:
-        job_id = UUID(text)
-    except ValueError:
-        raise Refused(UNKNOWN_JOB, "the path names no job: its id is a uuid") from None
-    if str(job_id) != text.lower():
-        raise Refused(UNKNOWN_JOB, "the path names no job: write its id with hyphens")
+    job_id = uuid_of(request.match_info["job_id"])
+    if job_id is None:
+        raise Refused(UNKNOWN_JOB, "the path names no job: its id is a uuid, with hyphens")
     return job_id
+
+
+def uuid_of(text: object) -> UUID | None:
+    """A uuid as everybody writes it; None: it is none."""
+    if not isinstance(text, str) or _UUID.fullmatch(text) is None:
+        return None
+    return UUID(text)
 
 
 def key_of(request: web.Request) -> str | None:
@@ -188,17 +225,67 @@ async def read_body(
     data = await read_bytes(request, seconds=seconds, at_most=at_most)
     if not data.strip() and optional:
         return {}
+    return json_object(data)
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """The object that ``data`` is. Raises Refused, for what nobody could keep by its path."""
     try:
-        body = json.loads(data, parse_constant=_no_number)
-    except (ValueError, RecursionError):
+        body = json.loads(
+            data.decode(),
+            parse_constant=_no_number,
+            parse_int=_whole_number,
+            object_pairs_hook=_object,
+        )
+    except ValueError:
         raise Refused(UNREADABLE, "the body is not JSON") from None
+    except RecursionError:
+        raise _flawed([("body", f"is nested deeper than {DEEPEST} levels")]) from None
     if not isinstance(body, dict):
         raise Refused(FLAWED, "the body must be an object", faults=[("body", "must be an object")])
+    found = not_kept(body) or _said_twice(body)
+    if found is not None:
+        raise _flawed([(found[0] or "body", found[1])])
     return body
 
 
-def _no_number(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are no JSON")
+class _Doubled(dict[str, Any]):
+    """An object that says a name twice; readers differ on what that means."""
+
+    twice: str
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    doubled = _Doubled(made)
+    names = [name for name, _ in pairs]
+    doubled.twice = next(name for name in made if names.count(name) > 1)
+    return doubled
+
+
+def _said_twice(value: Any, at: str = "") -> tuple[str, str] | None:
+    """The path of a name that stands twice in one object; ``value`` is not deep."""
+    if isinstance(value, _Doubled):
+        return f"{at}{value.twice}"[:200], "is given twice"
+    if isinstance(value, dict):
+        pieces = list(value.items())
+    elif isinstance(value, list):
+        pieces = [(str(index), piece) for index, piece in enumerate(value)]
+    else:
+        return None
+    found = (_said_twice(piece, f"{at}{name}."[:200]) for name, piece in pieces)
+    return next((one for one in found if one is not None), None)
+
+
+def _no_number(_name: str) -> float:
+    # No JSON, and read by many: refused like other numbers that cannot be kept.
+    return math.nan
+
+
+def _whole_number(text: str) -> int | float:
+    return int(text) if len(text.lstrip("-")) <= LONGEST_NUMBER else math.inf
 
 
 async def read_bytes(request: web.Request, *, seconds: float, at_most: int) -> bytes:

@@ -3,14 +3,17 @@ read and write; and the same as a page."""
 
 import json
 from collections import defaultdict
+from copy import deepcopy
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from services.api.asked import KEY_PATTERN
-from services.api.endpoints import ENDPOINTS, EVENTS, PLACE, Endpoint
+from services.api import frames
+from services.api.answers import Standing
+from services.api.asked import KEY_PATTERN, PLAIN
+from services.api.endpoints import CANCEL, ENDPOINTS, EVENTS, PLACE, RETRY, SHOW, Endpoint
 from services.api.page import page_of
 from services.api.problems import (
     BROKEN,
@@ -20,15 +23,25 @@ from services.api.problems import (
     NOT_ALLOWED,
     TOO_MANY,
     UNAVAILABLE,
+    UNMET,
+    UNREADABLE,
     Kind,
     Problem,
 )
 from services.api.tickets import PARAMETER
+from shared.events import KeySource, UploadReceived, UrlSource
+from shared.recipes import RECIPES
+from shared.recipes.recipe import Recipe, SourceRule
+from shared.settings import Locale
 
 Document = dict[str, Any]
 
 VERSION = "1.0.0"
 REF = "#/components/schemas/{model}"
+ORDER = "Order"
+# What an original may be fetched from, and who may be called back.
+_NEAR = r"http://(127\.0\.0\.1|localhost|\[::1\])"
+ADDRESS = rf"^(https://[A-Za-z0-9._-]+|{_NEAR})(:[0-9]{{1,4}})?([/?#][!-~]*)?$"
 
 PREAMBLE = """\
 Order media, follow it live, fetch it.
@@ -41,7 +54,8 @@ expire within 15 minutes: ask again rather than keep them.
 
 # Of everything that wants a token.
 _OF_THE_GATE = (NO_TOKEN, NOT_ALLOWED, FROM_ELSEWHERE, TOO_MANY)
-_OF_US = (BROKEN, UNAVAILABLE)
+# Of every request, whatever it asks.
+_OF_ALL = (UNREADABLE, UNMET, BROKEN, UNAVAILABLE)
 
 _JOB_ID: Document = {
     "name": "job_id",
@@ -55,6 +69,17 @@ _KEY: Document = {
     "required": False,
     "description": "One key, one order, however often it is sent. Keys of other tokens are others.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": KEY_PATTERN},
+}
+
+
+# What can be asked of the job that an answer names.
+_LINKS: Document = {
+    then.name: {
+        "operationId": then.name,
+        "parameters": {"job_id": "$response.body#/id"},
+        "description": then.summary,
+    }
+    for then in (SHOW, EVENTS, CANCEL, RETRY)
 }
 
 
@@ -116,6 +141,7 @@ def _schemas() -> tuple[Document, Refs]:
             wanted.append((endpoint.answer, "serialization"))
         if endpoint.body is not None:
             wanted.append((endpoint.body, "validation"))
+    wanted += [(recipe.params, "validation") for recipe in RECIPES]
     made, definitions = TypeAdapter.json_schemas(
         [((kind, mode), mode, TypeAdapter(kind)) for kind, mode in dict.fromkeys(wanted)],
         by_alias=True,
@@ -129,7 +155,75 @@ def _schemas() -> tuple[Document, Refs]:
         else:
             schemas[kind.__name__] = schema
             refs[kind, mode] = {"$ref": REF.format(model=kind.__name__)}
+    schemas |= _orders(schemas.pop(UploadReceived.__name__), schemas, refs)
+    refs[UploadReceived, "validation"] = {"$ref": REF.format(model=ORDER)}
     return schemas, refs
+
+
+def _orders(fact: Document, schemas: Document, refs: Refs) -> Document:
+    """What may be ordered: the fact that the generator reads, as each recipe wants it."""
+    mapping = {recipe.name: REF.format(model=_order_name(recipe)) for recipe in RECIPES}
+    made: Document = {
+        ORDER: {
+            "title": ORDER,
+            "description": "An order of one of the recipes. Text holds no NUL.",
+            "oneOf": [{"$ref": ref} for ref in mapping.values()],
+            "discriminator": {"propertyName": "recipe", "mapping": mapping},
+        }
+    }
+    schemas[UrlSource.__name__]["properties"]["url"]["pattern"] = ADDRESS
+    for recipe in RECIPES:
+        params = schemas[recipe.params.__name__]
+        params["additionalProperties"] = False
+        made[_order_name(recipe)] = _order(fact, recipe, params, refs[recipe.params, "validation"])
+    named = [KeySource.__name__, *(recipe.params.__name__ for recipe in RECIPES)]
+    for schema in (*made.values(), *(schemas[name] for name in named)):
+        _only_text_that_is_kept(schema)
+    return made
+
+
+def _order_name(recipe: Recipe) -> str:
+    return "".join(word.capitalize() for word in recipe.name.split("-")) + ORDER
+
+
+def _order(fact: Document, recipe: Recipe, params: Document, ref: Document) -> Document:
+    of = deepcopy(fact)
+    of["title"] = _order_name(recipe)
+    of["description"] = recipe.title["en"]
+    fields = of["properties"]
+    fields["recipe"] = {"const": recipe.name}
+    fields["params"] = ref
+    fields["callback_url"]["anyOf"][0]["pattern"] = ADDRESS
+    fields["locale"]["anyOf"][0] = {"enum": list(get_args(Locale))}
+    required = ["recipe"]
+    if params.get("required"):
+        required.append("params")
+    if recipe.source is SourceRule.NONE:
+        fields["source"] = {"type": "null"}
+    if recipe.source is SourceRule.REQUIRED:
+        fields["source"] = fields["source"]["anyOf"][0]
+        required.append("source")
+    of["required"] = required
+    return of
+
+
+def _example(recipe: Recipe) -> Document:
+    order: Document = {"recipe": recipe.name, "params": dict(recipe.example)}
+    if recipe.source is SourceRule.REQUIRED:
+        order["source"] = {"url": "https://files.example.com/photo.jpg"}
+    return {**order, "external_ref": "scene-17"}
+
+
+def _only_text_that_is_kept(schema: Any) -> None:
+    """Say of every text within that it holds no NUL."""
+    if isinstance(schema, list):
+        for each in schema:
+            _only_text_that_is_kept(each)
+    if isinstance(schema, dict):
+        if schema.get("type") == "string" and not {"pattern", "format", "enum"} & set(schema):
+            schema["pattern"] = PLAIN
+        for each in schema.values():
+            _only_text_that_is_kept(each)
 
 
 def _operation(endpoint: Endpoint, refs: Refs) -> Document:
@@ -147,10 +241,9 @@ def _operation(endpoint: Endpoint, refs: Refs) -> Document:
     if endpoint.body is not None:
         content: Document = {"schema": refs[endpoint.body, "validation"]}
         if endpoint is PLACE:
-            content["example"] = {
-                "recipe": "sound-effect",
-                "params": {"prompt": "rain on a tin roof"},
-                "external_ref": "scene-17",
+            content["examples"] = {
+                recipe.name: {"summary": recipe.title["en"], "value": _example(recipe)}
+                for recipe in RECIPES
             }
         told["requestBody"] = {
             "required": endpoint.body_needed,
@@ -207,11 +300,7 @@ def _plain(one: Document, whole: Document) -> Document:
 def _answers(endpoint: Endpoint, refs: Refs) -> Document:
     schema: Document
     if endpoint.content == "text/event-stream":
-        schema = {
-            "type": "string",
-            "description": "Events whose data is a `Standing`, as JSON.",
-            "contentMediaType": "text/event-stream",
-        }
+        schema = _event(refs)
     elif endpoint.answer is not None:
         schema = refs[endpoint.answer, "serialization"]
     else:
@@ -228,13 +317,33 @@ def _answers(endpoint: Endpoint, refs: Refs) -> Document:
             "Location": {"schema": {"type": "string"}},
             "Idempotent-Replayed": {"schema": {"type": "string", "const": "true"}},
         }
+    if endpoint in (PLACE, RETRY):
+        answers[str(endpoint.status)]["links"] = _LINKS
     for status in endpoint.also:
         answers[str(status)] = {"description": "There is nothing more to tell."}
     return answers
 
 
+def _event(refs: Refs) -> Document:
+    """Each of the events that a stream consists of."""
+    return {
+        "type": "object",
+        "description": "Each event. Its data is a `Standing`, as JSON on one line.",
+        "properties": {
+            "event": {"enum": [frames.SNAPSHOT, frames.CHANGE, frames.END]},
+            "id": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": refs[Standing, "serialization"],
+            },
+        },
+        "required": ["event", "id", "data"],
+    }
+
+
 def _problems(endpoint: Endpoint, refs: Refs) -> Document:
-    kinds: list[Kind] = [*endpoint.refuses, *_OF_US]
+    kinds: list[Kind] = [*endpoint.refuses, *_OF_ALL]
     if endpoint.scope is not None:
         kinds += _OF_THE_GATE
     if endpoint.keyed and FLAWED not in kinds:

@@ -135,7 +135,8 @@ RETRY = Endpoint(
     path="/v1/jobs/{job_id}/retry",
     summary="Order once more what a job was ordered for",
     told="A new job that names this one as retry_of, with the same parameters and the original that"
-    " is here already. Every slot is bought anew.",
+    " is here already. What is stored of this one is copied and costs nothing; only the slots that"
+    " failed, were lost or were canceled are bought. So is what a recipe would do otherwise by now.",
     scope=Scope.WRITE,
     status=202,
     answer=Ordered,

@@ -157,7 +157,11 @@ class Gate:
         return token if tickets.opens(claim, token.sha256, what, now=self._now()) else None
 
     async def _asker(self, request: web.Request) -> Asker:
-        scheme, _, word = request.headers.get("Authorization", "").partition(" ")
+        given = request.headers.getall("Authorization", [])
+        if len(given) > 1:
+            # Somebody on the way may have looked at another one than we would.
+            raise Refused(NO_TOKEN, "send one Authorization header", headers=CHALLENGE)
+        scheme, _, word = "".join(given).partition(" ")
         word = word.strip()
         if word and scheme.lower() == "bearer":
             return await self._by_word(word)

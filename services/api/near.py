@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import urlsplit
 
 from services.api.cors import allows
 from shared.settings import is_loopback
@@ -38,17 +37,23 @@ def why_not_near(
     if names & _BY_A_PROXY or any(name.startswith("x-forwarded") for name in names):
         return "the request came through a proxy"
     host = headers.get("Host", "")
-    if not is_loopback(f"http://{host}"):
+    if not _names_this_machine(host):
         return "the request was meant for another name than this machine's own"
     origin = headers.get("Origin")
     named = [one for one in allowed if one != "*"]
-    if origin is not None and origin != "null" and not allows(origin, named):
-        parts = urlsplit(origin)
-        if parts.scheme != "http" or parts.netloc.lower() != host.lower():
-            return "the request comes from a page of somebody else"
+    ours = {f"http://{host.lower()}", "null"}
+    if origin is not None and origin.lower() not in ours and not allows(origin, named):
+        return "the request comes from a page of somebody else"
     if origin == "null" or (origin is None and headers.get("Sec-Fetch-Site") == "cross-site"):
         return "the request comes from a page of somebody else"
     return None
+
+
+def _names_this_machine(host: str) -> bool:
+    try:
+        return is_loopback(f"http://{host}")
+    except ValueError:  # such as half of a bracket
+        return False
 
 
 def _is_near(peer: str | None) -> bool:

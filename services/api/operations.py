@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from services.api import cursor, endpoints
+from services.api import endpoints
 from services.api.answers import Index, Ordered, RecipeCard, Recipes, WebhookHealth
 from services.api.app import Answer, Asked, Operation, Text
 from services.api.asked import (
@@ -32,6 +32,7 @@ from shared.clock import Clock
 from shared.db import webhook_health
 from shared.db.connection import Database
 from shared.db.jobs import Wanted
+from shared.domain import cursor
 from shared.domain.overview import CONCERNS
 from shared.recipes.recipe import Configured
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+from pydantic import ValidationError
+
 from services.api.answers import Ordered
+from services.api.asked import uuid_of
 from services.api.problems import (
     CONFLICT,
     FLAWED,
@@ -18,21 +21,21 @@ from services.api.problems import (
     UNKNOWN_JOB,
     Refused,
 )
-from services.api.view import body_of, events_url_of, url_of
+from services.api.view import events_url_of, url_of
 from shared import tracing
 from shared.clock import Clock
 from shared.db import jobs, journal, retention
 from shared.db.connection import Connection, Database
-from shared.db.jobs import Job
-from shared.db.journal import Entry
-from shared.domain import identity, keys
+from shared.domain import identity
 from shared.domain.job import JobState
 from shared.envelope import Envelope
 from shared.errors import Flawed, Permanent
-from shared.events import JobCancelRequested, UploadReceived, state
+from shared.events import JobCancelRequested, UploadReceived, adapter, state
 from shared.objects import Bucket, ObjectMissing
+from shared.once_more import NotKept, once_more, said
 from shared.orders import LARGEST_ORDER, check, identify
 from shared.recipes.recipe import Configured
+from shared.validation import faults, sentence
 
 Body = Mapping[str, Any]
 
@@ -51,10 +54,9 @@ def job_of(who: str, key: str | None, named: object) -> UUID:
     by_key = None if key is None else identity.job_id_of_key(who, key)
     if named is None:
         return by_key or uuid4()
-    try:
-        job_id = UUID(str(named))
-    except ValueError:
-        raise _flawed("job_id", "must be a uuid") from None
+    job_id = uuid_of(named)
+    if job_id is None:
+        raise _flawed("job_id", "must be a uuid")
     if by_key is not None and by_key != job_id:
         raise _flawed("job_id", "is not the job of this Idempotency-Key; leave one of the two out")
     return job_id
@@ -83,7 +85,8 @@ class Orders:
 
     async def retry(self, who: str, key: str | None, job_id: UUID) -> Placed:
         """Order once more what an ended job was ordered for. The original is not brought again: it
-        is laid beside the new job, inside the bucket. Raises Refused."""
+        is laid beside the new job, inside the bucket. What else is stored is taken over by who plans
+        it. Raises Refused."""
         async with self.database.connection() as db:
             job = await jobs.get(db, job_id)
             first = await journal.order_of(db, job_id)
@@ -94,20 +97,16 @@ class Orders:
             raise _unknown(job_id) if first is None else _still_open(job_id)
         if job.is_open:
             raise _still_open(job_id)
-        if job.erased_at is not None:
-            raise Refused(GONE, "what this job was made from was erased")
         again = job_of(who, key, None)
-        body = _order_again(job, first)
-        original = _key_of(body)
-        moved = original is not None and original.startswith(keys.originals(job_id))
-        if moved and original is not None:
-            body["source"] = {"key": keys.originals(again) + original.rpartition("/")[2]}
-        order = self._checked(again, {**body, "job_id": str(again)})
-        if moved and original is not None:
-            try:
-                await self.bucket.copy(original, _key_of(body) or "")
-            except ObjectMissing:
-                raise Refused(GONE, "the original of this job is not kept any more") from None
+        try:
+            wanted = once_more(job, first, again)
+            order = self._checked(again, wanted.body)
+            if wanted.original is not None and wanted.to is not None:
+                await self.bucket.copy(wanted.original, wanted.to)
+        except NotKept as gone:
+            raise Refused(GONE, str(gone)) from None
+        except ObjectMissing:
+            raise Refused(GONE, "the original of this job is not kept any more") from None
         return await self._stated(order, again, maybe_known=key is not None)
 
     async def cancel(self, job_id: UUID, reason: str) -> None:
@@ -141,8 +140,14 @@ class Orders:
             raise Refused(TOO_LARGE, f"an order may have {LARGEST_ORDER // 1024} KiB at most")
         try:
             check(order, identify(order), recipes=self.recipes, folders=self.folders)
+            # On the bus a number in quotes is a number; what the document says is not so kind.
+            adapter(UploadReceived).validate_json(data, strict=True)
         except Flawed as error:
             raise Refused(FLAWED, str(error), faults=error.faults) from None
+        except ValidationError as error:
+            raise Refused(
+                FLAWED, sentence(error, whole="body"), faults=faults(error, whole="body")
+            ) from None
         except Permanent as error:
             raise _flawed("body", str(error)) from None
         return order
@@ -164,7 +169,7 @@ class Orders:
                 if before is None and not await journal.say(tx, _traced(order, step.traceparent)):
                     # Somebody placed it at the very moment; their commit is what we waited for.
                     before = await journal.by_event_id(tx, order.id)
-        if before is not None and before.body is not None and body_of(before) != body:
+        if before is not None and before.body is not None and said(before) != body:
             raise Refused(
                 CONFLICT, "another order was placed under this key, or for this job; it stands"
             )
@@ -217,34 +222,3 @@ def _traced(fact: Envelope, traceparent: str) -> Envelope:
         subject=fact.subject,
         traceparent=traceparent,
     )
-
-
-def _order_again(job: Job, first: Entry | None) -> dict[str, Any]:
-    """The order of a job, to be placed once more: as it was planned; as it was given, where it was
-    never planned. A seed that nobody chose is chosen anew."""
-    body = {} if first is None else dict(body_of(first))
-    body.pop("job_id", None)
-    if job.n:
-        body |= {
-            "recipe": job.recipe,
-            "params": body.get("params", job.params),
-            "metadata": job.metadata,
-            "external_ref": job.external_ref,
-            "timezone": job.timezone,
-            "locale": job.locale,
-            "callback_url": job.callback_url,
-            "source": {"key": job.source_key} if job.source_key else None,
-        }
-        if job.deadline is not None:
-            seconds = (job.deadline - job.created_at).total_seconds()
-            body["deadline_seconds"] = max(1, round(seconds))
-    elif first is None or first.body is None:
-        raise Refused(GONE, "what this job was ordered for is not kept any more")
-    body["retry_of"] = str(job.id)
-    return {name: value for name, value in body.items() if value is not None}
-
-
-def _key_of(body: Body) -> str | None:
-    source = body.get("source")
-    key = source.get("key") if isinstance(source, Mapping) else None
-    return key if isinstance(key, str) else None

@@ -28,6 +28,7 @@ STILL_OPEN = Kind(409, "still_open", "The job has not ended")
 GONE = Kind(410, "gone", "It was here, and is deleted")
 TOO_LARGE = Kind(413, "too_large", "The body is too large")
 NOT_JSON = Kind(415, "not_json", "Bodies are plain JSON")
+UNMET = Kind(417, "unmet", "Of what may be expected there is 100-continue alone")
 FLAWED = Kind(422, "flawed", "The request cannot be carried out as it is")
 TOO_MANY = Kind(429, "too_many", "Too many requests at once", retry_after=1)
 BROKEN = Kind(500, "broken", "Something of ours failed")
@@ -48,6 +49,7 @@ KINDS = (
     GONE,
     TOO_LARGE,
     NOT_JSON,
+    UNMET,
     FLAWED,
     TOO_MANY,
     BROKEN,

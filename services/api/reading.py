@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.api import cursor
 from services.api.answers import JobLine, JobPage, JobStory, Standing
 from services.api.gate import Asker, Gate
 from services.api.links import Links
@@ -21,11 +20,13 @@ from services.api.view import (
     story,
     story_of_order,
 )
-from shared.db import artifacts, jobs, journal, live, predictions, retention, spend
+from shared.db import artifacts, jobs, journal, listing, live, predictions, retention, spend
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Wanted
+from shared.db.listing import Listed, place_of
+from shared.db.live import JobNow
+from shared.domain import cursor
 from shared.domain.cost import Bill
-from shared.domain.job import JobState
 from shared.recipes.recipe import Recipe
 
 # Of what somebody looks for by a word: how much of an id is enough, and how many are shown.
@@ -80,21 +81,15 @@ class Reading:
 
     async def page(self, wanted: Wanted, *, limit: int) -> JobPage:
         """The latest jobs that are wanted, and orders that are still to become one."""
-        told = await self._lines(wanted, limit=limit + 1)
-        last = told[limit - 1] if len(told) > limit else None
-        return JobPage(
-            jobs=tuple(told[:limit]),
-            next=None if last is None else cursor.written((last.created_at, last.id)),
-        )
+        async with self.database.connection() as db:
+            return self._page(await listing.latest(db, wanted, limit=limit))
 
     async def page_before(self, wanted: Wanted, *, limit: int) -> JobPage | None:
         """The page right in front of ``wanted.after``; None: there are not as many, so that it is the
         first."""
-        told = await self._lines(wanted, limit=limit + 1)
-        if len(told) <= limit:
-            return None
-        last = told[-1]
-        return JobPage(jobs=tuple(told[-limit:]), next=cursor.written((last.created_at, last.id)))
+        async with self.database.connection() as db:
+            listed = await listing.in_front(db, wanted, limit=limit)
+        return None if listed is None else self._page(listed)
 
     async def bills(self, found: Sequence[JobLine]) -> dict[UUID, Bill]:
         """What was bought for them so far."""
@@ -112,39 +107,20 @@ class Reading:
                     return Found(tuple(by_id))
                 if len(digits) == 32 and await journal.order_of(db, UUID(digits)) is not None:
                     return Found((UUID(digits),))
-            by_ref = [job.id for job in await jobs.by_external_ref(db, word, limit=MOST_FOUND)]
-            if not by_ref:
-                bought = await predictions.by_prediction_id(db, word)
-                if bought is not None:
-                    return Found((bought.job_id,))
-                orders = await journal.orders_to_plan(
-                    db, external_ref=word, recipe=None, since=None, before=None, limit=MOST_FOUND
-                )
-                by_ref = [order.job_id for order in orders if order.job_id is not None]
-        return Found(tuple(by_ref), by_ref=True)
+            listed = await listing.latest(db, Wanted(external_ref=word), limit=MOST_FOUND)
+            bought = None if listed.found else await predictions.by_prediction_id(db, word)
+        if bought is not None:
+            return Found((bought.job_id,))
+        return Found(tuple(place_of(one)[1] for one in listed.found), by_ref=True)
 
-    async def _lines(self, wanted: Wanted, *, limit: int) -> list[JobLine]:
-        """Those of ``wanted`` that are nearest to where it begins, the latest first."""
-        async with self.database.connection() as db:
-            orders = []
-            if wanted.state in (None, JobState.PENDING):
-                orders = await journal.orders_to_plan(
-                    db,
-                    external_ref=wanted.external_ref,
-                    recipe=wanted.recipe,
-                    since=wanted.since,
-                    before=wanted.before,
-                    after=wanted.after,
-                    limit=limit,
-                )
-            # After the orders: one that is planned between the two looks is in both, not in neither.
-            found = await jobs.page(db, wanted, limit=limit)
-            planned = [line(seen(now, self.recipes)) for now in await live.of_jobs(db, found)]
-        # Of one that is in both its row says more.
-        there = {job.id for job in planned}
-        waiting = [told for told in map(line_of_order, orders) if told.id not in there]
-        told = sorted([*planned, *waiting], key=lambda job: (job.created_at, job.id), reverse=True)
-        return told[-limit:] if wanted.after else told[:limit]
+    def _page(self, listed: Listed) -> JobPage:
+        return JobPage(
+            jobs=tuple(
+                line(seen(one, self.recipes)) if isinstance(one, JobNow) else line_of_order(one)
+                for one in listed.found
+            ),
+            next=None if listed.goes_on is None else cursor.written(listed.goes_on),
+        )
 
     async def standings(self, job_ids: Sequence[UUID]) -> dict[UUID, Known]:
         """How those of the jobs stand that are known here."""

@@ -3,17 +3,27 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from services.api.answers import SourceKey, Upload
+from services.api.asked import NOTHING_ELSE
 from services.api.orders import job_of
 from services.api.problems import FLAWED, Refused
 from shared.clock import Clock
 from shared.domain import keys
 from shared.objects import Bucket
+from shared.recipes import RECIPES
 from shared.recipes.recipe import Recipe
+
+
+def types_of(recipes: Iterable[Recipe]) -> frozenset[str]:
+    """The content types that any of them takes as an original."""
+    return frozenset().union(*(recipe.source_types for recipe in recipes))
+
+
+TAKEN = types_of(RECIPES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +31,11 @@ class NewUpload:
     """A file that will be put: its content type and its exact size. The bytes decide what it is;
     a type that they do not have is told when the job is planned."""
 
-    content_type: Annotated[str, Field(min_length=3, max_length=100)]
+    __pydantic_config__: ClassVar = NOTHING_ELSE
+
+    content_type: Annotated[
+        str, Field(min_length=3, max_length=100, json_schema_extra={"enum": sorted(TAKEN)})
+    ]
     bytes: Annotated[int, Field(ge=1, le=500_000_000)]
 
 
@@ -57,8 +71,3 @@ class Uploads:
             headers={"Content-Type": asked.content_type, "Content-Length": str(asked.bytes)},
             expires_at=expires_at,
         )
-
-
-def types_of(recipes: Iterable[Recipe]) -> frozenset[str]:
-    """The content types that any of them takes as an original."""
-    return frozenset().union(*(recipe.source_types for recipe in recipes))

@@ -1,6 +1,5 @@
 """From rows to answers: pure, but that links are made elsewhere and handed in."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -26,6 +25,7 @@ from shared.domain.doing import Doing
 from shared.domain.job import JobState
 from shared.domain.live import Live
 from shared.events import Artifact
+from shared.once_more import said
 from shared.recipes.recipe import Recipe
 from shared.recipes.standing import standing
 from shared.timeline import words_of
@@ -84,7 +84,7 @@ def line(known: Seen) -> JobLine:
 
 def line_of_order(order: Entry) -> JobLine:
     """An order that nobody has planned yet."""
-    body, job_id = body_of(order), _id_of(order)
+    body, job_id = said(order), _id_of(order)
     retry_of = body.get("retry_of")
     return JobLine(
         id=job_id,
@@ -159,6 +159,7 @@ def slot_lines(known: Seen, *, at_most: int | None = None) -> tuple[SlotLine, ..
                 SkippedOutput(index=int(one.get("index", 0)), why=str(one.get("why", "")))
                 for one in row.skipped
             ),
+            reused_from=row.reused_from,
         )
         for slot, row in zip(known.live.slots, rows, strict=False)
     )
@@ -220,7 +221,7 @@ def moment(one: Moment) -> TimelineEntry:
 
 def story_of_order(order: Entry, moments: Sequence[Moment], *, ticket: str | None) -> JobStory:
     """An order that nobody has planned yet."""
-    body, job_id = body_of(order), _id_of(order)
+    body, job_id = said(order), _id_of(order)
     return JobStory(
         **_fields(line_of_order(order)),
         params=body.get("params") or {},
@@ -267,15 +268,6 @@ def concepts(files: Sequence[File]) -> tuple[Concept, ...] | None:
         )
         for made, clamped in pairs
     )
-
-
-def body_of(order: Entry) -> dict[str, Any]:
-    """What an order says; nothing where its body is past its retention."""
-    try:
-        body = json.loads(order.body or b"{}")
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _cost(spend: JobSpend) -> Cost:

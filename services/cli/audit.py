@@ -1,26 +1,28 @@
 """Hold the rows against each other, against the bucket and against the provider's own list."""
 
 import asyncio
-import json
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from services.cli.environment import settings
+from services.cli.exit_codes import ExitCode
 from services.cli.spans import span
+from services.cli.telling import MOVES_EVERY_S, AsJson, Progress, document, fail, run
 from shared.clock import utc_now
 from shared.db import audit as rows
 from shared.db.connection import open_database
 from shared.db.laws import LAWS
 from shared.domain.audit import FILE_LAWS, NO_JOB, PROVIDER_LAWS, Finding, Law
-from shared.errors import DatabaseUnavailable, Permanent, Transient
-from shared.objects import open_bucket
+from shared.errors import Permanent
 from shared.observability import redacted
-from shared.replicate_api import open_replicate
 from shared.settings import BucketSettings, DatabaseSettings, ReplicateSettings
 from shared.sweep import Pace, Seen, Sweep
+
+T = TypeVar("T")
 
 ALL = (*LAWS, *FILE_LAWS, *PROVIDER_LAWS)
 
@@ -85,12 +87,12 @@ def audit(
     provider: Annotated[
         bool, typer.Option(help="Hold the ledger against the provider's list of predictions.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Is anything lost, stuck, counted wrong or paid for without a record? Names it by its id, and
     the command to type next.
 
-    Exits 0 if not, 1 if so, 2 if it could not be asked. What a person should look at is listed too,
+    Exits 0 if not, 1 if so, 3 if it could not be asked. What a person should look at is listed too,
     and does not fail the audit.
     """
     chosen = settings(AuditSettings)
@@ -103,24 +105,29 @@ def audit(
         budget=budget * 1e6 if prove else None,
         provider=provider,
     )
+    cannot = "the audit could not be made"
     try:
-        answer = asyncio.run(_audit(chosen, asked))
-    except (DatabaseUnavailable, Transient, Permanent) as error:
-        typer.secho(f"the audit could not be made: {error}", err=True, fg="red")
-        raise typer.Exit(2) from None
+        with Progress("auditing") as progress:
+            answer = run(_audit(chosen, asked, progress), cannot=cannot)
+    except Permanent as error:
+        fail(f"{cannot}: {error}", ExitCode.UNREACHABLE)
     if as_json:
-        typer.echo(json.dumps(_document(answer, asked), ensure_ascii=False))
+        document(_document(answer, asked))
     else:
         _print(answer, asked)
     if answer.broken:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FOUND)
 
 
-async def _audit(chosen: AuditSettings, asked: Asked) -> Answer:
+async def _audit(chosen: AuditSettings, asked: Asked, progress: Progress) -> Answer:
+    from shared.objects import open_bucket
+    from shared.replicate_api import open_replicate
+
     findings: list[Finding] = []
     seen = Seen()
     async with open_database(chosen.database_url.get_secret_value(), name="audit") as database:
-        for law in LAWS:
+        for number, law in enumerate(LAWS, start=1):
+            progress.at(f"law {number} of {len(LAWS)}")
             async with database.transaction() as tx:
                 findings += await rows.breaches(tx, law, since=asked.since, settled=asked.settled)
         if asked.files:
@@ -136,10 +143,14 @@ async def _audit(chosen: AuditSettings, asked: Asked) -> Answer:
                     pace=None if asked.budget is None else Pace(asked.budget, clock=clock),
                     seen=seen,
                 )
-                findings += [finding async for finding in sweep.findings()]
+                telling = asyncio.create_task(_tell_sweep(progress, seen))
+                try:
+                    findings += [finding async for finding in sweep.findings()]
+                finally:
+                    telling.cancel()
         if asked.provider:
             async with open_replicate(chosen) as replicate:
-                listed = replicate.list_since(asked.since)
+                listed = _told(replicate.list_since(asked.since), progress)
                 findings += [
                     finding
                     async for finding in rows.purchases(
@@ -147,6 +158,21 @@ async def _audit(chosen: AuditSettings, asked: Asked) -> Answer:
                     )
                 ]
     return Answer([_readable(finding) for finding in findings], seen)
+
+
+async def _told(pages: AsyncIterator[T], progress: Progress) -> AsyncIterator[T]:
+    number = 0
+    async for page in pages:
+        number += 1
+        progress.at(f"page {number} of the provider's list")
+        yield page
+
+
+async def _tell_sweep(progress: Progress, seen: Seen) -> None:
+    while True:
+        read = f", {seen.bytes_read / 1e6:.0f} MB read" if seen.bytes_read else ""
+        progress.at(f"{seen.files} files of {seen.jobs} jobs{read}")
+        await asyncio.sleep(MOVES_EVERY_S)
 
 
 def _readable(finding: Finding) -> Finding:

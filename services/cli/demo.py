@@ -14,8 +14,9 @@ import typer
 from services.cli import reading
 from services.cli.environment import local_root, settings
 from services.cli.live import Shown, Tongue, View, follow, shown
-from services.cli.local import external_parts, fail, prepare, say, system_of, told
+from services.cli.local import external_parts, prepare, say, system_of, told
 from services.cli.publish import PublishSettings, order
+from services.cli.telling import fail
 from shared.domain import keys
 from shared.errors import Permanent
 from shared.events import KeySource, UploadReceived

@@ -1,9 +1,7 @@
 """Look at every part once and say what is wrong and what mends it."""
 
 import asyncio
-import json
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
@@ -11,6 +9,8 @@ from services.cli.checks import broker, bucket, database, machine, provider, web
 from services.cli.checks.finding import Finding, Look, bad
 from services.cli.checks.settings import DoctorSettings
 from services.cli.environment import settings
+from services.cli.exit_codes import ExitCode
+from services.cli.telling import AsJson, document
 from shared.observability import redacted
 
 PATIENCE_S = 30
@@ -26,17 +26,17 @@ LOOKS: dict[str, Look] = {
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check settings and every part, one line each, with what mends it. Exits 1 if something is
     wrong."""
     findings = asyncio.run(examine(settings(DoctorSettings)))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+        document([asdict(finding) for finding in findings])
     else:
         _tell(findings)
     if not all(finding.well for finding in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FOUND)
 
 
 def _tell(findings: list[Finding]) -> None:

@@ -3,14 +3,12 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import typer
+if TYPE_CHECKING:
+    from shared.settings import CommonSettings
 
-from shared.errors import Misconfigured
-from shared.settings import CommonSettings, read_settings
-
-S = TypeVar("S", bound=CommonSettings)
+S = TypeVar("S", bound="CommonSettings")
 
 # Naming any of these means that the caller has an installation in mind.
 NAMES = ("AMQP_URL", "DATABASE_URL", "S3_BUCKET", "S3_ENDPOINT_URL", "REPLICATE_API_TOKEN")
@@ -31,6 +29,12 @@ def settings(kind: type[S]) -> S:
 
     Ends the command with one line per mistake.
     """
+    import typer
+
+    from services.cli.exit_codes import ExitCode
+    from shared.errors import Misconfigured
+    from shared.settings import read_settings
+
     given = caller()
     if not any(given.get(name) for name in NAMES):
         from deploy.local.system import running_environment
@@ -43,4 +47,4 @@ def settings(kind: type[S]) -> S:
         typer.secho(
             "Set these, or start the local system with `darkroom up` and try again.", err=True
         )
-        raise typer.Exit(2) from None
+        raise typer.Exit(ExitCode.USAGE) from None

@@ -1,20 +1,25 @@
 """Erase jobs: what their publisher gave, and what was made of it, for good."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
+from services.cli import completing
 from services.cli.environment import settings
-from services.cli.jobs import run
+from services.cli.exit_codes import ExitCode
+from services.cli.telling import AsJson, Progress, document, run, warn
 from shared.clock import utc_now
 from shared.db import erasure, jobs, journal
 from shared.db.connection import Database, open_database
 from shared.errors import Permanent, Transient
 from shared.events import JobErased, state
-from shared.objects import Bucket, open_bucket
 from shared.settings import BucketSettings, DatabaseSettings
+
+if TYPE_CHECKING:
+    from shared.objects import Bucket
 
 ROWS_TOGETHER = 1000
 
@@ -35,11 +40,15 @@ class NotNow(Exception):
 
 
 def erase(
-    job_ids: Annotated[list[UUID], typer.Argument(help="Uuids of jobs.", metavar="ID...")],
+    job_ids: Annotated[
+        list[UUID],
+        typer.Argument(help="Uuids of jobs.", metavar="ID...", autocompletion=completing.job_ids),
+    ],
     reason: Annotated[
         str, typer.Option(help="Why; the journal keeps it.")
     ] = "asked for by an operator",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove a job's files, bodies and inputs for good. Counts, times and costs stay.
 
@@ -47,30 +56,58 @@ def erase(
     """
     if not yes:
         count = "this job" if len(job_ids) == 1 else f"these {len(job_ids)} jobs"
-        typer.confirm(f"Erase {count} for good? Nobody can bring it back", abort=True)
-    if not run(_erase_all(settings(EraseSettings), job_ids, reason)):
-        raise typer.Exit(1)
+        typer.confirm(f"Erase {count} for good? Nobody can bring it back", abort=True, err=True)
+    told = run(_erase_all(settings(EraseSettings), job_ids, reason, as_json=as_json))
+    if as_json:
+        document(told)
+    if not all(one["erased"] for one in told):
+        raise typer.Exit(ExitCode.FOUND)
 
 
-async def _erase_all(chosen: EraseSettings, job_ids: list[UUID], reason: str) -> bool:
-    url, all_erased = chosen.database_url.get_secret_value(), True
+async def _erase_all(
+    chosen: EraseSettings, job_ids: list[UUID], reason: str, *, as_json: bool
+) -> list[dict[str, Any]]:
+    """What came of each; told one by one as it goes, unless a document is wanted."""
+    from shared.objects import open_bucket
+
+    told: list[dict[str, Any]] = []
+    url = chosen.database_url.get_secret_value()
     async with open_database(url, name="cli") as database, open_bucket(chosen) as bucket:
-        for job_id in job_ids:
-            try:
-                erased = await erase_job(database, bucket, job_id, reason=reason)
-            except (NotNow, Permanent, Transient) as error:
-                typer.secho(f"{job_id} is not erased: {error}", err=True, fg="red")
-                all_erased = False
-                continue
-            typer.echo(
-                f"{job_id} is erased: {erased.files} files, {erased.bytes} bytes; the journal says so"
-            )
-            if erased.left:
-                typer.echo(f"  its original lies in a shared folder and stays: {erased.left}")
-    return all_erased
+        with Progress("erasing") as progress:
+            for number, job_id in enumerate(job_ids, start=1):
+                progress.at(f"{number} of {len(job_ids)} jobs")
+                try:
+                    erased = await erase_job(
+                        database, bucket, job_id, reason=reason, tell=progress.at
+                    )
+                except (NotNow, Permanent, Transient) as error:
+                    progress.clear()
+                    warn(f"{job_id} is not erased: {error}")
+                    told.append({"job_id": job_id, "erased": False, "why": str(error)})
+                    continue
+                told.append({"job_id": job_id, "erased": True, **asdict(erased)})
+                if not as_json:
+                    progress.clear()
+                    _tell(job_id, erased)
+    return told
 
 
-async def erase_job(database: Database, bucket: Bucket, job_id: UUID, *, reason: str) -> Erased:
+def _tell(job_id: UUID, erased: Erased) -> None:
+    typer.echo(
+        f"{job_id} is erased: {erased.files} files, {erased.bytes} bytes; the journal says so"
+    )
+    if erased.left:
+        typer.echo(f"  its original lies in a shared folder and stays: {erased.left}")
+
+
+async def erase_job(
+    database: Database,
+    bucket: "Bucket",
+    job_id: UUID,
+    *,
+    reason: str,
+    tell: Callable[[str], None] | None = None,
+) -> Erased:
     """Files first, then the timeline part by part, then the rows and the fact in one transaction:
     who dies in between starts again, and nothing was said that is not so. Raises NotNow."""
     async with database.connection() as db:
@@ -83,8 +120,10 @@ async def erase_job(database: Database, bucket: Bucket, job_id: UUID, *, reason:
         raise NotNow(f"it was erased before, {job.erased_at:%Y-%m-%d %H:%M:%S}Z")
     folder = f"jobs/{job_id}/"
     lying = [info async for info in bucket.list(folder)]
-    for info in lying:
+    for number, info in enumerate(lying, start=1):
         await bucket.delete(info.key)
+        if tell:
+            tell(f"{number} of {len(lying)} files of {job_id}")
     erased = Erased(
         files=len(lying),
         bytes=sum(info.bytes for info in lying),

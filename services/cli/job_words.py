@@ -46,6 +46,7 @@ class Labels:
     more_slots: str
     none_known: str
     none_with: str
+    none_fits: str
     more: str
     states: Mapping[str, str]
     outcomes: Mapping[str, str]
@@ -87,7 +88,8 @@ EN = Labels(
     more_slots="and {count} slots more that were done sooner; --json has them all",
     none_known="no jobs yet; `darkroom publish upload` orders one",
     none_with="no job has the reference {ref!r}",
-    more="there are more; --limit shows them (up to 1000)",
+    none_fits="no job fits",
+    more="there are more; --limit shows them (up to 1000), --cursor {cursor} goes on here",
     states={},
     outcomes={
         "nothing_new": "nothing new",
@@ -133,7 +135,8 @@ KO = Labels(
     more_slots="먼저 끝난 항목이 {count}개 더 있습니다. --json으로 모두 볼 수 있습니다",
     none_known="아직 작업이 없습니다. `darkroom publish upload`로 주문하세요",
     none_with="참조가 {ref!r}인 작업이 없습니다",
-    more="작업이 더 있습니다. --limit으로 볼 수 있습니다(최대 1000)",
+    none_fits="조건에 맞는 작업이 없습니다",
+    more="작업이 더 있습니다. --limit(최대 1000) 또는 --cursor {cursor}로 이어서 볼 수 있습니다",
     states={
         "pending": "대기",
         "queued": "접수됨",

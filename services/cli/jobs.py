@@ -1,19 +1,20 @@
 """Look at jobs, and cancel them."""
 
-import asyncio
-import json
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.cli import completing
+from services.cli.entries import example
 from services.cli.environment import settings
+from services.cli.erase import erase
+from services.cli.exit_codes import ExitCode
 from services.cli.job_words import LABELS, Labels
 from services.cli.live import (
     COLOURS,
@@ -23,70 +24,151 @@ from services.cli.live import (
     Unseen,
     View,
     follow,
+    how_it_ended,
     live_fields,
     seen,
     shown,
 )
 from services.cli.naming import SHORTEST, meant_by, read_name
+from services.cli.retry import retry
+from services.cli.spans import moment
+from services.cli.telling import AsJson, document, fail, run, warn, wide_console
 from services.cli.where import draw
 from shared.clock import utc_now
-from shared.db import artifacts, jobs, journal, live, predictions, retention, slots, spared, times
+from shared.db import (
+    artifacts,
+    jobs,
+    journal,
+    listing,
+    live,
+    predictions,
+    retention,
+    slots,
+    spared,
+    times,
+)
 from shared.db.connection import Connection, Database, open_database
-from shared.db.jobs import Job
+from shared.db.jobs import Job, Wanted
+from shared.db.journal import Entry
+from shared.db.listing import Listed
+from shared.db.live import JobNow
+from shared.domain import cursor
 from shared.domain.cost import Bill, bill
+from shared.domain.doing import Doing
+from shared.domain.job import JobState
 from shared.domain.slowest import as_data
 from shared.domain.spared import Spared
+from shared.domain.telling import taken_over
 from shared.domain.trace import trace_id
 from shared.domain.waterfall import Waterfall, waterfall
-from shared.errors import DatabaseUnavailable, Permanent, Transient
+from shared.errors import Permanent
 from shared.events import Artifact, JobCancelRequested, adapter, state
+from shared.once_more import said
 from shared.recipes import RECIPES
 from shared.recipes.standing import typical_of
 from shared.settings import DatabaseSettings
 from shared.timeline import words_of
+from shared.words import VOCABULARIES
 
 app = typer.Typer(help="Look at jobs, and cancel them.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Locale = Annotated[Tongue, typer.Option(help="The language of what is shown.")]
 JobId = Annotated[
-    str, typer.Argument(help="The id of a job, or how it begins (8 digits or more).", metavar="ID")
+    str,
+    typer.Argument(
+        help="The id of a job, or how it begins (8 digits or more).",
+        metavar="ID",
+        autocompletion=completing.job_ids,
+    ),
 ]
-
-T = TypeVar("T")
 
 WIDE = 140  # characters of a terminal that shows whole ids beside a sentence
 
 RECIPES_BY_NAME = {recipe.name: recipe for recipe in RECIPES}
 
 
-@app.command("list")
+@app.command("list", epilog=example("darkroom jobs list --state running --since 12h"))
 def list_jobs(
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Only of this recipe.", autocompletion=completing.recipe_names),
+    ] = None,
     external_ref: Annotated[str | None, typer.Option(help="Only jobs with this reference.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only those taken in since: 90s, 30m, 12h, 7d, or 2026-11-21T04:00Z."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    after: Annotated[
+        str | None,
+        typer.Option("--cursor", help="Go on behind a list: what it said at its end."),
+    ] = None,
     locale: Locale = Tongue.EN,
     as_json: AsJson = False,
 ) -> None:
-    """The latest jobs, or those with one external reference."""
-    # One more than is shown tells whether there are more.
-    found = run(_latest(settings(DatabaseSettings), limit + 1, external_ref))
-    shown, more = found[:limit], len(found) > limit
+    """The latest jobs, or those that all filters fit."""
+    wanted = Wanted(
+        state=state,
+        recipe=recipe,
+        external_ref=external_ref,
+        since=None if since is None else moment(since, "--since", now=utc_now()),
+        before=None if after is None else _place(after),
+    )
+    listed = run(_latest(settings(DatabaseSettings), wanted, limit))
     if as_json:
-        typer.echo(_json([asdict(view.job) | live_fields(view.live) for view in shown]))
-    elif shown:
-        _print_table(shown, locale)
+        document([_facts(one) for one in listed.found])
+    elif listed.found:
+        _print_table(listed, locale)
     say = LABELS[locale]
-    if more:
-        typer.echo(say.more, err=True)
-    if not shown and not as_json:
+    if listed.goes_on is not None:
+        typer.echo(say.more.format(cursor=cursor.written(listed.goes_on)), err=True)
+    if not listed.found and not as_json:
+        filtered = wanted != Wanted(external_ref=external_ref)
         nothing = say.none_known if external_ref is None else say.none_with
-        typer.echo(nothing.format(ref=external_ref), err=True)
+        typer.echo((say.none_fits if filtered else nothing).format(ref=external_ref), err=True)
 
 
-def _print_table(views: Sequence[View], locale: Tongue) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=250)
+def _place(after: str) -> cursor.Place:
+    try:
+        return cursor.read(after)
+    except ValueError as error:
+        raise typer.BadParameter(f"{after!r} {error}", param_hint="--cursor") from None
+
+
+def _facts(one: JobNow | Entry) -> dict[str, Any]:
+    """A job's own fields and the live ones; of an order that nobody has planned yet those that it
+    has, and the others null."""
+    if isinstance(one, JobNow):
+        view = seen(one)
+        return asdict(view.job) | live_fields(view.live)
+    order = said(one)
+    return dict.fromkeys(field.name for field in fields(Job)) | {
+        "id": one.job_id,
+        "recipe": order.get("recipe"),
+        "external_ref": order.get("external_ref"),
+        "retry_of": order.get("retry_of"),
+        "created_at": one.recorded_at,
+        "ordered_at": one.occurred_at,
+        "state": JobState.PENDING,
+        "sentence": _WAITING,
+        "progress": 0.0,
+        "replicate_status": None,
+        "last_webhook_received": None,
+        "report": "pending",
+        "stored": 0,
+        "n": 0,
+        "waits_for": None,
+        "held_until": None,
+        "notes": [],
+    }
+
+
+_WAITING = {tongue: words.alone[Doing.WAITING] for tongue, words in VOCABULARIES.items()}
+
+
+def _print_table(listed: Listed, locale: Tongue) -> None:
+    console = wide_console(250)
     # A narrow terminal has room for the beginning of an id, which the other commands take too.
     whole = console.width >= WIDE
     say = LABELS[locale]
@@ -95,42 +177,72 @@ def _print_table(views: Sequence[View], locale: Tongue) -> None:
         table.add_column(column, no_wrap=True)
     for column in (say.reference, say.ordered, say.sentence):
         table.add_column(column, overflow="fold")
-    for view in views:
+    for one in listed.found:
+        told = _facts(one)
         table.add_row(
-            str(view.job.id) if whole else str(view.job.id)[:SHORTEST],
-            Text(view.job.recipe),
-            Text(say.states.get(view.job.state, view.job.state), style=COLOURS[view.job.state]),
-            f"{view.live.stored}/{view.live.n}",
-            f"{view.live.progress:.0%}",
-            Text(view.job.external_ref or ""),
-            f"{view.job.ordered_at:%Y-%m-%d %H:%M:%S}Z",
-            Text(view.live.sentence[locale]),
+            str(told["id"]) if whole else str(told["id"])[:SHORTEST],
+            Text(str(told["recipe"])),
+            Text(say.states.get(told["state"], told["state"]), style=COLOURS[told["state"]]),
+            f"{told['stored']}/{told['n']}",
+            f"{told['progress']:.0%}",
+            Text(told["external_ref"] or ""),
+            f"{told['ordered_at']:%Y-%m-%d %H:%M:%S}Z",
+            Text(told["sentence"][locale]),
         )
     console.print(table)
 
 
-@app.command("show")
+@app.command("show", epilog=example("darkroom jobs show 7b2f6a52 --where"))
 def show(
     job_id: JobId,
     where: Annotated[
         bool, typer.Option("--where", help="Only where each second of its slots went.")
     ] = False,
+    webhooks: Annotated[
+        bool, typer.Option("--webhooks", help="Only its webhooks, with their bodies as they came.")
+    ] = False,
     locale: Locale = Tongue.EN,
     as_json: AsJson = False,
 ) -> None:
-    """One job: how it stands, its slots, purchases, files and timeline."""
+    """One job: how it stands, its slots, purchases, files, timeline and cost."""
+    if where and webhooks:
+        raise typer.BadParameter("say --where or --webhooks, not both")
     if where:
         fall = run(_fallen(settings(DatabaseSettings), read_name(job_id)))
         if as_json:
-            typer.echo(_json(as_data(fall), indent=2))
+            document(as_data(fall), indent=2)
         else:
             draw(fall, locale)
         return
+    if webhooks:
+        _tell_webhooks(read_name(job_id), as_json=as_json)
+        return
     view, story, spares, costs = run(_story(settings(DatabaseSettings), read_name(job_id)))
     if as_json:
-        typer.echo(_json(story, indent=2))
+        document(story, indent=2)
         return
     _tell(view, story["artifacts"], story["timeline"], locale, spares, costs)
+
+
+def _tell_webhooks(name: UUID | str, *, as_json: bool) -> None:
+    from services.cli.webhooks import of_job, tell
+
+    async def look() -> list[dict[str, Any]]:
+        url = settings(DatabaseSettings).database_url.get_secret_value()
+        async with open_database(url, name="cli") as database:
+            job_id = (await _known(database, name)).job.id
+            async with database.connection() as db:
+                return await of_job(db, job_id)
+
+    rows = run(look())
+    if as_json:
+        document(rows)
+        return
+    for row in rows:
+        tell(row, body=True)
+        typer.echo("")
+    if not rows:
+        typer.echo("no webhook of it is kept here", err=True)
 
 
 def _tell(
@@ -171,6 +283,8 @@ def _tell(
             f"{slot.progress:>4.0%}  {say.attempt.format(attempt=slot.attempt)}  "
             f"{say.seed.format(seed=detail.seed)}  {slot.prediction_id or '-'}{failed or ''}"
         )
+        if detail.reused_from is not None:
+            typer.echo(f"       {taken_over(detail.reused_from)[locale]}")
         for skipped in detail.skipped:
             unused = say.not_used.format(index=skipped.get("index"), why=skipped.get("why"))
             typer.echo(f"       {unused}")
@@ -217,25 +331,35 @@ def _measures(file: dict[str, Any]) -> str:
     return f"{file['width']} × {file['height']}" if file["width"] else ""
 
 
-@app.command("watch")
+@app.command("watch", epilog=example("darkroom jobs watch 7b2f6a52"))
 def watch(job_id: JobId, locale: Locale = Tongue.EN, as_json: AsJson = False) -> None:
-    """Follow one job to its end. Exits 1 if it did not complete with its report."""
+    """Follow one job to its end. Exits 1 if it failed or got no report, 4 if it was canceled.
+
+    With --json a line for each change. Ctrl-C stops looking; the job goes on.
+    """
     name = read_name(job_id)
     chosen = settings(FollowSettings)
     view = run(_watched(chosen, name, JsonLines() if as_json else shown(locale)))
-    if not view.succeeded:
-        raise typer.Exit(1)
+    raise typer.Exit(how_it_ended(view))
 
 
-@app.command("cancel")
+@app.command("cancel", epilog=example('darkroom jobs cancel 7b2f6a52 --reason "a mistake" --wait'))
 def cancel(
     job_ids: Annotated[
-        list[str], typer.Argument(help="Ids of jobs, or how they begin.", metavar="ID...")
+        list[str],
+        typer.Argument(
+            help="Ids of jobs, or how they begin.",
+            metavar="ID...",
+            autocompletion=completing.open_job_ids,
+        ),
     ],
     reason: Annotated[
         str, typer.Option(help="Why; it is shown with the job.")
     ] = "asked for by an operator",
-    wait: Annotated[bool, typer.Option(help="Wait until they have ended, and say how.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until they have ended, and say how.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """End jobs now: nothing more is bought, what runs is stopped, and what is stored stays.
 
@@ -249,25 +373,48 @@ def cancel(
         raise typer.BadParameter("at most 500 characters", param_hint="--reason") from None
     chosen = settings(FollowSettings)
     try:
-        wanted, before = run(_ask_to_cancel(chosen, names, reason))
-    except (Permanent, Transient) as error:
-        typer.secho(f"not canceled: {error}", err=True, fg="red")
-        raise typer.Exit(1) from None
-    too_late = [job for job in before.values() if not job.is_open]
-    for job_id in wanted:
-        job = before.get(job_id)
-        if job is None:
-            typer.echo(f"{job_id} is not known here yet: it is canceled when its order comes")
-        elif job.is_open:
-            typer.echo(f"{job_id} is told to end")
-        else:
-            typer.secho(f"{job_id} has ended before: it is {job.state}", err=True, fg="red")
-    if wait:
-        open_ = [job.id for job in before.values() if job.is_open]
-        for line in run(_how_they_ended(chosen, open_)):
-            typer.echo(line)
-    if too_late:
-        raise typer.Exit(1)
+        wanted, before = run(_ask_to_cancel(chosen, names, reason), cannot="not canceled")
+    except Permanent as error:
+        fail(f"not canceled: {error}")
+    open_ = [job.id for job in before.values() if job.is_open]
+    # Lines for people come as it goes; a document comes whole.
+    if not as_json:
+        for job_id in wanted:
+            _tell_wish(job_id, before.get(job_id))
+    ended = run(_how_they_ended(chosen, open_)) if wait else {}
+    if as_json:
+        document([_wish(job_id, before.get(job_id), ended.get(job_id)) for job_id in wanted])
+    else:
+        for job, spares in ended.values():
+            told = f": {_told_spared(spares, LABELS[Tongue.EN])}" if spares else ""
+            typer.echo(f"{job.id} is {job.state}, {job.stored} of {job.n} stored and kept{told}")
+    if len(open_) < len(before):
+        raise typer.Exit(ExitCode.FOUND)
+
+
+def _tell_wish(job_id: UUID, before: Job | None) -> None:
+    if before is None:
+        typer.echo(f"{job_id} is not known here yet: it is canceled when its order comes")
+    elif before.is_open:
+        typer.echo(f"{job_id} is told to end")
+    else:
+        warn(f"{job_id} has ended before: it is {before.state}")
+
+
+def _wish(
+    job_id: UUID, before: Job | None, ended: tuple[Job, Spared | None] | None
+) -> dict[str, Any]:
+    """``asked``: a wish was published; ``state`` is the latest that is known, null where the job
+    is not."""
+    job, spares = ended or (before, None)
+    return {
+        "job_id": job_id,
+        "asked": before is None or before.is_open,
+        "state": job.state if job else None,
+        "stored": job.stored if job else None,
+        "n": job.n if job else None,
+        "spared": asdict(spares) | {"saved": spares.dollars} if spares else None,
+    }
 
 
 async def _ask_to_cancel(
@@ -291,21 +438,18 @@ async def _ask_to_cancel(
     return job_ids, before
 
 
-async def _how_they_ended(chosen: FollowSettings, job_ids: Sequence[UUID]) -> list[str]:
-    """A line for each job, once all of them have ended."""
+async def _how_they_ended(
+    chosen: FollowSettings, job_ids: Sequence[UUID]
+) -> dict[UUID, tuple[Job, Spared | None]]:
+    """Each job, once all of them have ended, and what its end spared."""
     if not job_ids:
-        return []
+        return {}
     await follow(chosen, job_ids, show=Unseen())
-    lines = []
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
         async with database.connection() as tx:
-            for job in await jobs.several(tx, job_ids):
-                spares = await _spared(tx, job)
-                told = f": {_told_spared(spares, LABELS[Tongue.EN])}" if spares else ""
-                lines.append(
-                    f"{job.id} is {job.state}, {job.stored} of {job.n} stored and kept{told}"
-                )
-    return lines
+            return {
+                job.id: (job, await _spared(tx, job)) for job in await jobs.several(tx, job_ids)
+            }
 
 
 async def _spared(tx: Connection, job: Job) -> Spared | None:
@@ -336,19 +480,27 @@ def _told_spared(spares: Spared, say: Labels) -> str:
 
 
 async def _watched(chosen: FollowSettings, name: UUID | str, show: Any) -> View:
+    """How the job stood at its end. An order that nobody has planned yet is waited for."""
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
-        job_id = (await _known(database, name)).job.id
+        async with database.connection() as db:
+            [job_id] = await meant_by(db, [name])
+            waits = await _is_ordered(db, job_id)
+        if not waits:
+            job_id = (await _known(database, job_id)).job.id
     return (await follow(chosen, [job_id], show=show))[job_id]
 
 
-async def _latest(chosen: DatabaseSettings, limit: int, external_ref: str | None) -> list[View]:
+async def _is_ordered(db: Connection, job_id: UUID) -> bool:
+    """An order for it was taken, and nobody has planned it yet."""
+    if await jobs.get(db, job_id) is not None or await retention.is_buried(db, job_id):
+        return False
+    return await journal.order_of(db, job_id) is not None
+
+
+async def _latest(chosen: DatabaseSettings, wanted: Wanted, limit: int) -> Listed:
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
-        async with database.connection() as tx:
-            if external_ref is not None:
-                found = await jobs.by_external_ref(tx, external_ref, limit=limit)
-            else:
-                found = await jobs.latest(tx, limit=limit)
-            return [seen(now) for now in await live.of_jobs(tx, found)]
+        async with database.connection() as db:
+            return await listing.latest(db, wanted, limit=limit)
 
 
 async def _known(database: Database, name: UUID | str) -> View:
@@ -356,16 +508,18 @@ async def _known(database: Database, name: UUID | str) -> View:
     async with database.connection() as tx:
         [job_id] = await meant_by(tx, [name])
         now = await live.read(tx, job_id)
-        buried = now is None and await retention.is_buried(tx, job_id)
-    if now is None:
-        said = (
-            f"job {job_id} was deleted after its retention"
-            if buried
-            else f"no job {job_id} is known here"
-        )
-        typer.secho(said, err=True, fg="red")
-        raise typer.Exit(1)
+        if now is None:
+            warn(await _why_unknown(tx, job_id))
+            raise typer.Exit(ExitCode.FOUND)
     return seen(now)
+
+
+async def _why_unknown(tx: Connection, job_id: UUID) -> str:
+    if await retention.is_buried(tx, job_id):
+        return f"job {job_id} was deleted after its retention"
+    if await _is_ordered(tx, job_id):
+        return f"job {job_id} is ordered, and waits to be planned; `jobs watch` waits with it"
+    return f"no job {job_id} is known here"
 
 
 async def _fallen(chosen: DatabaseSettings, name: UUID | str) -> Waterfall:
@@ -419,14 +573,7 @@ def _without_token(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "token"}
 
 
-def _json(what: Any, *, indent: int | None = None) -> str:
-    return json.dumps(what, default=str, ensure_ascii=False, indent=indent)
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work``; a database that is away is a sentence."""
-    try:
-        return asyncio.run(work)
-    except DatabaseUnavailable as error:
-        typer.secho(f"Postgres does not answer: {error}", err=True, fg="red")
-        raise typer.Exit(1) from None
+app.command("retry", epilog=example("darkroom jobs retry 7b2f6a52 --watch"))(retry)
+app.command(
+    "erase", epilog=example("darkroom jobs erase 7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11 --yes")
+)(erase)

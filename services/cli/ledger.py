@@ -1,28 +1,32 @@
 """What was bought, what became of it and what it cost; held against the provider's own list."""
 
 import asyncio
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 
 from services.cli.environment import settings
+from services.cli.exit_codes import ExitCode
 from services.cli.spans import span
+from services.cli.telling import AsJson, Progress, document, fail, run
 from shared.clock import utc_now
 from shared.db import caps, spend
 from shared.db.caps import Cap
 from shared.db.connection import Database, open_database
 from shared.db.spend import BOUGHT, WASTED, By, Cost, Fate, Spend
 from shared.domain.cap import Day, days_since
+from shared.domain.level import COUNTED
 from shared.domain.prediction import TERMINAL, Prediction, Status
 from shared.domain.slot_ref import slot_ref_of_url
-from shared.errors import DatabaseUnavailable, Permanent, Transient
-from shared.replicate_api import Replicate, open_replicate
+from shared.errors import Permanent
 from shared.settings import DatabaseSettings, ReplicateSettings, ZoneSettings
+
+if TYPE_CHECKING:
+    from shared.replicate_api import Replicate
 
 # The reconciler may use four fifths of the account's reads; this is well inside of what is left.
 REST_BETWEEN_PAGES_S = 0.15
@@ -82,51 +86,52 @@ def ledger(
     by: Annotated[
         By | None, typer.Option(help="What was bought by recipe, day or job, the dearest first.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What was bought, wanted, doubted, adopted, canceled and paid twice, and what it cost.
 
     Costs follow from what models are known to cost: the provider never says them. Exits 1 where ledger
-    and provider do not agree about a prediction, 2 where they could not be compared.
+    and provider do not agree about a prediction, 3 where they could not be compared.
     """
     chosen = settings(LedgerSettings)
     now = utc_now()
     begin, until = now - span(since, "--since"), now - span(settled, "--settled")
+    cannot = "the ledger could not be read"
+    days = days_since(begin, now, ZoneInfo(chosen.timezone))
     try:
-        found = asyncio.run(
-            _look(chosen, by, days_since(begin, now, ZoneInfo(chosen.timezone)), begin)
-        )
-        balance = asyncio.run(_compare(chosen, begin, until)) if provider else None
-    except (DatabaseUnavailable, Transient, Permanent) as error:
-        typer.secho(f"the ledger could not be read: {error}", err=True, fg="red")
-        raise typer.Exit(2) from None
+        found = run(_look(chosen, by, days, begin), cannot=cannot)
+        balance = run(_compare(chosen, begin, until), cannot=cannot) if provider else None
+    except Permanent as error:
+        fail(f"{cannot}: {error}", ExitCode.UNREACHABLE)
     if as_json:
         told = {
             "since": begin.isoformat(),
             "fates": [asdict(one) for one in found.spends],
             "costs": None if found.costs is None else [_told(one) for one in found.costs],
-            "caps": [_told_cap(cap) for cap in found.caps],
+            "caps": [_told_cap(cap, found.held) for cap in found.caps],
             "balance": None if balance is None else {**asdict(balance), "holds": balance.holds},
         }
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        document(told)
     else:
         if found.costs is None:
             _print_fates(found.spends)
         else:
             _print_costs(found.costs, by or By.RECIPE)
-        _print_caps(found.caps)
+        _print_caps(found.caps, found.held)
         _print_balance(balance, settled)
     if balance is not None and not balance.holds:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FOUND)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What our own rows say; ``costs`` where they were asked for."""
+    """What our own rows say; ``costs`` where they were asked for. ``held`` is how many slots wait
+    for each cap that holds, by recipe."""
 
     spends: list[Spend]
     costs: list[Cost] | None
     caps: list[Cap]
+    held: Mapping[str, int]
 
 
 async def _look(
@@ -134,21 +139,35 @@ async def _look(
 ) -> Found:
     async with open_database(chosen.database_url.get_secret_value(), name="ledger") as database:
         async with database.connection() as db:
+            known = await caps.today(db)
             return Found(
                 spends=await spend.by_fate(db, since=since),
                 costs=None if by is None else await spend.costs(db, by, days=days),
-                caps=await caps.today(db),
+                caps=known,
+                held={
+                    cap.recipe: await caps.waiting(db, cap.recipe)
+                    for cap in known
+                    if cap.held_until
+                },
             )
 
 
 async def _compare(chosen: LedgerSettings, since: datetime, until: datetime) -> Balance:
+    from shared.replicate_api import open_replicate
+
     url = chosen.database_url.get_secret_value()
     async with open_database(url, name="ledger") as database, open_replicate(chosen) as replicate:
-        return await balance_of(database, replicate, since, until)
+        with Progress("holding the ledger against the provider's list") as progress:
+            return await balance_of(database, replicate, since, until, tell=progress.at)
 
 
 async def balance_of(
-    database: Database, replicate: Replicate, since: datetime, until: datetime
+    database: Database,
+    replicate: "Replicate",
+    since: datetime,
+    until: datetime,
+    *,
+    tell: Callable[[str], None] | None = None,
 ) -> Balance:
     """Compare what the provider says that it created in that span with our rows, one by one.
 
@@ -167,6 +186,8 @@ async def balance_of(
         seen.update(one.id for one in listed)
         for one in listed:
             _hold(balance, one, known)
+        if tell:
+            tell(f"{len(seen)} predictions")
         await asyncio.sleep(REST_BETWEEN_PAGES_S)
     async with database.connection() as db:
         ours = await spend.created_between(db, since, until)
@@ -195,12 +216,13 @@ def _told(one: Cost) -> dict[str, Any]:
     return {"name": one.name, **asdict(one.bill), "micros": one.bill.micros, "seconds": one.seconds}
 
 
-def _told_cap(cap: Cap) -> dict[str, Any]:
+def _told_cap(cap: Cap, held: Mapping[str, int]) -> dict[str, Any]:
     return {
         "recipe": cap.recipe,
         "cap_micros": cap.cap_micros,
         "counted_micros": cap.spent.micros,
         "holds": cap.held_until is not None,
+        "waiting_slots": held.get(cap.recipe, 0),
         "ends_at": cap.ends_at.isoformat(),
     }
 
@@ -218,13 +240,17 @@ def _print_costs(costs: Sequence[Cost], by: By) -> None:
         typer.echo("nothing was bought")
 
 
-def _print_caps(capped: Sequence[Cap]) -> None:
+def _print_caps(capped: Sequence[Cap], held: Mapping[str, int]) -> None:
     for cap in capped:
-        holds = "; its orders wait" if cap.held_until else ""
+        holds = f"; its orders wait, {_count(held[cap.recipe])} slots" if cap.held_until else ""
         typer.echo(
             f"cap of {cap.recipe}: ${cap.spent.micros / 1e6:.4f} of ${cap.cap_micros / 1e6:.4f} "
             f"counted today{holds}"
         )
+
+
+def _count(count: int) -> str:
+    return f"{count} or more" if count >= COUNTED else str(count)
 
 
 def _print_fates(spends: Sequence[Spend]) -> None:

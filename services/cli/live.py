@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.exit_codes import ExitCode
 from shared.db import live
 from shared.db.connection import Database, open_database
 from shared.db.jobs import Job
@@ -25,7 +26,6 @@ from shared.db.live import JobNow, SlotNow
 from shared.domain.job import JobState
 from shared.domain.live import Live, LiveSlot
 from shared.errors import BrokerUnavailable
-from shared.messaging.watch import watching
 from shared.recipes import RECIPES
 from shared.recipes.standing import standing
 from shared.settings import BrokerSettings, DatabaseSettings
@@ -137,6 +137,8 @@ async def _look(database: Database, job_ids: Sequence[UUID]) -> dict[UUID, View]
 @contextlib.asynccontextmanager
 async def _ticks(chosen: BrokerSettings) -> AsyncIterator[AsyncIterator[None]]:
     """A tick at once, then one whenever news passes, and at least every LOOK_AGAIN_S."""
+    from shared.messaging.watch import watching
+
     try:
         async with watching(
             chosen.amqp_url.get_secret_value(),
@@ -296,3 +298,10 @@ def _row(slot: LiveSlot, detail: SlotNow, tongue: Tongue) -> tuple[ProgressBar |
         Text(slot.prediction_id or "", style="dim", no_wrap=True, overflow="ellipsis"),
         Text(tries, style="yellow", no_wrap=True),
     )
+
+
+def how_it_ended(view: View) -> ExitCode:
+    """The exit code of who has followed a job to its end."""
+    if view.succeeded:
+        return ExitCode.DONE
+    return ExitCode.CANCELED if view.job.state is JobState.CANCELED else ExitCode.FOUND

@@ -5,11 +5,13 @@ import contextlib
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from services.cli.environment import caller, local_root
+from services.cli.exit_codes import ExitCode
+from services.cli.telling import AsJson, document, fail
 from shared.errors import Misconfigured, Transient
 
 if TYPE_CHECKING:
@@ -45,34 +47,57 @@ def down() -> None:
     say("nothing of it runs any more")
 
 
-def status() -> None:
-    """What runs on this machine, and where."""
+def status(as_json: AsJson = False) -> None:
+    """What runs on this machine, and where. Exits 1 where nothing was ever started."""
     from deploy.local.stack import Stack
     from deploy.local.system import load
 
     root = local_root()
     layout = load(root)
-    for part, state in Stack(root).status().items():
-        typer.echo(f"{part:<11} {state}")
+    parts = Stack(root).status()
+    system = None if layout is None else system_of(root, layout.parts)
+    processes = (
+        {}
+        if layout is None or system is None
+        else {
+            name: {"pid": mark.pid if mark else None, "health_url": layout.health_url(name)}
+            for name in ("emulator", *system.services)
+            for mark in [system.child(name).mark]
+        }
+    )
+    api_url = layout.api_url if layout and processes.get("api", {}).get("pid") else None
+    if as_json:
+        document({"parts": parts, "processes": processes, "api_url": api_url})
+    else:
+        _tell_status(parts, processes, api_url)
     if layout is None:
+        raise typer.Exit(ExitCode.FOUND)
+
+
+def _tell_status(
+    parts: Mapping[str, str], processes: Mapping[str, Mapping[str, Any]], api_url: str | None
+) -> None:
+    for part, state in parts.items():
+        typer.echo(f"{part:<11} {state}")
+    if not processes:
         typer.echo("services    never started here")
-        raise typer.Exit(1)
-    system = system_of(root, layout.parts)
-    for name in ("emulator", *system.services):
-        mark = system.child(name).mark
-        where = f"runs (pid {mark.pid}) at {layout.health_url(name)}" if mark else "is stopped"
+    for name, one in processes.items():
+        where = f"runs (pid {one['pid']}) at {one['health_url']}" if one["pid"] else "is stopped"
         typer.echo(f"{name:<11} {where}")
-    if system.child("api").mark:
-        typer.echo(f"{'':<11} pages: {layout.api_url}/ · the API: {layout.api_url}/v1")
+    if api_url:
+        typer.echo(f"{'':<11} pages: {api_url}/ · the API: {api_url}/v1")
 
 
-def env() -> None:
+def env(as_json: AsJson = False) -> None:
     """The variables of the system that runs on this machine: eval "$(darkroom env)"."""
     from deploy.local.system import running_environment
 
     running = running_environment(local_root())
     if running is None:
         fail("nothing runs here: `darkroom up` starts it")
+    if as_json:
+        document(dict(sorted(running.items())))
+        return
     for name, value in sorted(running.items()):
         typer.echo(f"export {name}={shlex.quote(value)}")
 
@@ -121,7 +146,7 @@ def external_parts() -> dict[str, str]:
     )
     missing = [name for name in needed if not given.get(name)]
     if missing:
-        fail(f"EXTERNAL=1 needs {', '.join(missing)} in the environment")
+        fail(f"EXTERNAL=1 needs {', '.join(missing)} in the environment", ExitCode.USAGE)
     parts = {name: given[name] for name in wanted if given.get(name)}
     say("using the parts that the environment names (the provider is still the emulator):")
     for name, value in parts.items():
@@ -144,8 +169,3 @@ def told() -> Iterator[None]:
 
 def say(line: str) -> None:
     typer.echo(line)
-
-
-def fail(sentence: str) -> NoReturn:
-    typer.secho(sentence, err=True, fg="red")
-    raise typer.Exit(1)

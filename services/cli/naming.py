@@ -6,6 +6,8 @@ from uuid import UUID
 
 import typer
 
+from services.cli.exit_codes import ExitCode
+from services.cli.telling import warn
 from shared.db import jobs
 from shared.db.connection import Connection
 
@@ -43,5 +45,5 @@ async def _the_one(tx: Connection, digits: str) -> UUID:
         sentence = f"several jobs begin with {digits}: {named}; write more of it"
     else:
         sentence = f"no job that begins with {digits} is known here"
-    typer.secho(sentence, err=True, fg="red")
-    raise typer.Exit(1)
+    warn(sentence)
+    raise typer.Exit(ExitCode.FOUND)

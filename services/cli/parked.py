@@ -1,24 +1,23 @@
 """Messages that wait: look at them, bring them back, throw them away."""
 
-import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import UUID
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from services.cli import completing
+from services.cli.entries import example
 from services.cli.environment import settings
 from services.cli.spans import moment
+from services.cli.telling import AsJson, document, fail, run, wide_console
 from shared.clock import utc_now
 from shared.db import parked, server_clock
 from shared.db.connection import Connection, open_database
 from shared.db.parked import EVERYTHING, ParkedMessage, Which
-from shared.errors import DatabaseUnavailable
 from shared.observability import redacted, redacted_header
 from shared.settings import DatabaseSettings
 
@@ -26,7 +25,6 @@ app = typer.Typer(
     help="Messages that wait for their time, or (dead) for an operator.", no_args_is_help=True
 )
 
-Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Ids = Annotated[
     list[str] | None,
     typer.Argument(
@@ -36,7 +34,10 @@ Ids = Annotated[
 Queue = Annotated[str | None, typer.Option(help="Only of this queue.")]
 Type = Annotated[str | None, typer.Option("--type", help="Only events of this type.")]
 Reason = Annotated[str | None, typer.Option(help="Only where the reason contains this.")]
-Job = Annotated[UUID | None, typer.Option(help="Only what is about this job.")]
+Job = Annotated[
+    UUID | None,
+    typer.Option(help="Only what is about this job.", autocompletion=completing.job_ids),
+]
 Since = Annotated[
     str | None,
     typer.Option(help="Only what was parked since: 90s, 30m, 12h, 7d ago, or 2026-11-21T04:00Z."),
@@ -53,7 +54,7 @@ BODY_SHOWN = 4_000
 R = TypeVar("R")
 
 
-@app.command("list")
+@app.command("list", epilog=example("darkroom parked list --dead --since 1d"))
 def list_parked(
     dead: Annotated[
         bool | None,
@@ -64,8 +65,8 @@ def list_parked(
     reason: Reason = None,
     job: Job = None,
     since: Since = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
-    as_json: Json = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 50,
+    as_json: AsJson = False,
 ) -> None:
     """What is parked, the latest first."""
     which = Which(
@@ -77,7 +78,7 @@ def list_parked(
 
     found, all_of_them = _run(look)
     if as_json:
-        typer.echo(json.dumps([_facts(message) for message in found], default=str))
+        document([_facts(message) for message in found])
         return
     table = Table(show_edge=False, pad_edge=False)
     for column in ("id", "queue", "type", "job", "state", "tries", "parked", "reason"):
@@ -94,24 +95,26 @@ def list_parked(
             f"{message.parked_at:%Y-%m-%d %H:%M:%S}Z",
             _cell(message.reason),
         )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=260)
     if not found:
         typer.echo("nothing is parked" + (" that fits" if which != EVERYTHING else ""))
         return
-    console.print(table)
+    wide_console().print(table)
     if all_of_them > len(found):
         typer.echo(f"{all_of_them - len(found)} more; --limit shows them")
 
 
-@app.command("show")
+@app.command("show", epilog=example("darkroom parked show 42 --body"))
 def show(
-    message_id: str,
+    message_id: Annotated[
+        str,
+        typer.Argument(
+            help="An id as `parked list` shows it, or the id of its event.", metavar="ID"
+        ),
+    ],
     body: Annotated[
         bool, typer.Option("--body", help="Its body too. It may hold links that open files.")
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """One parked message and its story."""
     which = Which(named=[message_id])
@@ -123,7 +126,7 @@ def show(
     if not found:
         _none(message_id)
     if as_json:
-        typer.echo(json.dumps([_facts(message, body=body) for message in found], default=str))
+        document([_facts(message, body=body) for message in found])
         return
     for message in found:
         state = "dead: it waits for an operator" if message.is_dead else f"due {_when(message)}"
@@ -147,7 +150,7 @@ def show(
             typer.echo(f"\n{_text(message.body)}")
 
 
-@app.command("replay")
+@app.command("replay", epilog=example("darkroom parked replay --all --queue darkroom.report.jobs"))
 def replay(
     ids: Ids = None,
     everything: Everything = False,
@@ -160,6 +163,7 @@ def replay(
     job: Job = None,
     since: Since = None,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Bring messages back now, with all their tries before them again.
 
@@ -167,16 +171,18 @@ def replay(
     """
     which = _which(ids, everything, dead, queue, event_type, reason, job, since)
     if dry_run:
-        _would_be(which, "brought back")
+        _would_be(which, "brought back", as_json=as_json)
         return
     count = _run(lambda tx: parked.bring_back(tx, which))
     if not count:
-        _nothing_fits(which)
-        return
-    typer.echo(f"{count} brought back; the reconciler publishes them within a second or two")
+        _nothing_fits(which, as_json=as_json, done="brought_back")
+    elif as_json:
+        document({"brought_back": count})
+    else:
+        typer.echo(f"{count} brought back; the reconciler publishes them within a second or two")
 
 
-@app.command("discard")
+@app.command("discard", epilog=example("darkroom parked discard 42 --yes"))
 def discard(
     ids: Ids = None,
     everything: Everything = False,
@@ -190,21 +196,26 @@ def discard(
     since: Since = None,
     dry_run: DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Throw messages away for good. Look at them first."""
     which = _which(ids, everything, dead, queue, event_type, reason, job, since)
     if dry_run:
-        _would_be(which, "discarded")
+        _would_be(which, "discarded", as_json=as_json)
         return
     # What is parked from now on was not looked at, and is not discarded with the rest.
     which = replace(which, until=_run(server_clock.read))
     count = _run(lambda tx: parked.how_many(tx, which))
     if not count:
-        _nothing_fits(which)
+        _nothing_fits(which, as_json=as_json, done="discarded")
         return
     if not yes:
-        typer.confirm(f"discard {count} for good?", abort=True)
-    typer.echo(f"{_run(lambda tx: parked.discard(tx, which))} discarded")
+        typer.confirm(f"discard {count} for good?", abort=True, err=as_json)
+    gone = _run(lambda tx: parked.discard(tx, which))
+    if as_json:
+        document({"discarded": gone})
+    else:
+        typer.echo(f"{gone} discarded")
 
 
 def _which(
@@ -234,9 +245,13 @@ def _since(since: str | None) -> datetime | None:
     return None if since is None else moment(since, "--since", now=utc_now())
 
 
-def _would_be(which: Which, done: str) -> None:
+def _would_be(which: Which, done: str, *, as_json: bool) -> None:
     """How many, and a line for each kind, so that a slip of the filters is seen before it costs."""
     kinds = _run(lambda tx: parked.kinds(tx, which))
+    if as_json:
+        told = [asdict(kind) | {"reason": _line(kind.reason)} for kind in kinds]
+        document({"would_be": sum(kind.count for kind in kinds), "kinds": told})
+        return
     typer.echo(f"{sum(kind.count for kind in kinds)} would be {done}")
     for kind in kinds:
         latest = _line(kind.reason)[:120]
@@ -276,26 +291,25 @@ def _line(text: str) -> str:
     return redacted(text).replace("\n", " ")
 
 
-def _nothing_fits(which: Which) -> None:
+def _nothing_fits(which: Which, *, as_json: bool, done: str) -> None:
     """Say that nothing is meant; of named messages, whether they are there and only wait."""
+    if which.named is None and as_json:
+        document({done: 0})
+        return
     if which.named is None:
         typer.echo("nothing is parked that fits")
         return
     waiting = _run(lambda tx: parked.how_many(tx, Which(named=which.named, dead=False)))
     if which.dead and waiting:
-        typer.secho(
+        fail(
             "not dead: it waits for its time, which `darkroom parked show` tells; "
-            "--any means such ones too",
-            err=True,
-            fg="red",
+            "--any means such ones too"
         )
-        raise typer.Exit(1)
     _none(", ".join(which.named))
 
 
-def _none(named: str) -> None:
-    typer.secho(f"nothing is parked under {named}", err=True, fg="red")
-    raise typer.Exit(1)
+def _none(named: str) -> NoReturn:
+    fail(f"nothing is parked under {named}")
 
 
 def _run(work: Callable[[Connection], Awaitable[R]]) -> R:
@@ -306,8 +320,4 @@ def _run(work: Callable[[Connection], Awaitable[R]]) -> R:
         async with open_database(url, name="cli") as database, database.transaction() as tx:
             return await work(tx)
 
-    try:
-        return asyncio.run(within_a_transaction())
-    except DatabaseUnavailable as error:
-        typer.secho(f"Postgres does not answer: {error}", err=True, fg="red")
-        raise typer.Exit(1) from None
+    return run(within_a_transaction())

@@ -1,26 +1,28 @@
 """Order a job from the command line, as another team's service would."""
 
-import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
 
-from services.cli import reading
+from services.cli import completing, reading
+from services.cli.entries import example
 from services.cli.environment import caller, settings
-from services.cli.jobs import run
-from services.cli.live import FollowSettings, Tongue, follow, shown
+from services.cli.exit_codes import ExitCode
+from services.cli.live import FollowSettings, JsonLines, Tongue, follow, how_it_ended, shown
+from services.cli.telling import AsJson, document, fail, run, warn
 from shared.clock import utc_now
 from shared.domain import keys
-from shared.errors import Misconfigured, Permanent, Transient
+from shared.errors import Misconfigured, Permanent
 from shared.events import KeySource, UploadReceived, UrlSource, state
 from shared.recipes import configured
 from shared.recipes.estimate import estimate
 from shared.settings import BucketSettings
 
-app = typer.Typer(help="Publish events.", no_args_is_help=True)
+app = typer.Typer(help="Order jobs.", no_args_is_help=True)
 
 
 class PublishSettings(FollowSettings, BucketSettings):
@@ -29,13 +31,19 @@ class PublishSettings(FollowSettings, BucketSettings):
 
 @app.callback()
 def events() -> None:
-    """Publish events."""
+    """Order jobs."""
 
 
-@app.command("upload")
+@app.command(
+    "upload", epilog=example("darkroom publish upload --photo me.jpg --param count=2 --watch")
+)
 def upload(
     recipe: Annotated[
-        str, typer.Option(help="What to make of it; `darkroom recipes` lists them.")
+        str,
+        typer.Option(
+            help="What to make of it; `darkroom recipes` lists them.",
+            autocompletion=completing.recipe_names,
+        ),
     ] = "variations",
     photo: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="The original, a file here.")
@@ -53,18 +61,27 @@ def upload(
     ] = None,
     timezone: Annotated[str | None, typer.Option(help="Such as Asia/Seoul.")] = None,
     locale: Annotated[
-        Tongue | None, typer.Option(help="The language of the report, and of what --wait tells.")
+        Tongue | None, typer.Option(help="The language of the report, and of what --watch tells.")
     ] = None,
-    deadline_seconds: Annotated[int | None, typer.Option(min=1)] = None,
+    deadline_seconds: Annotated[
+        int | None, typer.Option(min=1, help="End the job then with what there is.")
+    ] = None,
     job_id: Annotated[str | None, typer.Option(help="A uuid; a new one if not given.")] = None,
-    wait: Annotated[bool, typer.Option(help="Follow the job to its end.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", "--wait", help="Follow the job to its end, as `jobs watch` does."),
+    ] = False,
     only_estimate: Annotated[
         bool, typer.Option("--estimate", help="Say what it would cost, and order nothing.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Order a job, with a photo, a URL or words alone; prints the job's id."""
+    """Order a job, with a photo, a URL or words alone; prints the job's id.
+
+    With --watch the exit code tells how the job ended: 0 completed, 1 failed, 4 canceled.
+    """
     if only_estimate:
-        _estimate(recipe, param or [])
+        _estimate(recipe, param or [], as_json=as_json)
         return
     try:
         job = UUID(job_id) if job_id else uuid4()
@@ -89,30 +106,34 @@ def upload(
         )
         reading.check_order(fact)
     except Permanent as wrong:
-        typer.secho(f"not ordered: {wrong}", err=True, fg="red")
+        warn(f"not ordered: {wrong}")
         typer.secho(f"`darkroom recipes {recipe}` says what can be ordered.", err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(ExitCode.USAGE) from None
 
     where = settings(PublishSettings)
     try:
-        asyncio.run(order(where, fact, original))
-    except (Permanent, Transient) as error:
-        typer.secho(f"not ordered: {error}", err=True, fg="red")
-        raise typer.Exit(1) from None
-    typer.echo(str(job))
-    if wait:
-        views = run(follow(where, [job], show=shown(locale or Tongue.EN)))
-        if not views[job].succeeded:
-            raise typer.Exit(1)
+        run(order(where, fact, original), cannot="not ordered")
+    except Permanent as error:
+        fail(f"not ordered: {error}")
+    if as_json:
+        document({"job_id": job, "recipe": recipe, "external_ref": external_ref})
+    else:
+        typer.echo(str(job))
+    if watch:
+        show = JsonLines() if as_json else shown(locale or Tongue.EN)
+        views = run(follow(where, [job], show=show))
+        raise typer.Exit(how_it_ended(views[job]))
 
 
-def _estimate(recipe: str, param: list[str]) -> None:
+def _estimate(recipe: str, param: list[str], *, as_json: bool) -> None:
     try:
         params = reading.read_params(reading.the_recipe(recipe), param)
         told = estimate(configured(caller())[recipe], params)
     except (Permanent, Misconfigured) as wrong:
-        typer.secho(str(wrong), err=True, fg="red")
-        raise typer.Exit(2) from None
+        fail(str(wrong), ExitCode.USAGE)
+    if as_json:
+        document(asdict(told))
+        return
     if told.micros is None or told.most_micros is None:
         typer.echo(f"{told.purchases} purchases at a price that nobody knows")
         return

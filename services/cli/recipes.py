@@ -3,19 +3,23 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import TypeAdapter
-from rich.console import Console
 from rich.table import Table
 
-from services.cli import reading
+from services.cli import completing, reading
 from services.cli.environment import caller
+from services.cli.exit_codes import ExitCode
 from services.cli.live import Tongue
+from services.cli.telling import AsJson, document, fail, wide_console
 from shared.errors import Misconfigured, Permanent
 from shared.recipes import configured
 from shared.recipes.recipe import Configured, SourceRule
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Schema = Mapping[str, Any]
 
@@ -27,11 +31,14 @@ SOURCES = {
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Only this one.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Only this one.", autocompletion=completing.recipe_names),
+    ] = None,
     locale: Annotated[Tongue, typer.Option(help="The language of the titles.")] = Tongue.EN,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """What can be ordered: every recipe with its model, its source and its parameters."""
+    """What can be ordered: every recipe with its model, source, parameters and price."""
     try:
         chosen = [reading.the_recipe(name).name] if name else None
         known = [
@@ -40,15 +47,11 @@ def recipes(
             if chosen is None or key in chosen
         ]
     except (Permanent, Misconfigured) as error:
-        typer.secho(str(error), err=True, fg="red")
-        raise typer.Exit(2) from None
+        fail(str(error), ExitCode.USAGE)
     if as_json:
-        described = [_described(recipe) for recipe in known]
-        typer.echo(json.dumps(described, ensure_ascii=False, indent=2))
+        document([_described(recipe) for recipe in known], indent=2)
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
+    console = wide_console(160)
     for recipe in known:
         _tell(console, recipe, locale)
 
@@ -73,7 +76,7 @@ def _schema(recipe: Configured) -> dict[str, Any]:
     return TypeAdapter(recipe.recipe.params).json_schema()
 
 
-def _tell(console: Console, recipe: Configured, locale: Tongue) -> None:
+def _tell(console: "Console", recipe: Configured, locale: Tongue) -> None:
     schema = _schema(recipe)
 
     def say(text: str, style: str = "") -> None:

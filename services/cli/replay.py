@@ -1,7 +1,5 @@
 """Rebuild jobs from what was stored of their webhooks, and mend what differs."""
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,15 +8,17 @@ from uuid import UUID
 
 import typer
 
+from services.cli import completing
 from services.cli.environment import settings
+from services.cli.exit_codes import ExitCode
 from services.cli.spans import moment
+from services.cli.telling import Progress, fail, run, written
 from shared.clock import utc_now
 from shared.db import rebuild, unplaced
 from shared.db.connection import Database, open_database
 from shared.db.rebuild import JobCompared, SlotCompared
 from shared.db.record import AgainRule
 from shared.db.unplaced import Looked
-from shared.errors import DatabaseUnavailable, Transient
 from shared.recipes import RECIPES
 from shared.recipes.again import again_rule
 from shared.settings import DatabaseSettings
@@ -38,7 +38,9 @@ class Tally:
 
 
 def replay(
-    job: Annotated[UUID | None, typer.Option(help="This job.")] = None,
+    job: Annotated[
+        UUID | None, typer.Option(help="This job.", autocompletion=completing.job_ids)
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(
@@ -64,24 +66,27 @@ def replay(
     """
     if (job is None) == (since is None):
         raise typer.BadParameter("say --job or --since")
-    try:
-        tally = asyncio.run(_replay(job, since, dry_run=dry_run, as_json=as_json))
-    except (DatabaseUnavailable, Transient) as error:
-        typer.secho(f"the replay could not be made: {error}", err=True, fg="red")
-        raise typer.Exit(2) from None
+    with Progress("replaying") as progress:
+        tally = run(
+            _replay(job, since, progress, dry_run=dry_run, as_json=as_json),
+            cannot="the replay could not be made",
+        )
     if job is not None and not tally.jobs and not tally.placed:
-        typer.secho(f"no job {job} is known here", err=True, fg="red")
-        raise typer.Exit(1)
+        fail(f"no job {job} is known here")
     if not as_json:
         typer.echo(_sum(tally, dry_run=dry_run))
     if tally.not_mended:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FOUND)
 
 
-async def _replay(job: UUID | None, since: str | None, *, dry_run: bool, as_json: bool) -> Tally:
+async def _replay(
+    job: UUID | None, since: str | None, progress: Progress, *, dry_run: bool, as_json: bool
+) -> Tally:
     tally = Tally()
     async with _database() as database:
-        for job_id in await _chosen(database, job, since):
+        chosen = await _chosen(database, job, since)
+        for number, job_id in enumerate(chosen, start=1):
+            progress.at(f"{number} of {len(chosen)} jobs")
             compared = await rebuild.compare(
                 database,
                 job_id,
@@ -96,13 +101,16 @@ async def _replay(job: UUID | None, since: str | None, *, dry_run: bool, as_json
             tally.not_mended += sum(not slot.is_mended for slot in differing)
             tally.facts += len(compared.all_to_say)
             # The difference first: what is done about it is done before the reader's eyes.
+            progress.clear()
             _tell(compared, as_json=as_json)
             if not dry_run:
                 tally.said += await rebuild.say_again(database, compared.all_to_say)
+        progress.at("webhooks without a job")
         looked = await _homeless(database, job, since)
         found = [placed.say for placed in looked.placed]
         tally.homeless, tally.placed = looked.count, len(found)
         tally.facts += len(found)
+        progress.clear()
         _tell_homeless(looked, as_json=as_json)
         if not dry_run:
             tally.said += await rebuild.say_again(database, found)
@@ -143,7 +151,7 @@ async def _chosen(database: Database, job: UUID | None, since: str | None) -> li
 
 def _tell(compared: JobCompared, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(_facts(compared), default=str, ensure_ascii=False))
+        typer.echo(written(_facts(compared)))
         return
     job = compared.job
     typer.echo(f"job {job.id}  {job.recipe}, {job.state}, {job.stored} of {job.n} stored")
@@ -164,7 +172,7 @@ def _tell_homeless(looked: Looked, *, as_json: bool) -> None:
     if as_json:
         facts = [_fact(one.say) | {"job_id": one.job_id} for one in looked.placed]
         line = {"without_a_job": looked.count, "say": facts}
-        typer.echo(json.dumps(line, default=str, ensure_ascii=False))
+        typer.echo(written(line))
         return
     typer.echo(
         f"webhooks without a job: {looked.count}, of which {len(looked.placed)} find one now"

@@ -1,12 +1,12 @@
 """Signing secrets: the webhook secret of the Replicate account, and new ones of our own."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
 from services.cli.environment import settings
-from shared.errors import Permanent, Transient
+from services.cli.telling import AsJson, document, fail, run
+from shared.errors import Permanent
 from shared.settings import ReplicateSettings
 from shared.signatures import new_secret
 
@@ -15,16 +15,22 @@ def secret(
     new: Annotated[
         bool, typer.Option("--new", help="Make one that signs callbacks, for CALLBACK_SECRET.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch the account's webhook secret and print it, for REPLICATE_WEBHOOK_SECRET."""
-    if new:
-        typer.echo(new_secret())
-        return
+    word = new_secret() if new else _fetched()
+    if as_json:
+        document({"secret": word})
+    else:
+        typer.echo(word)
+
+
+def _fetched() -> str:
+    sorry = "Replicate did not give the secret"
     try:
-        typer.echo(asyncio.run(_fetch(settings(ReplicateSettings))))
-    except (Permanent, Transient) as error:
-        typer.secho(f"Replicate did not give the secret: {error}", err=True, fg="red")
-        raise typer.Exit(1) from None
+        return run(_fetch(settings(ReplicateSettings)), cannot=sorry)
+    except Permanent as error:
+        fail(f"{sorry}: {error}")
 
 
 async def _fetch(chosen: ReplicateSettings) -> str:

@@ -1,6 +1,5 @@
 """Who may ask the API: make a token, list them, close one."""
 
-import json
 import secrets
 from dataclasses import asdict
 from typing import Annotated
@@ -9,8 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.cli.entries import example
 from services.cli.environment import settings
-from services.cli.jobs import run
+from services.cli.telling import AsJson, document, fail, run
 from shared.db import tokens
 from shared.db.connection import open_database
 from shared.db.tokens import Token
@@ -19,37 +19,35 @@ from shared.settings import DatabaseSettings
 
 app = typer.Typer(help="Tokens of the HTTP API.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Name = Annotated[
     str,
     typer.Argument(help="Whose it is: a to z, digits, dot, hyphen, underscore.", metavar="NAME"),
 ]
 
 
-@app.command("create")
+@app.command("create", epilog=example("darkroom tokens create shop --scope write"))
 def create(
     name: Name,
     scope: Annotated[
         Scope, typer.Option(help="read looks; write also orders; operate also settles.")
     ] = Scope.READ,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a token and print it, once: nobody can tell it again."""
     if NAME.fullmatch(name) is None:
         raise typer.BadParameter("a to z, digits, dot, hyphen, underscore; 63 at most")
     word = word_of(secrets.token_bytes(RANDOM_BYTES))
     if not run(_create(settings(DatabaseSettings), name, word, scope)):
-        typer.secho(f"there is a token {name} already, or there was one", err=True, fg="red")
-        raise typer.Exit(1)
+        fail(f"there is a token {name} already, or there was one")
     if as_json:
-        typer.echo(json.dumps({"name": name, "scope": scope, "token": word}))
+        document({"name": name, "scope": scope, "token": word})
         return
     typer.echo(word)
     typer.echo(f"{name} may {scope}; keep it well: it is stored nowhere", err=True)
 
 
-@app.command("list")
-def list_tokens(as_json: Json = False) -> None:
+@app.command("list", epilog=example("darkroom tokens list --json"))
+def list_tokens(as_json: AsJson = False) -> None:
     """Every token that was ever made; the words themselves are not known here."""
     found = run(_listing(settings(DatabaseSettings)))
     if as_json:
@@ -57,7 +55,7 @@ def list_tokens(as_json: Json = False) -> None:
             {field: value for field, value in asdict(token).items() if field != "sha256"}
             for token in found
         ]
-        typer.echo(json.dumps(shown, default=str))
+        document(shown)
         return
     if not found:
         typer.echo(
@@ -76,13 +74,15 @@ def list_tokens(as_json: Json = False) -> None:
     Console().print(table)
 
 
-@app.command("revoke")
-def revoke(name: Name) -> None:
+@app.command("revoke", epilog=example("darkroom tokens revoke shop"))
+def revoke(name: Name, as_json: AsJson = False) -> None:
     """Close a token for good. It opens nothing any more within seconds."""
     if not run(_revoke(settings(DatabaseSettings), name)):
-        typer.secho(f"no token {name} is open", err=True, fg="red")
-        raise typer.Exit(1)
-    typer.echo(f"{name} is revoked")
+        fail(f"no token {name} is open")
+    if as_json:
+        document({"name": name, "revoked": True})
+    else:
+        typer.echo(f"{name} is revoked")
 
 
 async def _create(chosen: DatabaseSettings, name: str, word: str, scope: Scope) -> bool:

@@ -1,21 +1,21 @@
 """The webhook archive: what came, what it did here, and what was not believed."""
 
-import json
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.cli import completing
+from services.cli.entries import example
 from services.cli.environment import settings
-from services.cli.jobs import run
 from services.cli.spans import moment
+from services.cli.telling import AsJson, document, fail, run, wide_console
 from shared.archived import as_text, received_at
 from shared.clock import utc_now
 from shared.db import journal, refused
-from shared.db.connection import open_database
+from shared.db.connection import Connection, open_database
 from shared.db.journal import Entry, NewsWanted
 from shared.domain.prediction import Unreadable, read_prediction
 from shared.domain.refusal import RefusedWebhook
@@ -27,21 +27,27 @@ app = typer.Typer(
     help="Webhooks as they came: bodies, headers, and what became of each.", no_args_is_help=True
 )
 
-Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
-
 Row = dict[str, Any]
 
 
-@app.command("list")
+OF_ONE_JOB = 10_000
+
+
+@app.command("list", epilog=example("darkroom webhooks list --since 1h --refused"))
 def list_webhooks(
-    job: Annotated[UUID | None, typer.Option(help="Only of this job.")] = None,
+    job: Annotated[
+        UUID | None,
+        typer.Option(help="Only of this job.", autocompletion=completing.job_ids),
+    ] = None,
     prediction: Annotated[str | None, typer.Option(help="Only of this prediction.")] = None,
     since: Annotated[
         str | None, typer.Option(help="90s, 30m, 12h, 7d ago, or a time like 2026-11-21T04:00Z.")
     ] = None,
     outcome: Annotated[
         str | None,
-        typer.Option(help="Only what did this: moved, nothing_new, unknown, bad_signature…"),
+        typer.Option(
+            help="Only what did this: moved, nothing_new, unknown, bad_signature and the like."
+        ),
     ] = None,
     only: Annotated[
         bool | None,
@@ -50,8 +56,8 @@ def list_webhooks(
     asked: Annotated[
         bool, typer.Option("--asked", help="Also what the reconciler read at the provider.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
-    as_json: Json = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 50,
+    as_json: AsJson = False,
 ) -> None:
     """What came, the latest first."""
     after = None if since is None else moment(since, "--since", now=utc_now())
@@ -62,7 +68,7 @@ def list_webhooks(
     origins = (FROM_WEBHOOK, FROM_RECONCILER) if asked else (FROM_WEBHOOK,)
     rows = run(_rows(wanted, origins, limit, taken=taken_too, refused_too=refused_too))
     if as_json:
-        typer.echo(json.dumps(rows, default=str, ensure_ascii=False))
+        document(rows)
         return
     table = Table(show_edge=False, pad_edge=False)
     for column in ("received", "id", "what", "verdict", "job", "prediction", "bytes"):
@@ -77,13 +83,10 @@ def list_webhooks(
             row["prediction_id"] or "",
             "" if row["bytes"] is None else str(row["bytes"]),
         )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=260)
-    console.print(table)
+    wide_console().print(table)
 
 
-@app.command("show")
+@app.command("show", epilog=example("darkroom webhooks show ID --body"))
 def show(
     webhook_id: Annotated[
         str, typer.Argument(help="An id of `webhooks list`, or the sender's own (webhook-id).")
@@ -91,33 +94,44 @@ def show(
     body: Annotated[
         bool, typer.Option("--body", help="Its body too, without what opens something.")
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """One webhook: its headers, what became of it, and its body if you ask for it."""
     found = run(_found(webhook_id))
     if not found:
-        typer.secho(f"no webhook {webhook_id} is kept here", err=True, fg="red")
-        raise typer.Exit(1)
+        fail(f"no webhook {webhook_id} is kept here")
     if as_json:
-        told = [{**row, "body": row["body"] if body else None} for row in found]
-        typer.echo(json.dumps(told, default=str, ensure_ascii=False))
+        document([{**row, "body": row["body"] if body else None} for row in found])
         return
     for row in found:
-        typer.echo(f"id          {row['id']}")
-        typer.echo(f"received    {row['received_at']:%Y-%m-%d %H:%M:%S.%f}Z")
-        typer.echo(f"what        {row['type']}")
-        typer.echo(f"verdict     {row['verdict']}")
-        if row["job_id"] is not None:
-            typer.echo(f"job         {row['job_id']}, slot {row['ordinal'] or 'unknown'}")
-        if row["prediction_id"]:
-            typer.echo(f"prediction  {row['prediction_id']}")
-        for name, value in row["about"].items():
-            typer.echo(f"{name:<11} {value}")
-        for name, value in row["headers"]:
-            typer.echo(f"header      {name}: {value}")
-        typer.echo(f"bytes       {'unknown' if row['bytes'] is None else row['bytes']}")
-        if body:
-            typer.echo(f"\n{row['body'] or 'nothing of it is kept'}")
+        tell(row, body=body)
+
+
+def tell(row: Row, *, body: bool) -> None:
+    """One webhook, a line for each thing that is known of it."""
+    typer.echo(f"id          {row['id']}")
+    typer.echo(f"received    {row['received_at']:%Y-%m-%d %H:%M:%S.%f}Z")
+    typer.echo(f"what        {row['type']}")
+    typer.echo(f"verdict     {row['verdict']}")
+    if row["job_id"] is not None:
+        typer.echo(f"job         {row['job_id']}, slot {row['ordinal'] or 'unknown'}")
+    if row["prediction_id"]:
+        typer.echo(f"prediction  {row['prediction_id']}")
+    for name, value in row["about"].items():
+        typer.echo(f"{name:<11} {value}")
+    for name, value in row["headers"]:
+        typer.echo(f"header      {name}: {value}")
+    typer.echo(f"bytes       {'unknown' if row['bytes'] is None else row['bytes']}")
+    if body:
+        typer.echo(f"\n{row['body'] or 'nothing of it is kept'}")
+
+
+async def of_job(db: Connection, job_id: UUID) -> list[Row]:
+    """All that came of one job, the first one first, without what opens something."""
+    entries = await journal.news(
+        db, NewsWanted(job_id=job_id), origins=(FROM_WEBHOOK,), limit=OF_ONE_JOB
+    )
+    return sorted((_taken(entry) for entry in entries), key=lambda row: row["received_at"])
 
 
 async def _rows(

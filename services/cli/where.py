@@ -6,7 +6,7 @@ from rich.text import Text
 
 from services.cli.job_words import LABELS
 from services.cli.live import Tongue
-from shared.domain.slowest import STAGES, about_clocks, sentence, told_span
+from shared.domain.slowest import STAGES, about_clocks, sentence, told_span, where_from
 from shared.domain.waterfall import Lane, Segment, Stage, Waterfall
 
 BAR = 40  # characters for all of the job's time
@@ -52,6 +52,8 @@ def _draw_lane(console: Console, lane: Lane, whole: float, locale: Tongue) -> No
     )
     console.print()
     console.print(Text(head, style="bold"))
+    if (origin := where_from(lane)) is not None:
+        console.print(Text(f"  {origin[locale]}", style="cyan"))
     for words in about_clocks(lane):
         console.print(Text(f"  {words[locale]}", style="yellow"))
     for segment in lane.segments:

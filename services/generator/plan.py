@@ -1,6 +1,6 @@
 """Plan: an order becomes a job with its slots, or a job that failed with a sentence. Never both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -11,8 +11,9 @@ from prometheus_client import Counter
 
 from services.generator.original import Originals
 from services.generator.prepare import Preparations
+from services.generator.reuse import REUSED, Reuse, Reused
 from shared.clock import Clock
-from shared.db import artifacts, jobs, journal, retention, slots
+from shared.db import artifacts, jobs, journal, retention, slots, waste
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Job, NewJob
 from shared.db.journal import Entry
@@ -22,10 +23,12 @@ from shared.envelope import Envelope
 from shared.errors import Permanent
 from shared.events import (
     Artifact,
+    ArtifactsStored,
     JobAccepted,
     JobCanceled,
     JobCancelRequested,
     JobFailed,
+    Skipped,
     callback_url_in,
     read,
     state,
@@ -51,6 +54,7 @@ class PlanJobs:
     database: Database
     originals: Originals
     preparations: Preparations
+    reuse: Reuse
     recipes: Mapping[str, Configured]
     folders: tuple[str, ...]  # beside the job's own, where originals may lie
     attempts: int
@@ -58,6 +62,7 @@ class PlanJobs:
 
     async def hear(self, envelope: Envelope) -> None:
         taken_at = self.now()
+        last_try = envelope.attempts + 1 >= self.attempts
         ordered = identify(envelope)
         async with self.database.connection() as db:
             before = await jobs.get(db, ordered.job_id)
@@ -80,21 +85,20 @@ class PlanJobs:
         # Slow and repeatable, with no transaction open: the same order gives the same files.
         try:
             request = self._check(envelope, ordered)
-            original = await self._original(
-                request, last_try=envelope.attempts + 1 >= self.attempts
-            )
+            original = await self._original(request, last_try=last_try)
             if original is not None:
                 order = replace(request.order, source_key=original.key)
                 request = replace(request, order=order)
             inputs = _inputs(request)
-            prepared = await self.preparations.make(inputs)
+            reused = await self.reuse.take_over(request, original, last_try=last_try)
+            prepared = await self.preparations.make(_to_buy(inputs, reused))
         except Permanent as refusal:
             await self._enter(envelope, ordered, refusal=str(refusal))
             return
 
         # Fast and atomic: job, slots and files commit as one. Nothing can be bought before.
         job = self._job(envelope, ordered, request, n=len(inputs))
-        files = (*((original,) if original else ()), *prepared)
+        files = (*((original,) if original else ()), *prepared, *reused.files)
         accepted = JobAccepted(
             job_id=job.id,
             recipe=job.recipe,
@@ -102,6 +106,7 @@ class PlanJobs:
             external_ref=job.external_ref,
             notes=tuple(note["en"] for note in notes_of(request.recipe.recipe, job)),
             taken_at=taken_at,
+            reused=len(reused.kept),
         )
         async with self.database.transaction() as tx:
             await jobs.hold_order(tx, job.id)
@@ -110,14 +115,23 @@ class PlanJobs:
                 if not await jobs.insert(tx, job):
                     await journal.hear(tx, envelope, outcome="duplicate", job_id=job.id)
                     return
-                await slots.insert_all(tx, job.id, _purchases(request.recipe, inputs))
+                await slots.insert_all(tx, job.id, _purchases(request.recipe, inputs, reused))
+                if reused.kept:
+                    await slots.insert_stored(tx, job.id, [one.slot for one in reused.kept])
+                for ordinal in reused.left_behind:
+                    await waste.note(tx, job.id, ordinal)
                 for file in files:
                     await artifacts.insert(tx, job.id, file)
                 await journal.hear(tx, envelope, outcome="planned", job_id=job.id)
                 await self._say(tx, accepted, envelope)
+                for fact in _stored_already(job.id, reused):
+                    await self._say(tx, fact, envelope, ordinal=fact.ordinal)
         if unwanted:
-            await self._enter(envelope, ordered, files=files)
+            # What was taken over stays an object that nobody names: there is no slot to hold it.
+            made = (*((original,) if original else ()), *prepared)
+            await self._enter(envelope, ordered, files=made)
             return
+        REUSED.labels(job.recipe).inc(len(reused.kept))
         ORDERS.labels(job.recipe, "planned").inc()
         log.info(
             "job.accepted",
@@ -125,6 +139,7 @@ class PlanJobs:
             recipe=job.recipe,
             n=job.n,
             prepared=len(prepared),
+            reused=len(reused.kept),
             external_ref=job.external_ref,
             unread=list(job.unread),
         )
@@ -242,9 +257,15 @@ class PlanJobs:
         )
 
     async def _say(
-        self, tx: Connection, fact: JobAccepted | JobFailed | JobCanceled, cause: Envelope
+        self,
+        tx: Connection,
+        fact: JobAccepted | ArtifactsStored | JobFailed | JobCanceled,
+        cause: Envelope,
+        *,
+        ordinal: int | None = None,
     ) -> None:
-        await journal.say(tx, state(fact, source="generator", now=self.now(), causation=cause))
+        said = state(fact, source="generator", now=self.now(), causation=cause)
+        await journal.say(tx, said, ordinal=ordinal)
 
 
 def _known(ordered: Ordered, recipes: Mapping[str, Configured]) -> str:
@@ -259,7 +280,28 @@ def _inputs(request: Request) -> tuple[SlotInput, ...]:
     return inputs
 
 
-def _purchases(recipe: Configured, inputs: Sequence[SlotInput]) -> list[NewSlot]:
+def _to_buy(inputs: Sequence[SlotInput], reused: Reused) -> list[SlotInput]:
+    """What is taken over needs no file to be bought with."""
+    return [
+        replace(slot, prepare=()) if ordinal in reused.ordinals else slot
+        for ordinal, slot in enumerate(inputs, start=1)
+    ]
+
+
+def _stored_already(job_id: UUID, reused: Reused) -> Iterator[ArtifactsStored]:
+    """That those slots are closed, for who counts them."""
+    for one in reused.kept:
+        yield ArtifactsStored(
+            job_id=job_id,
+            ordinal=one.slot.ordinal,
+            attempt=one.slot.winner,
+            artifacts=tuple(copy.to for copy in one.made),
+            skipped=tuple(Skipped(**skip) for skip in one.slot.skipped),
+            reused_from=one.slot.reused_from,
+        )
+
+
+def _purchases(recipe: Configured, inputs: Sequence[SlotInput], reused: Reused) -> list[NewSlot]:
     return [
         NewSlot(
             ordinal=ordinal,
@@ -269,6 +311,7 @@ def _purchases(recipe: Configured, inputs: Sequence[SlotInput]) -> list[NewSlot]
             finish=[asdict(step) for step in slot.finish],
         )
         for ordinal, slot in enumerate(inputs, start=1)
+        if ordinal not in reused.ordinals
     ]
 
 

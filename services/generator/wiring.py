@@ -12,6 +12,7 @@ from services.generator.hold import Capped, Caps
 from services.generator.original import Originals
 from services.generator.plan import PlanJobs
 from services.generator.prepare import Preparations
+from services.generator.reuse import Reuse
 from services.generator.settings import Settings, read_caps
 from shared import recipes
 from shared.clock import utc_now
@@ -53,6 +54,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             copies_at_once=settings.source_copies_at_once,
         ),
         preparations=Preparations(bucket, PREPARE, at_once=settings.preparations_at_once),
+        reuse=Reuse(database, bucket),
         recipes=configured,
         folders=settings.source_folders,
         attempts=MAX_ATTEMPTS,

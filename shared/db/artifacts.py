@@ -31,4 +31,19 @@ async def of_job(tx: Connection, job_id: UUID) -> list[Artifact]:
     return sorted(files, key=place)
 
 
+async def not_kept(tx: Connection, job_id: UUID) -> frozenset[int]:
+    """The slots of a job of which a file was deleted on purpose."""
+    rows = await tx.fetch(
+        """
+        SELECT DISTINCT ordinal
+          FROM artifact
+         WHERE job_id = $1
+           AND deleted_at IS NOT NULL
+           AND ordinal IS NOT NULL
+        """,
+        job_id,
+    )
+    return frozenset(row["ordinal"] for row in rows)
+
+
 _COLUMNS = tuple(column.name for column in fields(Artifact))

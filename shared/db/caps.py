@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, tzinfo
 from shared.db.connection import Connection, Row
 from shared.domain.cap import Day, Spent, day_of, room, to_add_up
 from shared.domain.cost import COUNTS
+from shared.domain.level import COUNTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,25 @@ async def today(tx: Connection) -> list[Cap]:
         )
         for row in rows
     ]
+
+
+async def waiting(tx: Connection, recipe: str) -> int:
+    """How many slots of the recipe's open jobs wait to be bought, ``COUNTED`` at the most."""
+    count: int = await tx.fetchval(
+        """
+        SELECT count(*)
+          FROM (SELECT
+                  FROM slot
+                  JOIN job ON job.id = slot.job_id
+                 WHERE slot.state = 'pending'
+                   AND job.recipe = $1
+                   AND job.ended_at IS NULL
+                 LIMIT $2) AS few
+        """,
+        recipe,
+        COUNTED,
+    )
+    return count
 
 
 def _spent(row: Row) -> Spent:

@@ -126,14 +126,25 @@ async def beginning_with(tx: Connection, digits: str, *, limit: int) -> list[UUI
     return [row["id"] for row in rows]
 
 
-async def by_external_ref(tx: Connection, ref: str, *, limit: int = 200) -> list[Job]:
-    """The publisher's own id names every job ordered under it, newest first."""
+async def latest_beginning_with(
+    tx: Connection, digits: str, *, open_only: bool, limit: int
+) -> list[tuple[UUID, str, JobState]]:
+    """Ids, recipes and states of the jobs whose ids begin with these digits, the latest first."""
     rows = await tx.fetch(
-        "SELECT * FROM job WHERE external_ref = $1 ORDER BY created_at DESC, id LIMIT $2",
-        ref,
+        """
+        SELECT id, recipe, state
+          FROM job
+         WHERE id BETWEEN $1 AND $2
+           AND (NOT $3 OR ended_at IS NULL)
+      ORDER BY created_at DESC
+         LIMIT $4
+        """,
+        UUID(digits.ljust(32, "0")),
+        UUID(digits.ljust(32, "f")),
+        open_only,
         limit,
     )
-    return _jobs(rows)
+    return [(row["id"], row["recipe"], JobState(row["state"])) for row in rows]
 
 
 async def retries(tx: Connection, job_id: UUID, *, limit: int = 20) -> list[UUID]:
@@ -142,11 +153,6 @@ async def retries(tx: Connection, job_id: UUID, *, limit: int = 20) -> list[UUID
         "SELECT id FROM job WHERE retry_of = $1 ORDER BY created_at, id LIMIT $2", job_id, limit
     )
     return [row["id"] for row in rows]
-
-
-async def latest(tx: Connection, *, limit: int) -> list[Job]:
-    rows = await tx.fetch("SELECT * FROM job ORDER BY created_at DESC, id LIMIT $1", limit)
-    return _jobs(rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

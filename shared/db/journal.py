@@ -207,7 +207,9 @@ async def timeline(tx: Connection, job_id: UUID, *, limit: int) -> list[Moment]:
     rows = await tx.fetch(
         """
         SELECT event_id, type, source, ordinal, recorded_at AS at, outcome,
-               CASE WHEN type IN ('callback.delivered', 'callback.failed') THEN body END AS body
+               CASE WHEN type IN ('callback.delivered', 'callback.failed')
+                      OR type = 'artifacts.stored' AND source = 'darkroom/generator'
+                    THEN body END AS body
           FROM journal
          WHERE job_id = $1
       ORDER BY id

@@ -425,7 +425,8 @@ LAWS = (
     ),
     RowLaw(
         name="slot.without_purchase",
-        means="what a slot holds was made by a purchase that is on record",
+        means="what a slot holds was made by a purchase that is on record: its own job's, or that of"
+        " the job it was taken over from, while that is kept",
         mend=LOOK_AT_JOB,
         of_jobs=True,
         sql="""
@@ -436,8 +437,11 @@ LAWS = (
           JOIN slot ON slot.job_id = looked.id
          WHERE slot.winner IS NOT NULL
            AND slot.moved_at < now() - $1::interval
+           -- What was taken over is another job's purchase, for as long as that job is kept.
+           AND (slot.reused_from IS NULL
+                OR EXISTS (SELECT FROM job WHERE job.id = slot.reused_from))
            AND NOT EXISTS (SELECT FROM prediction
-                            WHERE prediction.job_id = slot.job_id
+                            WHERE prediction.job_id = coalesce(slot.reused_from, slot.job_id)
                               AND prediction.ordinal = slot.ordinal
                               AND prediction.attempt = slot.winner
                               AND prediction.prediction_id IS NOT NULL

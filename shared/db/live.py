@@ -15,7 +15,8 @@ from shared.domain.slot import FailureCode, SlotState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotNow:
-    """A slot as front ends see it; ``skipped`` are outputs that could not be used."""
+    """A slot as front ends see it; ``skipped`` are outputs that could not be used, ``reused_from``
+    is the job that its files were bought for, where that is another one."""
 
     ordinal: int
     state: SlotState
@@ -25,6 +26,7 @@ class SlotNow:
     failure_code: FailureCode | None
     failure_detail: str | None
     skipped: list[dict[str, Any]]
+    reused_from: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ async def of_jobs(tx: Connection, found: Sequence[Job]) -> list[JobNow]:
         SELECT asked.job_id,
                (SELECT coalesce(jsonb_agg(jsonb_build_array(
                            ordinal, state, attempt, winner, seed, failure_code, failure_detail,
-                           skipped) ORDER BY ordinal), '[]')
+                           skipped, reused_from) ORDER BY ordinal), '[]')
                   FROM slot
                  WHERE slot.job_id = asked.job_id) AS slots,
                (SELECT coalesce(jsonb_agg(jsonb_build_array(
@@ -111,6 +113,7 @@ def _slot(
     code: str | None,
     detail: str | None,
     skipped: list[dict[str, Any]],
+    reused_from: str | None,
 ) -> SlotNow:
     return SlotNow(
         ordinal=ordinal,
@@ -121,6 +124,7 @@ def _slot(
         failure_code=None if code is None else FailureCode(code),
         failure_detail=detail,
         skipped=skipped,
+        reused_from=None if reused_from is None else UUID(reused_from),
     )
 
 

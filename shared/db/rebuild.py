@@ -366,6 +366,7 @@ async def _set_back(tx: Connection, job_id: UUID, ordinals: Sequence[int]) -> No
            AND s.ordinal = ANY($2)
            AND s.ordinal = of_it.ordinal
            AND s.state NOT IN ('pending', 'creating', 'in_doubt')
+           AND s.reused_from IS NULL -- nothing was ever heard of it: it came stored
         """,
         job_id,
         list(ordinals),

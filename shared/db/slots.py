@@ -31,6 +31,16 @@ class NewSlot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSlot(NewSlot):
+    """A slot that nothing is bought for: its files were made by the attempt ``winner`` of another
+    job's purchases, ``reused_from``, and are this job's as well. ``skipped`` as they were there."""
+
+    winner: int
+    reused_from: UUID
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slot(NewSlot):
     """A row of ``slot``.
 
@@ -39,6 +49,7 @@ class Slot(NewSlot):
     ``fence`` grows with every claim, so that a buyer that slept past its lease writes nothing.
     ``expires_at`` is when Replicate deletes the files; ``counted_at`` is the aggregator's.
     ``skipped`` (``index``, ``why``) are outputs that could not be used beside those that could.
+    ``reused_from`` is the job whose purchase made its files, where that is another one.
     """
 
     job_id: UUID
@@ -56,6 +67,7 @@ class Slot(NewSlot):
     counted_at: datetime | None
     created_at: datetime
     moved_at: datetime
+    reused_from: UUID | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -79,6 +91,30 @@ async def insert_all(tx: Connection, job_id: UUID, slots: Sequence[NewSlot]) -> 
         [json.dumps(slot.finish) for slot in slots],
     )
     tx.makes_slots_due = True
+
+
+async def insert_stored(tx: Connection, job_id: UUID, slots: Sequence[StoredSlot]) -> None:
+    """The slots of a new job that came stored: closed, and still to be counted."""
+    await tx.execute(
+        """
+        INSERT INTO slot (job_id, ordinal, state, attempt, winner, model, input, seed, finish,
+                          skipped, reused_from)
+        SELECT $1, ordinal, 'stored', winner, winner, model, input::jsonb, seed, finish::jsonb,
+               skipped::jsonb, reused_from
+          FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::bigint[], $7::text[],
+                      $8::text[], $9::uuid[])
+               AS new (ordinal, winner, model, input, seed, finish, skipped, reused_from)
+        """,
+        job_id,
+        [slot.ordinal for slot in slots],
+        [slot.winner for slot in slots],
+        [slot.model for slot in slots],
+        [json.dumps(slot.input) for slot in slots],
+        [slot.seed for slot in slots],
+        [json.dumps(slot.finish) for slot in slots],
+        [json.dumps(slot.skipped) for slot in slots],
+        [slot.reused_from for slot in slots],
+    )
 
 
 async def of_job(tx: Connection, job_id: UUID) -> list[Slot]:

@@ -272,7 +272,10 @@ async def of_job(tx: Connection, job_id: UUID) -> JobSpend:
                count(*) FILTER (WHERE status IN ('succeeded', 'failed', 'canceled')
                                   AND cost_micros IS NULL) AS unpriced,
                coalesce(sum(predict_seconds), 0)::float8 AS seconds,
-               sum(cost_micros)::bigint AS cost_micros
+               coalesce(sum(cost_micros)::bigint,
+                        CASE WHEN count(*) = 0
+                              AND EXISTS (SELECT FROM job WHERE id = $1 AND stored > 0)
+                             THEN 0 END) AS cost_micros -- all was taken over
           FROM prediction
          WHERE job_id = $1
         """,

@@ -76,7 +76,8 @@ async def read(tx: Connection, job_id: UUID) -> JobTimes | None:
     )
     slots = await tx.fetch(
         """
-        SELECT ordinal, state, coalesce(winner, attempt) AS attempt, moved_at, counted_at
+        SELECT ordinal, state, coalesce(winner, attempt) AS attempt, moved_at, counted_at,
+               reused_from
           FROM slot
          WHERE job_id = $1
       ORDER BY ordinal
@@ -159,6 +160,7 @@ def _slot(row: Row, bought: Sequence[Row], told: _Told) -> SlotTimes:
         closed_at=closed_at,
         counted_at=row["counted_at"],
         waits=tuple(told.waits[closing["event_id"]]) if closing else (),
+        reused_from=row["reused_from"],
     )
 
 

@@ -48,6 +48,15 @@ def prepared(job_id: UUID, ordinal: int, variant: str, content_type: str) -> str
     return f"jobs/{job_id}/prepared/{ordinal}-{variant}.{EXTENSIONS[content_type]}"
 
 
+def reused(key: str, job_id: UUID) -> str:
+    """Where a copy of what was made for another job lies in this one: under attempt 0, which nothing
+    that is made for this job itself ever has."""
+    _, _, folder, name = key.split("/", 3)
+    ordinal, _, rest = name.partition("-")
+    rest = rest.removeprefix("0-") if folder == "prepared" else rest.partition("-")[2]
+    return f"jobs/{job_id}/{folder}/{ordinal}-0-{rest}"
+
+
 def report(job_id: UUID) -> str:
     return f"jobs/{job_id}/report/report.html"
 

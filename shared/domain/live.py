@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+from uuid import UUID
 
 from shared.domain.doing import Doing
 from shared.domain.job import ENDED, JobState
@@ -28,7 +29,8 @@ class JobRow(Told, Protocol):
 
 
 class SlotRow(Protocol):
-    """What is asked of a slot. ``skipped`` are outputs that could not be used beside others."""
+    """What is asked of a slot. ``skipped`` are outputs that could not be used beside others;
+    ``reused_from`` is the job that its files were bought for, where that is another one."""
 
     @property
     def ordinal(self) -> int: ...
@@ -44,6 +46,8 @@ class SlotRow(Protocol):
     def failure_detail(self) -> str | None: ...
     @property
     def skipped(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def reused_from(self) -> UUID | None: ...
 
 
 class PurchaseRow(Protocol):
@@ -192,6 +196,7 @@ def _part(slot: SlotRow, row: PurchaseRow | None, *, held: bool) -> Part:
         detail=slot.failure_detail,
         unusable=len(slot.skipped),
         held=held,
+        reused=slot.reused_from is not None,
     )
 
 

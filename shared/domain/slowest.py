@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.domain.clocks import Clock
+from shared.domain.telling import taken_over
 from shared.domain.waterfall import Lane, Segment, Stage, Waterfall
 from shared.words import Words
 
@@ -11,6 +12,10 @@ from shared.words import Words
 STAGES: Mapping[Stage, Words] = {
     Stage.ORDER: {"en": "the order on its way", "ko": "주문 전달"},
     Stage.PLAN: {"en": "planning the job", "ko": "작업 계획"},
+    Stage.REUSE: {
+        "en": "taking over what the job before had stored",
+        "ko": "이전 작업의 결과 가져오기",
+    },
     Stage.QUEUE: {"en": "waiting to be bought", "ko": "구매 대기"},
     Stage.TURNED_AWAY: {
         "en": "orders that Replicate did not take",
@@ -104,6 +109,11 @@ def sentence(fall: Waterfall) -> Words:
     )
 
 
+def where_from(lane: Lane) -> Words | None:
+    """Where the files of a slot come from for which nothing was bought; None: they were."""
+    return None if lane.reused_from is None else taken_over(lane.reused_from)
+
+
 def about_clocks(lane: Lane) -> tuple[Words, ...]:
     """A sentence for each clock that had to be shifted, or one that says that nothing helped."""
     if lane.shifts is None:
@@ -146,6 +156,8 @@ def _lane(lane: Lane) -> dict[str, Any]:
         "ordinal": lane.ordinal,
         "state": lane.state.value,
         "attempts": lane.attempts,
+        "reused_from": None if lane.reused_from is None else str(lane.reused_from),
+        "where_from": dict(words) if (words := where_from(lane)) else None,
         "seconds": lane.seconds,
         "named": lane.named,
         "clocks": None

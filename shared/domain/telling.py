@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from shared.domain.doing import Doing, doing
 from shared.domain.failure import failure_words, without_links
@@ -34,7 +35,8 @@ class Told(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One slot. ``progress`` is 0 to 1 where its logs tell; ``unusable`` are outputs beside those
-    that were stored; ``held``: nothing more is bought of its recipe today."""
+    that were stored; ``held``: nothing more is bought of its recipe today; ``reused``: it came
+    stored, from the job before."""
 
     ordinal: int
     state: SlotState
@@ -44,6 +46,7 @@ class Part:
     detail: str | None = None
     unusable: int = 0
     held: bool = False
+    reused: bool = False
 
     @property
     def doing(self) -> Doing | None:
@@ -60,10 +63,18 @@ def of_slot(part: Part) -> Words:
     return {tongue: _slot(part, words) for tongue, words in VOCABULARIES.items()}
 
 
+def taken_over(job_id: UUID) -> Words:
+    """Where a slot's files come from for which nothing was bought."""
+    return {
+        "en": f"Taken over from job {job_id}, at no cost.",
+        "ko": f"작업 {job_id}에서 비용 없이 가져왔습니다.",
+    }
+
+
 def _slot(part: Part, words: Vocabulary) -> str:
     match part.state:
         case SlotState.STORED:
-            return words.slot_stored
+            return words.slot_reused if part.reused else words.slot_stored
         case SlotState.CANCELED:
             return words.slot_canceled
         case SlotState.FAILED:

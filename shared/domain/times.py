@@ -44,6 +44,7 @@ class Moment(StrEnum):
     FINISHED = "finished"
     PUT = "put"
     KEPT = "kept"  # what the files of a success came to
+    REUSED = "taken over"  # from the job that this one does again
     CLOSED = "closed"  # by anything else
     COUNTED = "counted"
     NOW = "now"
@@ -128,8 +129,9 @@ class Stored:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotTimes:
     """What is on record of one slot. ``attempt`` is the purchase that counts: the one that won,
-    else the current one. ``closed_at`` and ``counted_at`` are None while it is open. ``waits`` are
-    those of the fact that it closed, in the parking."""
+    else the current one. ``reused_from`` is the job whose purchase that was, where the slot came
+    stored. ``closed_at`` and ``counted_at`` are None while it is open. ``waits`` are those of the
+    fact that it closed, in the parking."""
 
     ordinal: int
     state: SlotState
@@ -139,6 +141,7 @@ class SlotTimes:
     closed_at: datetime | None = None
     counted_at: datetime | None = None
     waits: tuple[Wait, ...] = ()
+    reused_from: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +193,8 @@ def marks(job: JobTimes, slot: SlotTimes) -> Iterator[Mark]:
         return
     succeeded = _verdict(slot)
     kept = succeeded is not None and succeeded.succeeded and slot.state is not SlotState.CANCELED
-    yield job.mark(_M.KEPT if kept else _M.CLOSED, slot.closed_at)
+    closed = _M.KEPT if kept else _M.REUSED if slot.reused_from else _M.CLOSED
+    yield job.mark(closed, slot.closed_at)
     if slot.state is SlotState.CANCELED:
         return  # counted with its end
     # The time of a count is that of its transaction's begin, which may wait for this closing.

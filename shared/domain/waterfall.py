@@ -32,7 +32,8 @@ class Stage(StrEnum):
     """What a slot's time goes into, in the order in which it usually does."""
 
     ORDER = "order"  # the order on its way to whoever plans it
-    PLAN = "plan"  # original fetched, what is needed first prepared, slots entered
+    PLAN = "plan"  # original fetched, what is needed first prepared or copied, slots entered
+    REUSE = "reuse"  # taken over as it is stored, from the job that this one does again
     QUEUE = "queue"  # due, and not bought yet
     TURNED_AWAY = "turned_away"  # creates that were not taken, or never got there
     DOUBT = "doubt"  # a create whose outcome nobody knew
@@ -82,13 +83,15 @@ class Lane:
     """One slot: ``segments`` follow each other without a gap, from its order to its count, or to
     now where it is not counted. ``shifts`` are the seconds that were added to the times of a clock,
     since they contradicted the database's; None: no shift makes sense of them, and the times that
-    contradict each other are unnamed."""
+    contradict each other are unnamed. ``reused_from`` is the job that it was bought for, where that
+    is not its own: it has no time of a provider's."""
 
     ordinal: int
     state: SlotState
     attempts: int
     segments: tuple[Segment, ...]
     shifts: Mapping[Clock, float] | None = field(default_factory=dict)
+    reused_from: UUID | None = None
 
     @property
     def begins(self) -> float:
@@ -188,6 +191,7 @@ _BETWEEN: Mapping[tuple[Moment, Moment], Stage] = {
     (_M.BROUGHT, _M.ORDER_TAKEN): Stage.BROKER,
     (_M.BROUGHT, _M.PLANNED): Stage.ORDER,
     (_M.ORDER_TAKEN, _M.PLANNED): Stage.PLAN,
+    (_M.PLANNED, _M.REUSED): Stage.REUSE,
     **{(_M.PLANNED, begun): Stage.QUEUE for begun in _BOUGHT_AT},
     **{(_M.LOST, begun): Stage.AGAIN for begun in _BOUGHT_AT},
     **{(_M.FIRST_TRIED, intent): Stage.TURNED_AWAY for intent in _INTENTS},
@@ -236,9 +240,11 @@ _BETWEEN: Mapping[tuple[Moment, Moment], Stage] = {
     (_M.PUT, _M.KEPT): Stage.RECORD,
     (_M.KEPT, _M.PARKED): Stage.TRIED,
     (_M.CLOSED, _M.PARKED): Stage.TRIED,
+    (_M.REUSED, _M.PARKED): Stage.TRIED,
     (_M.BROUGHT, _M.COUNTED): Stage.COUNT,
     (_M.KEPT, _M.COUNTED): Stage.COUNT,
     (_M.CLOSED, _M.COUNTED): Stage.COUNT,
+    (_M.REUSED, _M.COUNTED): Stage.COUNT,
 }
 # What is under way after a moment, while nothing else is known, or until the job's end cut it off.
 _AFTER: Mapping[Moment, Stage] = {
@@ -260,6 +266,7 @@ _AFTER: Mapping[Moment, Stage] = {
     _M.BROUGHT: Stage.BROKER,
     _M.KEPT: Stage.COUNT,
     _M.CLOSED: Stage.COUNT,
+    _M.REUSED: Stage.COUNT,
 }
 
 
@@ -288,6 +295,7 @@ def _lane(job: JobTimes, slot: SlotTimes) -> Lane:
         shifts=None
         if added is None
         else {clock: by for clock, by in added.items() if abs(by) >= WORTH_A_WORD_S},
+        reused_from=slot.reused_from,
     )
 
 

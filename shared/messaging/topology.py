@@ -99,7 +99,10 @@ INGRESS = Service(
 GENERATOR = Service(
     name="generator",
     listens=(GENERATOR_JOBS, GENERATOR_VERDICTS, GENERATOR_PROGRESS),
-    states=("job.accepted", "prediction.created", "slot.failed", "job.failed", "job.canceled"),
+    states=(
+        *("job.accepted", "prediction.created", "artifacts.stored", "slot.failed"),
+        *("job.failed", "job.canceled"),
+    ),
 )
 STORAGE = Service(
     name="storage",

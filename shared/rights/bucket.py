@@ -29,9 +29,12 @@ class BucketRights:
 
 
 RIGHTS: Mapping[str, BucketRights] = {
-    # Copies originals, makes what a model needs beside them, and signs links to both.
+    # Copies originals, makes what a model needs beside them, and signs links to both; lays what is
+    # stored of a job beside the one that does it again.
     "generator": BucketRights(
-        reads=(ORIGINALS, PREPARED), writes=(ORIGINALS, PREPARED), sources=True
+        reads=(ORIGINALS, PREPARED, GENERATED, DERIVED),
+        writes=(ORIGINALS, PREPARED, GENERATED, DERIVED),
+        sources=True,
     ),
     # Reads what it wrote: a put that met the same key asks what lies there.
     "storage": BucketRights(reads=(GENERATED, DERIVED), writes=(GENERATED, DERIVED)),

@@ -149,7 +149,7 @@ RIGHTS: Mapping[str, Tables] = {
         "cost_cap": READS,
         "job": READS,
         "journal": _SAYS,
-        # Brings back and throws away on an operator's word: decision record 0027.
+        # Brings back and throws away on an operator's word: decision record 0028.
         "parked_message": Rights(
             inserts=True, updates=_PARKS["parked_message"].updates, deletes=True
         ),

@@ -20,10 +20,13 @@ from tests.support.world import World
 A_SAMPLE = (
     "ingress: webhook confirmed by the broker, not answered",
     "generator: prediction created, its answer not written",
+    "generator: file copied, its job not planned",
     "storage: all files put, no row written",
     "aggregator: end committed, the closing not acknowledged",
     "report: page put, its job without it",
     "reconciler: answer told, not committed",
+    "api: order committed, not answered",
+    "api: retry committed, not answered",
 )
 
 

@@ -180,8 +180,8 @@ def test_parts_that_come_with_the_release_are_the_only_ones_reached(render: Rend
 
 def test_from_outside_only_the_webhooks_path_can_be_reached(render: Render) -> None:
     documents = render("full")
-    (ingress,) = of_kind(documents, "Ingress").values()
-    (route,) = of_kind(documents, "HTTPRoute").values()
+    ingress = of_kind(documents, "Ingress")["rel-darkroom-ingress"]
+    route = of_kind(documents, "HTTPRoute")["rel-darkroom-ingress"]
     (rule,) = ingress["spec"]["rules"]
     (path,) = rule["http"]["paths"]
     (match,) = route["spec"]["rules"][0]["matches"]
@@ -192,10 +192,11 @@ def test_from_outside_only_the_webhooks_path_can_be_reached(render: Render) -> N
     assert rule["host"] == route["spec"]["hostnames"][0] == "darkroom.example.com"
 
 
-def test_the_api_is_reached_by_its_callers_and_brings_no_way_in_from_outside(
-    render: Render,
-) -> None:
-    documents = render("full")
+def test_the_api_is_reached_by_its_callers_and_brings_no_way_in_unasked(render: Render) -> None:
+    documents = render("least")
+    assert "rel-darkroom-api" not in of_kind(
+        documents, "Ingress", "HTTPRoute", "HorizontalPodAutoscaler"
+    )
     api = deployments(documents)["api"]
     (policy,) = of_pod(documents, "NetworkPolicy", api)
     service = of_kind(documents, "Service")["rel-darkroom-api"]
@@ -207,6 +208,48 @@ def test_the_api_is_reached_by_its_callers_and_brings_no_way_in_from_outside(
         "health": 8081,
         "http": 8090,
     }
+
+
+def test_the_apis_own_way_in_leads_to_its_service_and_bounds_no_stream(render: Render) -> None:
+    documents = render("full")
+    ingress = of_kind(documents, "Ingress")["rel-darkroom-api"]
+    route = of_kind(documents, "HTTPRoute")["rel-darkroom-api"]
+    service = of_kind(documents, "Service")["rel-darkroom-api"]
+    (rule,), (way,) = ingress["spec"]["rules"], route["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+
+    assert rule["host"] == route["spec"]["hostnames"][0] == "pictures.example.com"
+    assert ingress["spec"]["tls"] == [
+        {"hosts": ["pictures.example.com"], "secretName": "pictures-tls"}
+    ]
+    assert (path["path"], path["pathType"]) == ("/", "Prefix")
+    assert path["backend"]["service"] == {"name": "rel-darkroom-api", "port": {"name": "http"}}
+    assert way["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
+    assert way["backendRefs"] == [{"name": "rel-darkroom-api", "port": 80}]
+    assert way["timeouts"] == {"request": "0s"}
+    assert [port["port"] for port in service["spec"]["ports"]] == [80]
+
+
+def test_on_one_host_the_webhooks_keep_their_path(render: Render) -> None:
+    documents = render("least", "--set", "api.ingress.enabled=true")
+    ways = of_kind(documents, "Ingress")
+    (to_api,), (to_ingress,) = (
+        ways[name]["spec"]["rules"] for name in ("rel-darkroom-api", "rel-darkroom-ingress")
+    )
+
+    assert to_api["host"] == to_ingress["host"]
+    assert to_ingress["http"]["paths"][0]["pathType"] == "Exact"
+    assert to_api["http"]["paths"][0]["path"] == "/"
+
+
+def test_the_apis_replicas_at_their_most_have_to_fit_into_the_database(render: Render) -> None:
+    few = ("--set", "api.autoscaling.enabled=true", "--set", "api.autoscaling.maxReplicas=4")
+    scaler = of_kind(render("least", *few), "HorizontalPodAutoscaler")["rel-darkroom-api"]
+
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "rel-darkroom-api"
+    assert scaler["spec"]["maxReplicas"] == 4
+    with pytest.raises(NotRendered, match="connections to the database"):
+        render("least", *few[:-1], "api.autoscaling.maxReplicas=40")
 
 
 def test_what_scales_by_itself_is_not_set_back_by_an_upgrade(render: Render) -> None:

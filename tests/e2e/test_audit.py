@@ -94,7 +94,7 @@ async def test_an_audit_that_cannot_be_made_is_told_apart_from_one_that_finds_so
         await world.behave()
     without = await darkroom(world, "audit", "--json", "--no-provider", "--no-files")
 
-    assert said.code == 2
+    assert said.code == 3
     assert said.err.startswith("the audit could not be made:")
     residuals = {law["law"]: law["residual"] for law in json.loads(without.out)["laws"]}
     assert residuals["prediction.unknown"] is None

@@ -23,7 +23,7 @@ PAGES = sorted(RUNBOOK.glob("*.md"))
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Python starts for each.
 AT_ONCE = 3
-# They say by their code what they found; 2 is "could not be asked", and never well.
+# They say by their code what they found; 3 is "could not be asked", and never well.
 TELLS = ("darkroom audit", "darkroom doctor", "darkroom ledger", "darkroom status")
 
 

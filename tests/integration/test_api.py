@@ -153,7 +153,7 @@ class TestOrders:
             ({**SOUND, "deadline_seconds": 0}, "deadline_seconds"),
             ({**SOUND, "callback_url": "http://plain.example"}, "callback_url"),
             ({**SOUND, "job_id": "17"}, "job_id"),
-            ({**SOUND, "metadata": {"a": "\x00"}}, "body"),
+            ({**SOUND, "metadata": {"a": "\x00"}}, "metadata.a"),
         ],
     )
     async def test_what_is_wrong_with_an_order_is_said_at_once_by_its_path(
@@ -173,13 +173,13 @@ class TestOrders:
             ({"data": b"[]", "headers": {"Content-Type": "application/json"}}, 422, "flawed"),
             (
                 {"data": b'{"a":NaN}', "headers": {"Content-Type": "application/json"}},
-                400,
-                "unreadable",
+                422,
+                "flawed",
             ),
             (
                 {"data": b"[" * 60_000, "headers": {"Content-Type": "application/json"}},
-                400,
-                "unreadable",
+                422,
+                "flawed",
             ),
             ({"data": b"{}", "headers": {"Content-Type": "text/plain"}}, 415, "not_json"),
             (

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import aio_pika
 import pytest
 
+from services.cli.exit_codes import ExitCode
 from shared.db.connection import Database
 from shared.domain.slot import SlotState
 from shared.messaging import topology
@@ -122,7 +123,7 @@ async def test_a_broker_that_is_away_is_a_sentence(service_environment: dict[str
         away, "publish", "upload", "--recipe", "sound-effect", "--param", "prompt=rain"
     )
 
-    assert code == 1
+    assert code == ExitCode.UNREACHABLE
     assert err.startswith("not ordered:")
     assert "hush" not in err
     assert "Traceback" not in err

@@ -10,7 +10,7 @@ import pytest
 
 from shared.db import artifacts, jobs
 from shared.db.connection import Connection, Database
-from shared.db.jobs import NewJob
+from shared.db.jobs import NewJob, Wanted
 from shared.domain.identity import artifact_id
 from shared.domain.job import JobState
 from shared.domain.slot import SlotState
@@ -47,7 +47,7 @@ async def test_a_job_is_read_back_as_it_was_ordered(database: Database) -> None:
 
     async with database.transaction() as tx:
         await jobs.insert(tx, order)
-        (found,) = await jobs.by_external_ref(tx, "order-7")
+        (found,) = await jobs.page(tx, Wanted(external_ref="order-7"), limit=2)
 
     assert all(getattr(found, name) == getattr(order, name) for name in NewJob.__slots__)
     assert (found.state, found.stored, found.report) == (JobState.PENDING, 0, "pending")
@@ -123,7 +123,7 @@ async def test_the_latest_jobs_come_first(database: Database) -> None:
     ordered = [await a_job(database) for _ in range(3)]
 
     async with database.connection() as connection:
-        latest = await jobs.latest(connection, limit=2)
+        latest = await jobs.page(connection, Wanted(), limit=2)
 
     assert [job.id for job in latest] == [ordered[2], ordered[1]]
 

@@ -47,10 +47,6 @@ HOT: dict[str, tuple[Ask, str]] = {
     ),
     "when a message is due": (parked.next_due_in, "parked_message_due"),
     "jobs past their deadline": (lambda tx: jobs.overdue(tx, limit=20), "job_open_by_deadline"),
-    "jobs of another team's id": (
-        lambda tx: jobs.by_external_ref(tx, "ref-77"),
-        "job_by_external_ref",
-    ),
     "jobs that did one once more": (lambda tx: jobs.retries(tx, UUID(int=7)), "job_by_retried"),
     "what a recipe's day cost": (
         lambda tx: caps.spent_on(
@@ -58,7 +54,10 @@ HOT: dict[str, tuple[Ask, str]] = {
         ),
         "prediction_by_intent",
     ),
-    "the latest jobs": (lambda tx: jobs.latest(tx, limit=20), "job_by_age"),
+    "jobs whose ids begin so": (
+        lambda tx: jobs.latest_beginning_with(tx, "7b2f6a52", open_only=False, limit=20),
+        "job_pkey",
+    ),
     "a page of jobs": (lambda tx: jobs.page(tx, Wanted(), limit=20), "job_by_age"),
     "a page of jobs of another team's id": (
         lambda tx: jobs.page(tx, Wanted(external_ref="ref-77"), limit=20),

@@ -186,7 +186,7 @@ async def test_a_list_that_cannot_be_read_is_no_balance(shop: Shop, database_url
     async with asyncio.timeout(60):
         _, err = await process.communicate()
 
-    assert process.returncode == 2
+    assert process.returncode == 3
     assert b"the ledger could not be read" in err
 
 

@@ -119,6 +119,17 @@ class TestShowing:
         assert "There is no such job" in unknown.body
         assert "is deleted" in deleted.body
 
+    async def test_the_beginning_of_an_id_leads_to_the_only_job_that_has_it(self, api: Api) -> None:
+        job_id = await a_job(api.database)
+
+        there = await api.front.get(f"/jobs/{str(job_id)[:8].upper()}")
+        whole = await api.front.get(f"/jobs/{job_id.hex}")
+        nobody = await api.front.get(f"/jobs/{'0' * 8}")
+
+        assert (there.status, there.headers["Location"]) == (303, f"/jobs/{job_id}")
+        assert whole.headers["Location"] == f"/jobs/{job_id}"
+        assert nobody.status == 404
+
     async def test_pictures_keep_their_place_and_say_what_they_are(self, api: Api) -> None:
         job_id = await a_job(api.database, external_ref="order-7")
         file = await a_file(api, job_id)

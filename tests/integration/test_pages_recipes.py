@@ -203,7 +203,12 @@ class TestOrdering:
 class TestFaults:
     async def test_each_stands_at_its_field_and_what_was_typed_is_kept(self, api: Api) -> None:
         shown = filled(await api.front.get("/recipes/variations"))
-        typed = shown | {"params.count": "11", "params.prompt": SCRIPT, "params.at_least": "x"}
+        typed = shown | {
+            "params.count": "11",
+            "params.prompt": SCRIPT,
+            "params.at_least": "x",
+            "callback_url": "http://shop.example",
+        }
 
         heard = await send(api.front, "variations", typed, photo=a_photo())
 
@@ -211,6 +216,9 @@ class TestFaults:
         assert 'id="params.count-wrong"' in heard.body
         assert "must be 10 or less" in heard.body
         assert 'id="params.at_least-wrong"' in heard.body
+        assert 'id="callback_url-wrong"' in heard.body
+        assert '<a href="#callback_url">Callback address</a>' in heard.body
+        assert heard.body.count("must be 10 or less") == 1
         assert 'aria-describedby="params.count-wrong params.count-hint"' in heard.body
         assert filled(heard)["params.prompt"] == SCRIPT
         assert SCRIPT not in heard.body

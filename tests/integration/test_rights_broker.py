@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from deploy.local.logins import as_party, create_users
 from deploy.local.stack import Isolation
 from deploy.local.stack.rabbitmq import MANAGEMENT
-from services.cli.__main__ import app
+from services.cli.app import app
 from shared.messaging.apply import apply
 from shared.messaging.topology import EXCHANGE, QUEUES
 

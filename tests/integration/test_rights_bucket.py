@@ -21,14 +21,14 @@ REPORT = keys.report(JOB)
 EVERYWHERE = (ORIGINAL, PREPARED, GENERATED, DERIVED, REPORT, "elsewhere/file")
 
 WRITES = {
-    "generator": {ORIGINAL, PREPARED},
+    "generator": {ORIGINAL, PREPARED, GENERATED, DERIVED},
     "storage": {GENERATED, DERIVED},
     "report": {REPORT},
     "api": {ORIGINAL},
     "publisher": {ORIGINAL},
 }
 READS = {
-    "generator": {ORIGINAL, PREPARED},
+    "generator": {ORIGINAL, PREPARED, GENERATED, DERIVED},
     "storage": {GENERATED, DERIVED},
     "report": {ORIGINAL, PREPARED, GENERATED, DERIVED, REPORT},
     "api": {ORIGINAL, PREPARED, GENERATED, DERIVED, REPORT},

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from deploy.local.logins import as_party
 from deploy.local.stack import Isolation, psql
-from services.cli.__main__ import app
+from services.cli.app import app
 from shared.db.roles import apply_roles
 from shared.errors import Misconfigured
 from shared.rights.accounts import OPERATOR

@@ -3,17 +3,19 @@
 import asyncio
 import json
 from contextlib import suppress
+from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
 import pika
 
-from deploy.local.prove.crash_points import KINDS, CrashPoint, Kind, Source, command, point
+from deploy.local.prove.crash_points import KINDS, Ask, CrashPoint, Kind, Source, command, point
 from deploy.local.prove.verdict import Verdict
 from deploy.local.prove.witness import Evidence, judge
 from deploy.local.system import NotReady
 from shared.clock import utc_now
 from shared.messaging.topology import DEAD
+from tests.support.front_end import Heard, a_front_end
 from tests.support.photos import a_tiny_photo
 from tests.support.signing import signed
 from tests.support.waiting import eventually
@@ -42,15 +44,22 @@ async def crash(world: World, where: CrashPoint, *, hit: int = 1) -> tuple[Row, 
     point is not reached.
     """
     kind, began, job_id = KINDS[where.kind], utc_now(), uuid4()
+    asking: asyncio.Task[UUID] | None = None
     mortals = [where] if kind.orphaned_by is None else [where, point(kind.orphaned_by)]
     try:
         if kind.spoiled is not None:
             await _spoil(world, kind, job_id)
+        if kind.asks is Ask.RETRY:
+            await _order(world, kind, job_id)
+            await world.ended(job_id, within=150)
+            await world.settled(within=120)
         for mortal in mortals:
             _run_mortal(world, mortal, hit)
         if kind.without is not None:
             world.system.child(kind.without).stop(within=35)
-        if kind.spoiled is None:
+        if kind.asks is not None:
+            asking = asyncio.create_task(_ask(world, kind, job_id))
+        elif kind.spoiled is None:
             await _order(world, kind, job_id)
         for mortal in reversed(mortals):
             await _died(world, mortal)
@@ -58,6 +67,8 @@ async def crash(world: World, where: CrashPoint, *, hit: int = 1) -> tuple[Row, 
         for mortal in mortals:
             world.system.child(mortal.service).kill()
     all_at_work(world)
+    if asking is not None:
+        job_id = await asking
     await leases_run_out(world)
     job = await world.reported(job_id, within=150)
     if kind.spoiled is not None:
@@ -68,6 +79,37 @@ async def crash(world: World, where: CrashPoint, *, hit: int = 1) -> tuple[Row, 
     parts = world.system.layout.parts
     evidence = Evidence.of(world.system.ledger, parts, since=began)
     return job, await asyncio.to_thread(judge, evidence)
+
+
+async def _ask(world: World, kind: Kind, job_id: UUID) -> UUID:
+    """Ask the API as a front end does that wants an answer: the same again, until there is one. The
+    job that is meant then."""
+    path, body = f"/v1/jobs/{job_id}/{kind.asks}", dict[str, Any]()
+    if kind.asks is Ask.CANCEL:
+        await _order(world, kind, job_id)
+        await _runs(world, job_id)
+        body = {"reason": "nobody wants it"}
+    elif kind.asks is Ask.PLACE:
+        path, body = "/v1/jobs", {**kind.order, "source": {"url": await _lies_elsewhere(world)}}
+    # What is about one job already needs no key of its own.
+    key = None if kind.asks is Ask.CANCEL else f"ask-{job_id}"
+
+    async def answered() -> Heard | None:
+        with suppress(aiohttp.ClientError):
+            async with a_front_end(world.system.layout.api_url) as front:
+                return await front.post(path, body, key=key)
+        return None
+
+    heard = await eventually(
+        "the API answers",
+        answered,
+        holds=lambda heard: heard is not None and heard.status < 500,
+        within=READY_WITHIN_S,
+        every=0.5,
+    )
+    assert heard is not None
+    assert heard.status == 202, heard.body
+    return UUID(heard.body["id"])
 
 
 async def _spoil(world: World, kind: Kind, job_id: UUID) -> None:

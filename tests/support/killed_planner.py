@@ -16,6 +16,7 @@ from typing import Any
 from services.generator.original import Originals
 from services.generator.plan import PlanJobs
 from services.generator.prepare import Preparations
+from services.generator.reuse import Reuse
 from shared import recipes
 from shared.clock import utc_now
 from shared.db.connection import open_database
@@ -49,6 +50,7 @@ async def plan(database_url: str, bucket: Mapping[str, str], order: bytes) -> No
             database=database,
             originals=Originals(opened, sources, max_bytes=1_000_000, copies_at_once=1),
             preparations=Preparations(Deadly(opened), FLAT, at_once=1),  # type: ignore[arg-type]
+            reuse=Reuse(database, opened),
             recipes=recipes.configured({}),
             folders=(),
             attempts=8,

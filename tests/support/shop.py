@@ -19,6 +19,7 @@ from services.generator.follow import FollowPredictions
 from services.generator.original import Originals
 from services.generator.plan import PlanJobs
 from services.generator.prepare import Preparations, Steps
+from services.generator.reuse import Reuse
 from services.reconciler.ask import AskSilent
 from services.reconciler.cancel import CancelUnwanted
 from services.reconciler.doubt import SettleDoubt
@@ -132,6 +133,7 @@ class Shop:
                 self.bucket, self.sources, max_bytes=LARGEST_ORIGINAL, copies_at_once=2
             ),
             preparations=Preparations(self.bucket, steps, at_once=2),
+            reuse=Reuse(self.database, self.bucket),
             recipes=self.known,
             folders=folders,
             attempts=MAX_ATTEMPTS,

@@ -2,6 +2,7 @@
 
 import re
 
+import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
@@ -10,6 +11,9 @@ from services.api.document import document, document_page
 from services.api.endpoints import ENDPOINTS, Endpoint
 from services.api.page import STYLE
 from shared.domain.token import Scope
+from shared.events import ORDER_FIELDS
+from shared.recipes import RECIPES
+from shared.recipes.recipe import Recipe
 
 
 def test_it_is_openapi() -> None:
@@ -57,8 +61,27 @@ def test_the_old_shape_of_concepts_is_written_as_its_readers_know_it() -> None:
 
 def test_an_order_is_described_by_the_class_that_the_generator_reads() -> None:
     body = document()["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    schemas = document()["components"]["schemas"]
+    orders = [schemas[one["$ref"].rpartition("/")[2]] for one in schemas["Order"]["oneOf"]]
 
-    assert body["schema"] == {"$ref": "#/components/schemas/UploadReceived"}
+    assert body["schema"] == {"$ref": "#/components/schemas/Order"}
+    assert {order["properties"]["recipe"]["const"] for order in orders} == {
+        recipe.name for recipe in RECIPES
+    }
+    assert all(set(order["properties"]) == ORDER_FIELDS for order in orders)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_the_example_of_a_recipe_is_an_order_as_the_document_has_it(recipe: Recipe) -> None:
+    schemas = document()["components"]["schemas"]
+    whole = {"$ref": "#/components/schemas/Order", "components": {"schemas": schemas}}
+    reading = jsonschema.Draft202012Validator(whole)
+    body = document()["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    order = body["examples"][recipe.name]["value"]
+
+    assert reading.is_valid(order), list(reading.iter_errors(order))
+    assert not reading.is_valid({**order, "params": {"no such": 1}})
+    assert not reading.is_valid({**order, "external_ref": "a\0b"})
 
 
 def test_the_page_has_a_place_for_everything_that_it_links_to() -> None:

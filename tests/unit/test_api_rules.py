@@ -1,5 +1,6 @@
 """The small rules of the API: places in lists, tickets, whom this machine is, origins, frames."""
 
+import asyncio
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -10,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.api import cors, cursor, frames, tickets
+from services.api import cors, frames, tickets
 from services.api.near import why_not_near
 from services.api.orders import job_of
 from services.api.problems import Refused
 from services.api.settings import Settings
+from services.api.turns import Turns
+from shared.domain import cursor
 from shared.domain.identity import job_id_of_key
 from shared.domain.token import RANDOM_BYTES, SHAPE, Scope, kept, word_of
 from shared.observability import redacted
@@ -246,3 +249,43 @@ class TestWhichJob:
             job_of("a", key, named)
 
         assert refused.value.problem.faults[0].path == "job_id"
+
+
+class TestTurns:
+    async def test_one_sender_waits_for_itself_and_not_another_for_it(self) -> None:
+        turns, go_on = Turns(2), asyncio.Event()
+        began: list[str] = []
+
+        async def work(sender: str) -> None:
+            async with turns.of(sender):
+                began.append(sender)
+                await go_on.wait()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(5):
+                group.create_task(work("greedy"))
+            modest = group.create_task(work("modest"))
+            while "modest" not in began:
+                await a_breath()
+            assert began == ["greedy", "greedy", "modest"]
+            assert not modest.done()
+            go_on.set()
+
+        assert began.count("greedy") == 5
+        assert (turns.waiting("greedy"), turns._lines) == (0, {})
+
+    async def test_who_leaves_while_waiting_keeps_no_place(self) -> None:
+        turns = Turns(1)
+        async with turns.of("a"):
+            waiting = asyncio.create_task(turns.of("a").__aenter__())
+            await a_breath()
+            waiting.cancel()
+            await asyncio.wait({waiting})
+
+        async with asyncio.timeout(1), turns.of("a"):
+            assert turns.waiting("a") == 1
+
+
+async def a_breath() -> None:
+    """Let everybody else who can go on do so once."""
+    await asyncio.get_running_loop().run_in_executor(None, lambda: None)

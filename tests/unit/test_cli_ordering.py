@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from services.cli.__main__ import app
+from services.cli.app import app
 from services.cli.reading import read_params, the_recipe
 from shared.recipes import RECIPES, validated
 from tests.support import photos

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from services.cli.__main__ import app
+from services.cli.app import app
 from shared.db.laws import LAWS
 from shared.domain.audit import (
     FILE_LAWS,
@@ -51,7 +51,10 @@ def test_every_command_that_a_finding_names_is_one_that_can_be_typed(mend: str) 
     program, *typed = mend.format(id="x", job=JOB).split()
     command = typer.main.get_command(app)
     while isinstance(command, TyperGroup):
-        command = command.commands[typed.pop(0)]
+        context = command.make_context(program, [], resilient_parsing=True)
+        found = command.get_command(context, typed.pop(0))
+        assert found is not None
+        command = found
 
     command.make_context(program, typed)  # a UsageError where it would not take them
 

@@ -51,3 +51,17 @@ def test_two_files_of_a_job_never_share_a_key(ordinal: int, attempt: int, index:
     assert one != keys.derived(
         JOB, ordinal, attempt, index, variant="thumb", content_type="image/png"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "copy"),
+    [
+        (f"jobs/{JOB}/generated/3-2-0.png", f"jobs/{OTHER}/generated/3-0-0.png"),
+        (f"jobs/{JOB}/derived/3-2-1-quantised.png", f"jobs/{OTHER}/derived/3-0-1-quantised.png"),
+        (f"jobs/{JOB}/prepared/1-stencil.png", f"jobs/{OTHER}/prepared/1-0-stencil.png"),
+    ],
+)
+def test_what_is_taken_over_lies_where_nothing_is_ever_made(key: str, copy: str) -> None:
+    assert keys.reused(key, OTHER) == copy
+    # Taken over once more it has the same place again.
+    assert keys.reused(copy, JOB) == copy.replace(str(OTHER), str(JOB))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from shared.domain.job import ENDED, JobState
 from shared.domain.live import Live, live
 from shared.domain.prediction import TERMINAL, Status
 from shared.domain.slot import CLOSED, FailureCode, SlotState
+from shared.domain.telling import of_slot
 from shared.recipes import RECIPES
 from shared.recipes.standing import standing
 from shared.words import EN, KO, VOCABULARIES, Vocabulary, Words
@@ -41,6 +43,7 @@ class ASlot:
     failure_code: FailureCode | None = None
     failure_detail: str | None = None
     skipped: tuple[dict[str, Any], ...] = ()
+    reused_from: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -542,3 +545,12 @@ def test_closed_slots_have_nothing_done_about_them() -> None:
     for state in SlotState:
         now = shown(J.RUNNING, ASlot(state=state, failure_code=FailureCode.NSFW))
         assert (now.sentence["en"] == EN.closing) is (state in CLOSED)
+
+
+def test_a_slot_that_was_taken_over_is_ready_and_says_so() -> None:
+    taken = ASlot(state=S.STORED, winner=1, reused_from=UUID(int=9))
+    now = shown(J.PENDING, taken, ASlot(ordinal=2))
+
+    assert (now.stored, now.progress) == (1, 0.475)
+    assert now.slots[0].words == {"en": EN.slot_reused, "ko": KO.slot_reused}
+    assert now.slots[0].words != of_slot(replace(now.slots[0].part, reused=False))

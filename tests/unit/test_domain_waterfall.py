@@ -616,3 +616,22 @@ def test_a_hole_counts_for_as_long_as_it_is(
     lane = lane_of(a_job(times, off={}, missing=frozenset({hole})))
 
     assert lane.unnamed_seconds >= length - 1e-6
+
+
+def test_a_slot_that_was_taken_over_says_from_where_and_has_no_time_without_a_name() -> None:
+    before = UUID(int=9)
+    job = a_job(slot={"bought": (), "stored": None, "reused_from": before})
+
+    lane = lane_of(job)
+
+    assert_covered(lane)
+    assert [one.stage for one in lane.segments] == [
+        Stage.ORDER,
+        Stage.PLAN,
+        Stage.REUSE,
+        Stage.COUNT,
+    ]
+    assert (lane.named, lane.attempts, lane.reused_from) == (1, 0, before)
+    told = as_data(waterfall(job))["slots"][0]
+    assert told["reused_from"] == str(before)
+    assert all(str(before) in told["where_from"][tongue] for tongue in ("en", "ko"))

@@ -2,22 +2,25 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import pytest
 import structlog
 
 from shared.observability import configure_logging, redact, redacted, redacted_header
+from tests.support.nasty import KEPT
 
 JOB = "11111111-2222-4333-8444-555555555555"
 
 
 @contextmanager
-def logging_as_json() -> Iterator[None]:
+def logging_as(style: Literal["json", "console"]) -> Iterator[None]:
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    configure_logging("test", level="INFO", style="json")
+    configure_logging("test", level="INFO", style=style)
     yield
     root.handlers[:], level = before
     root.setLevel(level)
@@ -47,6 +50,31 @@ def test_a_key_that_names_a_secret_hides_its_value(key: str) -> None:
     assert redact(None, "info", {"headers": {key: "plain"}}) == {"headers": {key: "***"}}
 
 
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize("name", KEPT)
+def test_whatever_somebody_sent_stays_in_its_line(
+    style: Literal["json", "console"], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with logging_as(style):
+        structlog.get_logger().info("it.came", text=KEPT[name], deep=[{KEPT[name]: KEPT[name]}])
+        logging.getLogger("somebody.else").warning("it came: %s", KEPT[name])
+
+    written = capsys.readouterr().err
+    assert len(written.splitlines()) == 2
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", written)
+
+
+def test_a_line_of_json_says_what_came_letter_by_letter(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with logging_as("json"):
+        structlog.get_logger().info("it.came", text=KEPT["bidi"], name="암실")
+
+    told = json.loads(capsys.readouterr().err)
+    assert told["text"].encode().decode("unicode_escape") == KEPT["bidi"]
+    assert told["name"] == "암실"
+
+
 def test_what_is_no_secret_stays() -> None:
     event = {"event": "job.completed", "job_id": JOB, "token_configured": True, "n": 3}
 
@@ -56,7 +84,7 @@ def test_what_is_no_secret_stays() -> None:
 def test_other_peoples_loggers_speak_the_same_json_and_are_cleaned_too(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with logging_as_json():
+    with logging_as("json"):
         logging.getLogger("somebody.else").warning("to %s", "amqp://user:hunter2@broker")
 
     told = json.loads(capsys.readouterr().err)
@@ -71,7 +99,7 @@ def test_a_traceback_carries_no_local_values(capsys: pytest.CaptureFixture[str])
     def fail(payload: str) -> None:
         raise RuntimeError(f"of length {len(payload)}")
 
-    with logging_as_json():
+    with logging_as("json"):
         try:
             fail("hunter2")
         except RuntimeError:

@@ -1,5 +1,6 @@
 """The witness's laws on evidence made by hand: each is broken once, and each breach is named."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,6 +42,7 @@ def a_slot(**said: Any) -> Row:
         "failure_detail": None,
         "skipped": [],
         "counted_at": AT.isoformat(),
+        "reused_from": None,
     } | said
 
 
@@ -348,3 +350,54 @@ def test_a_slot_that_closed_after_its_jobs_end_is_none_of_its_counts() -> None:
     )
 
     assert wrong(judged) == {}
+
+
+# ---- taken over from the job before
+
+BEFORE = "77777777-32b1-4b0e-9f6e-1d9f5b9f2a11"
+
+
+def taken_over(**said: Any) -> Seen:
+    """A job of one picture that came stored, but for what is ``said``."""
+    one = Bought(
+        prediction="p0",
+        bought_at=AT,
+        bought_for=For(BEFORE, 1, 2),
+        **{"ended": "succeeded", "files": (FILE,), **said.pop("sold", {})},
+    )
+    whose = one.bought_for
+    assert whose is not None
+    seen = the_evidence(
+        **{
+            "bought": [],
+            "predictions": [],
+            "slots": [a_slot(attempt=2, winner=2, reused_from=BEFORE)],
+            "artifacts": [a_file(attempt=2, key=f"jobs/{JOB}/generated/1-0-0.png"), a_report()],
+        }
+        | said
+    )
+    return replace(seen, before={whose: one})
+
+
+def test_a_copy_of_what_another_job_bought_is_a_file_to_read() -> None:
+    judged = judge_job(taken_over())
+
+    assert wrong(judged) == {}
+    assert judged.expected[0].key == f"jobs/{JOB}/generated/1-0-0.png"
+    assert (judged.counts["slots_taken_over"], judged.counts["outputs_stored"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "finding"),
+    [
+        (taken_over(sold={"files": (OTHER,)}), {"lost": ["p0"]}),
+        (taken_over(artifacts=[a_report()]), {"lost": ["p0"]}),
+        (taken_over(sold={"ended": "failed"}), {"unaccounted": [f"{JOB}.1"]}),
+        (replace(taken_over(), before={}), {"unaccounted": [f"{JOB}.1"]}),
+        (taken_over(bought=[sold()], predictions=[a_purchase()]), {"duplicated": ["p1"]}),
+    ],
+)
+def test_what_was_never_bought_or_is_bought_as_well_is_found(
+    evidence: Seen, finding: dict[str, list[str]]
+) -> None:
+    assert wrong(judge_job(evidence)) == finding

@@ -49,6 +49,10 @@ def outcome(plan: Plan, *, missed: int = 0) -> Outcome:
         "predictions_a_second": 0,
         "settled_after_s": 1.0,
         "judged_in_s": 1.0,
+        "ordered_through_the_api": 0,
+        "ordered_once_more": 0,
+        "given_up_by_customers": 0,
+        "requests_made_again": 0,
     }
     return Outcome(plan=plan, verdict=Verdict(), pulled=pulled, figures=figures)
 

@@ -11,6 +11,7 @@ from deploy.local.prove import orders, schedule
 from deploy.local.prove.conductor import Outcome, Plan, write
 from deploy.local.prove.schedule import FAULTS, PLUGS, REPLICAS, SERVICES, Reachable, UnknownFaults
 from deploy.local.prove.verdict import Finding, Verdict
+from shared.domain.identity import job_id_of_key
 
 POINTS = [Reachable(name=f"storage: {n}", service="storage", often=n < 2) for n in range(4)]
 
@@ -96,3 +97,24 @@ def test_one_thing_that_is_wrong_makes_a_run_unclean(wrong: dict[str, object]) -
     plan = Plan.drawn(seed=1, predictions=1, minutes=1, faults=[], every=6)
 
     assert not Outcome(plan=plan, **wrong).clean  # type: ignore[arg-type]
+
+
+def test_some_orders_go_through_the_api_under_keys_that_name_their_jobs() -> None:
+    plain = list(orders.draw(3, 3000, cancels=False))
+    placed = list(orders.draw(3, 3000, cancels=False, by_api=True, wishes=True))
+    by_api = [order for order in placed if order.key]
+
+    assert placed == list(orders.draw(3, 3000, cancels=False, by_api=True, wishes=True))
+    assert [order.predictions for order in placed] == [order.predictions for order in plain]
+    assert 0.2 < len(by_api) / len(placed) < 0.4
+    for order in by_api:
+        assert order.key is not None
+        assert order.job_id == job_id_of_key("", order.key)
+        assert "job_id" not in order.body
+    assert any(order.hangs_up_after for order in by_api)
+    # Some are given up, and of those some come again; nobody else has wishes.
+    wishes = [(order.given_up_after is not None, order.again) for order in placed]
+    assert {(True, True), (True, False), (False, True), (False, False)} == set(wishes)
+    assert not any(order.given_up_after or order.again for order in placed if not order.key)
+    steady = list(orders.draw(3, 3000, cancels=False, by_api=True))
+    assert not any(order.given_up_after or order.again for order in steady)

@@ -24,7 +24,8 @@ from deploy.local.prove import matrix, orders, schedule, table
 from deploy.local.prove.clock import FastClock
 from deploy.local.prove.confirms import QUEUE as CONFIRMS
 from deploy.local.prove.confirms import Confirms
-from deploy.local.prove.crash_points import KINDS, POINTS, Kind
+from deploy.local.prove.crash_points import KINDS, POINTS, Ask, Kind
+from deploy.local.prove.front import Front
 from deploy.local.prove.installation import (
     Installation,
     a_photo,
@@ -169,7 +170,7 @@ def _points() -> list[Reachable]:
         Reachable(name=point.name, service=point.service, often=point.kind == "picture")
         for point in POINTS
         # What takes more than an order has a test of its own.
-        if KINDS[point.kind].is_plain
+        if KINDS[point.kind].is_plain or KINDS[point.kind].asks is Ask.PLACE
     ]
 
 
@@ -181,6 +182,7 @@ class Outcome:
     rows: list[Row] = field(default_factory=list)
     verdict: Verdict | None = None
     unplanned: list[str] = field(default_factory=list)  # confirmed orders that became no job
+    contradicted: list[str] = field(default_factory=list)  # answers of the API that cannot be
     left: dict[str, float] = field(default_factory=dict)  # what is owed still, and its age
     queues: dict[str, int] = field(default_factory=dict)  # that are not empty
     figures: dict[str, Any] = field(default_factory=dict)
@@ -195,7 +197,7 @@ class Outcome:
         return (
             self.verdict is not None
             and self.verdict.clean
-            and not (self.unplanned or self.left or self.queues)
+            and not (self.unplanned or self.contradicted or self.left or self.queues)
             and all(promise.kept is not False for promise in self.promises)
         )
 
@@ -220,6 +222,7 @@ class Outcome:
             "table": [row.as_json() for row in self.rows],
             "verdict": None if self.verdict is None else self.verdict.as_json(),
             "orders_without_a_job": self.unplanned,
+            "answers_contradicted": self.contradicted,
             "left": self.left,
             "queues": self.queues,
             "figures": self.figures,
@@ -306,8 +309,11 @@ class Run:
         """Order, pull, wait until nothing moves any more, and judge."""
         await asyncio.sleep(QUEUES_ON_DISK_S)
         amqp = self._on.parts["AMQP_URL"]
-        async with open_publisher(amqp, name="prove") as publisher:
-            load = orders.Load(publisher, now=now)
+        async with (
+            open_publisher(amqp, name="prove") as publisher,
+            Front(self._on.doors) as front,
+        ):
+            load = orders.Load(publisher, front, now=now)
             self._load = load
             self._elsewhere = await asyncio.to_thread(self._put_a_photo_elsewhere)
             row = self._row
@@ -341,7 +347,9 @@ class Run:
 
     async def _under_load(self, load: orders.Load) -> None:
         plan = self._plan
-        drawn = orders.draw(plan.seed, plan.predictions, cancels=plan.cancels)
+        drawn = orders.draw(
+            plan.seed, plan.predictions, cancels=plan.cancels, by_api=True, wishes=True
+        )
         per_second = plan.predictions / (plan.minutes * 60)
         async with asyncio.TaskGroup() as group:
             group.create_task(load.place(drawn, per_second=per_second))
@@ -351,7 +359,7 @@ class Run:
     async def _through(self, row: MatrixRow, load: orders.Load) -> None:
         """Pull what the row pulls, one after another in each lane, under a load that lasts as long."""
         over = asyncio.Event()
-        drawn = orders.draw(self._plan.seed, sys.maxsize, cancels=False)
+        drawn = orders.draw(self._plan.seed, sys.maxsize, cancels=False, by_api=True)
         steady = itertools.takewhile(lambda _order: not over.is_set(), drawn)
         lanes: dict[str, list[Pull]] = {}
         for pull in self._plan.pulls:
@@ -523,6 +531,7 @@ class Run:
             spoiled=self._on.links.s3.spoiled + self._on.links.first_s3.spoiled,
         )
         outcome.unplanned = sorted(placed.waiting)
+        outcome.contradicted = placed.contradicted
         if owed is not None:
             outcome.left = {name: round(now() - at, 1) for name, at in owed.since.items()}
         outcome.queues = await self._queues()
@@ -540,6 +549,9 @@ class Run:
             "ends": dict(watch.ledger.ends),
             "publishes_made_again": placed.refused,
             "given_up_by_customers": placed.given_up,
+            "ordered_through_the_api": placed.by_api,
+            "ordered_once_more": placed.once_more,
+            "requests_made_again": placed.asked_again,
             "parked_dead": 0 if owed is None else owed.numbers["dead"],
             "under_load_s": round(under_load_s, 1),
             "predictions_a_second": round(placed.predictions / under_load_s, 2),
@@ -651,6 +663,11 @@ def told(outcome: Outcome) -> Sequence[str]:
         f" {plan.factor:g}; settled after {_or_never(figures['settled_after_s'])};"
         f" judged in {figures['judged_in_s']:g} s"
     )
+    lines.append(
+        f"through the API: {figures['ordered_through_the_api']} orders,"
+        f" {figures['ordered_once_more']} once more, {figures['given_up_by_customers']} given up;"
+        f" {figures['requests_made_again']} requests made again"
+    )
     growth = ", ".join(
         f"{service} {each['peak_mib']:g} MiB"
         + (f" ({each['mib_an_hour']:+g} MiB/h)" if each["mib_an_hour"] is not None else "")
@@ -659,6 +676,7 @@ def told(outcome: Outcome) -> Sequence[str]:
     lines.append(f"memory at most, and its slope over the longest life: {growth}")
     lines += [f"ended by itself: {d['replica']}, code {d['exit_code']}" for d in outcome.deaths]
     lines += [f"order without a job: {job}" for job in outcome.unplanned[:20]]
+    lines += [f"the API contradicts itself: {said}" for said in outcome.contradicted[:20]]
     lines += [f"still owed: {name}, for {age:g} s" for name, age in outcome.left.items()]
     lines += [f"not empty: {name} holds {depth}" for name, depth in outcome.queues.items()]
     if verdict is not None:

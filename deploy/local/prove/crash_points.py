@@ -1,4 +1,4 @@
-"""The crash points: every gap between two durable steps of the six services, by name.
+"""The crash points: every gap between two durable steps of the seven services, by name.
 
 A durable step is a commit, a publisher's confirm, a put, a create, an acknowledgement. A process
 that is killed between two of them leaves one done and the other not; each name says which. The
@@ -25,6 +25,16 @@ class Source(StrEnum):
     ELSEWHERE = "elsewhere"  # at an address of the emulator's
 
 
+class Ask(StrEnum):
+    """What is asked of the API, until it answers."""
+
+    PLACE = "place"  # the order itself, under an Idempotency-Key
+    CANCEL = "cancel"  # the job's end, once its first prediction runs
+    RETRY = (
+        "retry"  # the job once more, when it has ended; the new one is then the one that is meant
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """A job that reaches some crash points.
@@ -35,6 +45,7 @@ class Kind:
     once one of its files is in the bucket). ``beside`` is a dead letter
     that comes along, ``disbelieved`` a webhook that nobody signed. ``without`` is a service that is
     away until the crash, ``orphaned_by`` a crash point of another service that is reached first.
+    ``asks`` is asked of the API beside or instead of that.
     ``spoiled`` is done to its row ($1: the job) when it is completed and its report not yet made.
     """
 
@@ -49,6 +60,7 @@ class Kind:
     spoiled: str | None = None
     without: str | None = None
     orphaned_by: str | None = None
+    asks: Ask | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -60,6 +72,7 @@ class Kind:
             or self.spoiled
             or self.without
             or self.orphaned_by
+            or self.asks
         )
 
 
@@ -133,6 +146,19 @@ KINDS: Mapping[str, Kind] = {
     "unreportable": Kind(order=ONE_PICTURE, spoiled="UPDATE job SET params = '[]' WHERE id = $1"),
     "beside_a_dead_letter": Kind(order=ONE_PICTURE, beside=True),
     "beside_a_forgery": Kind(order=ONE_PICTURE, disbelieved=True),
+    "placed": Kind(order=ONE_PICTURE, source=Source.ELSEWHERE, asks=Ask.PLACE),
+    "given_up": Kind(
+        order=ONE_PICTURE,
+        faults=({"fault": "slow_run", "seconds": 300},),
+        asks=Ask.CANCEL,
+        ends="canceled",
+    ),
+    # One of its two pictures is refused: the other one is stored when it is ordered once more.
+    "again": Kind(
+        order={"recipe": "variations", "params": {"count": 2}},
+        faults=({"fault": "refuse", "status": 422, "times": 1},),
+        asks=Ask.RETRY,
+    ),
 }
 
 
@@ -189,6 +215,7 @@ MARK = "shared.db.journal:mark_published"
 PUBLISH = "shared.messaging.publisher:Publisher.publish"
 PUT = "shared.objects:Bucket.put"
 PARK = "shared.db.parked:Parked.park"
+COPY = "shared.objects:Bucket.copy"
 
 
 def _ingress() -> list[CrashPoint]:
@@ -223,6 +250,20 @@ def _generator() -> list[CrashPoint]:
         "refusal of an order written, not committed", SAY, within=f"{plan}.hear", kind="nonsense"
     )
     its.after("refusal of an order committed, not acknowledged", f"{plan}.hear", kind="nonsense")
+
+    reuse, again = "services.generator.reuse:Reuse", "again"
+    its.before("order of a retry heard, nothing taken over", f"{reuse}.take_over", kind=again)
+    its.after("file copied, its job not planned", COPY, within=f"{reuse}.take_over", kind=again)
+    its.after("all files copied, their job not planned", f"{reuse}.take_over", kind=again)
+    its.after(
+        "slots taken over, their job not committed",
+        "shared.db.slots:insert_stored",
+        within=f"{plan}.hear",
+        kind=again,
+    )
+    its.after(
+        "retry committed with its slots, its order not acknowledged", f"{plan}.hear", kind=again
+    )
 
     buyer = "services.generator.buy:Buyer"
     its.before("tokens taken, no slot claimed", f"{buyer}._claim")
@@ -439,6 +480,24 @@ def _reconciler() -> list[CrashPoint]:
     return its.points
 
 
+def _api() -> list[CrashPoint]:
+    its = _Of("api")
+    orders = "services.api.orders:Orders"
+    place, retry, cancel = f"{orders}.place", f"{orders}.retry", f"{orders}.cancel"
+    its.before("order read, nothing stated", f"{orders}._stated", within=place, kind="placed")
+    its.after("order stated, not committed", SAY, within=place, kind="placed")
+    its.after("order committed, not answered", COMMIT, within=place, kind="placed")
+    its.before("wish read, nothing stated", cancel, kind="given_up")
+    its.after("wish stated, not committed", SAY, within=cancel, kind="given_up")
+    its.after("wish committed, not answered", COMMIT, within=cancel, kind="given_up")
+    its.before("original of a retry not copied", COPY, within=retry, kind="again")
+    its.after("original of a retry copied, its order not stated", COPY, within=retry, kind="again")
+    its.after("retry stated, not committed", SAY, within=retry, kind="again")
+    its.after("retry committed, not answered", COMMIT, within=retry, kind="again")
+    its.relays(kind="placed")
+    return its.points
+
+
 POINTS: tuple[CrashPoint, ...] = (
     *_ingress(),
     *_generator(),
@@ -446,6 +505,7 @@ POINTS: tuple[CrashPoint, ...] = (
     *_aggregator(),
     *_report(),
     *_reconciler(),
+    *_api(),
 )
 
 

@@ -138,6 +138,7 @@ class Installation:
         self.stack = stack
         self.links = links_
         self.first = first
+        self.second = second
         self.replicas = {
             f"{service}-{letter}": Replica(f"{service}-{letter}", service, system)
             for letter, system in zip(REPLICAS, (first, second), strict=True)
@@ -152,6 +153,11 @@ class Installation:
     @property
     def ledger(self) -> Path:
         return self.first.ledger
+
+    @property
+    def doors(self) -> tuple[str, ...]:
+        """Where the API listens."""
+        return (self.first.layout.api_url, self.second.layout.api_url)
 
     def control(self, path: str) -> str:
         """An address of the emulator's that steers it."""
@@ -263,7 +269,7 @@ async def installed(
         until.push_async_callback(asyncio.to_thread, _end, second)
         await asyncio.to_thread(second.up)
         ways.front.lead_to(first.layout.ingress_url, second.layout.ingress_url)
-        report("emulator and twelve services are ready")
+        report("emulator and fourteen services are ready")
         yield Installation(root, stack, ways, first, second)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from deploy.local.prove.files import Expected
-from deploy.local.prove.log import ENDS, Bought, File
+from deploy.local.prove.log import ENDS, Bought, File, For
 from deploy.local.prove.verdict import Finding
 
 OPEN = frozenset({"pending", "creating", "in_doubt", "submitted", "running", "succeeded"})
@@ -30,7 +30,8 @@ class Seen:
     """One job as the database holds it (rows as they stand there), and what was bought for it.
 
     ``facts`` counts its facts in the journal by type. ``bought`` are the provider's predictions:
-    those whose webhook names this job, and those that its rows name, by id.
+    those whose webhook names this job, and those that its rows name, by id. ``before`` are those
+    that other jobs' slots were bought with which this one says it took over.
     """
 
     job: Row
@@ -39,6 +40,7 @@ class Seen:
     artifacts: Sequence[Row] = ()
     facts: Mapping[str, int] = field(default_factory=dict)
     bought: Mapping[str, Bought] = field(default_factory=dict)
+    before: Mapping[For, Bought] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -240,10 +242,41 @@ def _judge_outputs(seen: Seen, judged: Judged) -> None:
                         f"it succeeded, and slot {_slot_id(slot)} is canceled in an open job",
                     )
                 )
+    for slot in _taken_over(seen):
+        _judge_taken_over(seen, slot, made, judged)
     judged.unaccounted += _from_nowhere(seen, made)
     for slot in seen.slots:
         if slot["state"] == "failed":
             judged.counts[f"slots_failed_{slot['failure_code']}"] += 1
+
+
+def _taken_over(seen: Seen) -> Iterator[Row]:
+    return (slot for slot in seen.slots if slot["reused_from"] is not None)
+
+
+def _judge_taken_over(
+    seen: Seen, slot: Row, made: Mapping[tuple[int, int], Bought], judged: Judged
+) -> None:
+    """A slot that came stored holds what another job's purchase made, and is not bought as well."""
+    whose = For(slot["reused_from"], slot["ordinal"], slot["winner"])
+    judged.counts["slots_taken_over"] += 1
+    for (ordinal, attempt), one in made.items():
+        if ordinal == slot["ordinal"]:
+            judged.duplicated.append(
+                Finding(
+                    one.prediction,
+                    f"slot {_slot_id(slot)} was taken over from {whose}, and bought as well,"
+                    f" as attempt {attempt}",
+                )
+            )
+    sold = seen.before.get(whose)
+    if sold is None or sold.ended != "succeeded":
+        what = "was never sold" if sold is None else f"has {sold.ended or 'not ended'}"
+        judged.unaccounted.append(
+            Finding(_slot_id(slot), f"it is said to be taken over from {whose}, which {what}")
+        )
+        return
+    _judge_files(seen, slot, sold, judged)
 
 
 def _refuted(code: str, one: Bought) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SERVICES = ("ingress", "generator", "storage", "aggregator", "report", "reconciler")
+SERVICES = ("ingress", "generator", "storage", "aggregator", "report", "reconciler", "api")
 # Two of each. The second one's links to its parts lie in our hand; the first is left alone longer,
 # so that its memory can be watched for a while.
 REPLICAS = ("a", "b")

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from deploy.local.prove.files import Bucket, Expected
 from deploy.local.prove.laws import Judged, Seen, judge_job
-from deploy.local.prove.log import Bought, Log, read_log
+from deploy.local.prove.log import Bought, For, Log, read_log
 from deploy.local.prove.verdict import Finding, Verdict
 from deploy.local.stack import psql
 
@@ -104,9 +104,12 @@ def unsettled_facts(evidence: Evidence) -> Iterator[Finding]:
 def _judged(evidence: Evidence, log: Log, whole: Judged) -> Iterator[Expected]:
     """Judge job after job into ``whole``; what comes out are the files that must be there."""
     of_jobs: defaultdict[str, list[Bought]] = defaultdict(list)
+    made: dict[For, Bought] = {}
     for one in log.bought.values():
         if one.bought_for is not None:
             of_jobs[one.bought_for.job].append(one)
+            if one.ended == "succeeded":
+                made[one.bought_for] = one
     unnamed = dict(log.bought)
     for row in psql.rows(evidence.database_url, _jobs(evidence.since)):
         named = [p["prediction_id"] for p in row["predictions"] if p["prediction_id"] is not None]
@@ -124,6 +127,12 @@ def _judged(evidence: Evidence, log: Log, whole: Judged) -> Iterator[Expected]:
                 artifacts=row["artifacts"],
                 facts=row["facts"],
                 bought=bought,
+                before={
+                    whose: made[whose]
+                    for slot in row["slots"]
+                    if slot["reused_from"] is not None
+                    and (whose := For(slot["reused_from"], slot["ordinal"], slot["winner"])) in made
+                },
             ),
             since=evidence.since,
         )
@@ -183,7 +192,7 @@ def _jobs(since: datetime | None) -> str:
     types = ", ".join(f"'{one}'" for one in _TYPES)
     columns: dict[str, Any] = {
         "slot": "job_id, ordinal, state, attempt, winner, failure_code, failure_detail, skipped,"
-        " counted_at",
+        " counted_at, reused_from",
         "prediction": "job_id, ordinal, attempt, prediction_id, status, adopted, intended_at",
         "artifact": "ordinal, attempt, index, kind, variant, key, bytes, sha256",
     }

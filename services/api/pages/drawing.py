@@ -37,7 +37,9 @@ HUES: Mapping[Stage, Hue] = {
     _S.PROVIDER_QUEUE: Hue.QUEUE,
     **dict.fromkeys((_S.RUN, _S.PROVIDER), Hue.RUN),
     **dict.fromkeys((_S.TRANSIT, _S.ACK, _S.BROKER), Hue.WEBHOOK),
-    **dict.fromkeys((_S.TURN, _S.DOWNLOAD, _S.FINISH, _S.UPLOAD, _S.STORE, _S.RECORD), Hue.STORE),
+    **dict.fromkeys(
+        (_S.TURN, _S.DOWNLOAD, _S.FINISH, _S.UPLOAD, _S.STORE, _S.REUSE, _S.RECORD), Hue.STORE
+    ),
     **dict.fromkeys((_S.COUNT, _S.REPORT), Hue.COUNT),
     **dict.fromkeys(
         (

@@ -3,6 +3,7 @@ all that is on record of it."""
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,7 +18,7 @@ from services.api.orders import Orders
 from services.api.pages.drawing import Drawing, drawing
 from services.api.pages.visit import Elsewhere, Page, Visit
 from services.api.pages.words import WORDS
-from services.api.problems import HAS_ENDED, STILL_OPEN, Refused
+from services.api.problems import HAS_ENDED, STILL_OPEN, UNKNOWN_JOB, Refused
 from services.api.reading import Reading
 from shared.archived import BEHIND, laid_out, received_at
 from shared.db import jobs, journal, parked, spend, times
@@ -42,6 +43,7 @@ BODY_SHOWN = 16 * 1024  # characters of one webhook
 TILES = 24  # places that are kept for what is still made
 # Of a job that lives, where there is no script.
 ASK_AGAIN_S = 5
+BEGINNING = re.compile(r"[0-9a-f]{8,32}")
 SHOWN_AS = {"image": "image", "audio": "audio", "video": "video"}
 
 
@@ -95,7 +97,8 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """What the page shows beside what the API tells of a job; None where nobody planned it yet."""
+    """What the page shows beside what the API tells of a job; None where nobody planned it yet.
+    ``parked`` and ``webhooks`` are for operators."""
 
     job: Job | None
     times: JobTimes | None
@@ -112,9 +115,11 @@ class OneJob:
     database: Database
 
     async def show(self, visit: Visit) -> Page | Elsewhere:
+        if BEGINNING.fullmatch(visit.request.match_info["job_id"].lower()):
+            return await self._begins_with(visit.request.match_info["job_id"].lower())
         job_id = job_id_of(visit.request)
         story = await self.reading.story(visit.asker, job_id)
-        beside = await self._beside(job_id, webhooks=visit.may(Scope.OPERATE))
+        beside = await self._beside(job_id, operates=visit.may(Scope.OPERATE))
         lives = story.progress < 1
         pairs = _pairs(visit, story)
         in_pairs = {piece.file.key for pair in pairs for piece in pair}
@@ -193,22 +198,30 @@ class OneJob:
             return Elsewhere(f"/jobs/{job_id}", said="said.still_open")
         return Elsewhere(f"/jobs/{placed.ordered.id}", said="said.ordered_again")
 
+    async def _begins_with(self, digits: str) -> Elsewhere:
+        """The page of the one job whose id begins so, as commands and lists write it."""
+        async with self.database.connection() as db:
+            found = await jobs.beginning_with(db, digits, limit=2)
+        if len(found) != 1:
+            raise Refused(UNKNOWN_JOB, "no job, or more than one, has an id that begins so")
+        return Elsewhere(f"/jobs/{found[0]}")
+
     def _title(self, visit: Visit, story: JobStory) -> str:
         recipe = self.reading.recipes.get(story.recipe)
         return story.recipe if recipe is None else recipe.title[visit.tongue]
 
-    async def _beside(self, job_id: UUID, *, webhooks: bool) -> Beside:
+    async def _beside(self, job_id: UUID, *, operates: bool) -> Beside:
         async with self.database.connection() as db:
             return Beside(
                 job=await jobs.get(db, job_id),
                 times=await times.read(db, job_id),
                 bill=await spend.bill_of_job(db, job_id),
                 retries=await jobs.retries(db, job_id),
-                parked=await parked.how_many(db, Which(job=job_id)),
+                parked=await parked.how_many(db, Which(job=job_id)) if operates else 0,
                 webhooks=await journal.archive(
                     db, job_id, limit=WEBHOOKS_SHOWN + 1, at_most=BODY_SHOWN + BEHIND
                 )
-                if webhooks
+                if operates
                 else (),
             )
 

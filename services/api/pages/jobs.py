@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from services.api import cursor
 from services.api.answers import JobLine, JobPage
 from services.api.asked import WhichJobs, query_of
 from services.api.pages.visit import Elsewhere, Page, Visit
 from services.api.problems import FLAWED, Refused
 from services.api.reading import Found, Reading
 from shared.db.jobs import Wanted
+from shared.domain import cursor
 from shared.domain.job import JobState
 
 OWN_WORDS = frozenset({"lang", "said"})

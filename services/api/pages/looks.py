@@ -70,13 +70,13 @@ def seconds(value: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def usually(value: float) -> str:
+def usually(value: float, say: Say) -> str:
     """A length of time that nobody has measured: 30 s, 2 min."""
-    whole = round(value)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    minutes, rest = divmod(round(value), 60)
+    told = ([say("span.minutes", count=minutes)] if minutes else []) + (
+        [say("span.seconds", count=rest)] if rest or not minutes else []
+    )
+    return " ".join(told)
 
 
 def dollars(value: float | None, say: Say) -> str:

@@ -26,7 +26,8 @@ from services.api.problems import CONFLICT, FLAWED, UNKNOWN_PATH, Fault, Refused
 from services.api.received import File, Receiver
 from shared.domain import keys
 from shared.domain.token import Scope
-from shared.errors import DatabaseUnavailable, Permanent, Transient
+from shared.errors import DatabaseUnavailable, Flawed, Permanent, Transient
+from shared.recipes import validated
 from shared.recipes.estimate import Estimate, estimate
 from shared.recipes.recipe import Configured, SourceRule
 
@@ -139,6 +140,8 @@ class Recipes:
             if refused.kind is not FLAWED:
                 raise
             self._tell(visit, fields, form, refused.faults)
+        # What is wrong with the whole order is found first; all of it is told at once.
+        self._tell(visit, fields, form, _faults_of(recipe, body[ROOT]))
         return self._page(visit, recipe, fields, form, status=FLAWED.status)
 
     def _tell(
@@ -154,7 +157,8 @@ class Recipes:
             entry = fault.path.removeprefix(f"{name}.")
             if name and entry.isdecimal():
                 what = f"{int(entry) + 1}: {what}"
-            form.add(name, what, tongue)
+            if Wrong(what, tongue) not in form.wrong.get(name, ()):
+                form.add(name, what, tongue)
 
     async def _keep(
         self, visit: Visit, recipe: Configured, form: Form, job_id: UUID, file: File | None
@@ -233,6 +237,15 @@ def _body(recipe: Configured, fields: Sequence[Field], form: Form) -> dict[str, 
         if said := form.typed.get(name, "").strip():
             body[name] = said
     return body
+
+
+def _faults_of(recipe: Configured, params: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with the parameters alone."""
+    try:
+        validated(recipe.recipe, params)
+    except Flawed as error:
+        return [Fault(path=path, what=what) for path, what in error.faults]
+    return []
 
 
 def _card(recipe: Configured) -> Card:

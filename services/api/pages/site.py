@@ -109,7 +109,6 @@ class Site:
             "bytes": looks.size,
             "share": looks.share,
             "exactly": looks.exactly,
-            "usually": looks.usually,
         }
 
     def routes(self, pages: Sequence[At]) -> list[web.RouteDef]:
@@ -194,6 +193,7 @@ class Site:
             in_words=lambda length: looks.in_words(length, says),
             span=lambda length: told_span(length)[visit.tongue],
             ago=lambda at: looks.ago(at, self._now(), self._zone, says),
+            usually=lambda value: looks.usually(value, says),
             dollars=lambda value: looks.dollars(value, says),
             static=static_url,
         )

@@ -41,6 +41,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "darkroom.scaled" -}}
 {{- if eq .service "ingress" -}}
 {{- if .root.Values.autoscaling.enabled }}yes{{ end -}}
+{{- else if eq .service "api" -}}
+{{- if .root.Values.api.autoscaling.enabled }}yes{{ end -}}
 {{- else if and .root.Values.keda.enabled (hasKey .root.Values.keda.services .service) -}}
 yes
 {{- end -}}
@@ -51,6 +53,8 @@ yes
 {{ (index .root.Values.services .service).replicas }}
 {{- else if eq .service "ingress" -}}
 {{ .root.Values.autoscaling.maxReplicas }}
+{{- else if eq .service "api" -}}
+{{ .root.Values.api.autoscaling.maxReplicas }}
 {{- else -}}
 {{ (index .root.Values.keda.services .service).maxReplicas }}
 {{- end -}}

@@ -106,9 +106,15 @@
       source.close();
       renew();
     });
-    // A ticket lives for minutes: when the line is refused, a fresh page has a fresh one.
+    // A ticket lives for minutes: when the line is refused, a fresh page has a fresh one, and what
+    // is open or plays stays as it is.
     source.addEventListener("error", () => {
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+      if (source.readyState !== EventSource.CLOSED) return;
+      setTimeout(async () => {
+        await renew();
+        const still = document.querySelector("[data-live]");
+        if (still) listen(still.dataset.live);
+      }, 5000);
     });
   }
 

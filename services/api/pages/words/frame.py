@@ -74,5 +74,7 @@ WORDS = {
     "ago.minutes": Said("{count} min ago", "{count}분 전"),
     "ago.hours": Said("{count} h ago", "{count}시간 전"),
     "ago.days": Said("{count} d ago", "{count}일 전"),
+    "span.seconds": Said("{count} s", "{count}초"),
+    "span.minutes": Said("{count} min", "{count}분"),
     "money.unknown": Said("unknown", "알 수 없음"),
 }

@@ -115,7 +115,7 @@ WORDS = {
     "hue.webhook": Said("Webhook and broker", "웹훅과 브로커"),
     "hue.store": Said("Download, finish, upload", "내려받기, 마무리, 업로드"),
     "hue.count": Said("Counting and report", "집계와 보고서"),
-    "hue.trouble": Said("Trouble: again, in doubt, parked", "문제: 재시도, 불확실, 보류"),
+    "hue.trouble": Said("Trouble: lost webhooks, tries, parking", "문제: 웹훅 유실, 재시도, 보류"),
     "hue.unnamed": Said("Not explained", "설명되지 않음"),
     "sure.no": Said("No, go back", "아니요, 돌아가기"),
     "sure.cancel.title": Said("Cancel this job?", "이 작업을 취소할까요?"),
@@ -129,9 +129,10 @@ WORDS = {
     "sure.cancel.do": Said("Yes, cancel it", "예, 취소합니다"),
     "sure.retry.title": Said("Do this job once more?", "이 작업을 다시 할까요?"),
     "sure.retry.what": Said(
-        "A new job is ordered with the same parameters and the same original. What has to be bought"
-        " for it is paid for.",
-        "같은 매개변수와 원본으로 새 작업을 주문합니다. 새로 구매하는 만큼 비용이 듭니다.",
+        "A new job is ordered with the same parameters and the same original. What is stored of this"
+        " one is taken over and costs nothing; only what is missing is bought.",
+        "같은 매개변수와 원본으로 새 작업을 주문합니다. 저장된 것은 비용 없이 이어받고"
+        " 없는 것만 새로 구매합니다.",
     ),
     "sure.retry.cost": Said("This one has cost {dollars}.", "이 작업의 비용은 {dollars}였습니다."),
     "sure.retry.do": Said("Yes, order it", "예, 주문합니다"),

@@ -8,6 +8,7 @@ WORDS = {
     "overview.well.more": Said("Nothing here needs a person.", "지금 사람이 할 일은 없습니다."),
     "overview.look": Said("Somebody should look", "확인이 필요합니다"),
     "overview.now": Said("Somebody should look now", "지금 바로 확인이 필요합니다"),
+    "overview.also": Said("And also:", "그 밖에:"),
     "overview.runbook": Said("Runbook: {name}", "대응 문서: {name}"),
     "overview.fresh": Said("Nothing was ordered here yet", "아직 주문된 작업이 없습니다"),
     "overview.fresh.order": Said(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 _FORM = struct.Struct(">Bq16s")
 _VERSION = 1
+PATTERN = "^[A-Za-z0-9_-]{34}$"  # the length of the form in base64
 _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

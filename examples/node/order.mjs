@@ -1,0 +1,74 @@
+// Orders a job with a photo, follows it live and fetches its files. Nothing but what Node has:
+//   DARKROOM_URL=http://127.0.0.1:8090 DARKROOM_TOKEN=dk_… node order.mjs photo.jpg files/
+import { randomUUID } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+
+// Browsers have it, and newer Nodes; for others twenty lines over fetch do.
+const EventSource = globalThis.EventSource ?? (await import("./event-source.mjs")).EventSource;
+
+const [photo, folder = "files"] = process.argv.slice(2);
+const { DARKROOM_URL = "http://127.0.0.1:8090", DARKROOM_TOKEN } = process.env;
+const types = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp" };
+
+// Under the same key it is the same place and the same order, however often it is sent.
+const key = { "Idempotency-Key": process.env.ORDER ?? randomUUID() };
+
+async function api(path, body, more = {}) {
+  const headers = { ...more };
+  if (DARKROOM_TOKEN) headers.Authorization = `Bearer ${DARKROOM_TOKEN}`;
+  if (body) headers["Content-Type"] = "application/json";
+  const answer = await fetch(new URL(path, DARKROOM_URL), {
+    method: body ? "POST" : "GET",
+    headers,
+    body: body && JSON.stringify(body),
+  });
+  const told = await answer.json();
+  if (!answer.ok) throw new Error(`${told.code}: ${told.detail}`); // application/problem+json
+  return told;
+}
+
+// The photo goes straight into the bucket, to the one place that it was given.
+const bytes = await readFile(photo);
+const contentType = types[photo.split(".").pop().toLowerCase()];
+const { job_id, source, url } = await api("/v1/uploads", { content_type: contentType, bytes: bytes.length }, key);
+const put = await fetch(url, { method: "PUT", headers: { "Content-Type": contentType }, body: bytes });
+if (!put.ok) throw new Error(`the photo was not taken: ${put.status}`);
+
+const order = { recipe: "variations", job_id, source, params: { count: 2 }, external_ref: basename(photo) };
+await api("/v1/jobs", order, key);
+console.log("ordered", job_id);
+
+const ended = await follow();
+const job = await api(`/v1/jobs/${job_id}`);
+await mkdir(folder, { recursive: true });
+for (const file of job.artifacts.filter(({ kind }) => kind !== "original")) {
+  const answer = await fetch(file.url); // opens for 15 minutes, without a token
+  if (!answer.ok) throw new Error(`${file.key}: ${answer.status}`);
+  await writeFile(join(folder, basename(file.key)), Buffer.from(await answer.arrayBuffer()));
+  console.log("file", basename(file.key), file.content_type, file.bytes);
+}
+console.log(ended.state, ended.sentence.en);
+process.exitCode = ended.state === "completed" ? 0 : 1;
+
+async function follow() {
+  // The address carries a ticket for a while, since an EventSource sends no token.
+  const { events_url } = await api(`/v1/jobs/${job_id}`);
+  return await new Promise((resolve, reject) => {
+    const events = new EventSource(new URL(events_url, DARKROOM_URL));
+    const tell = ({ data }) => {
+      const { progress, sentence } = JSON.parse(data);
+      console.log("live", `${Math.round(progress * 100)}%`, sentence.en);
+    };
+    events.addEventListener("snapshot", tell);
+    events.addEventListener("change", tell);
+    events.addEventListener("end", ({ data }) => {
+      events.close();
+      resolve(JSON.parse(data));
+    });
+    // A line that breaks comes again by itself. One that was refused does not: the ticket is over.
+    events.addEventListener("error", () => {
+      if (events.readyState === 2) setTimeout(() => follow().then(resolve, reject), 1000);
+    });
+  });
+}

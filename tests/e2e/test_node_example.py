@@ -1,0 +1,116 @@
+"""The example for Node, run as its page says: it orders, follows and fetches over HTTP alone."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.media.sniff import sniff
+from tests.support import photos
+from tests.support.scripted_http import answer, scripted_server
+from tests.support.world import World
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "node"
+NODE = shutil.which("node") or shutil.which("nodejs")
+
+pytestmark = pytest.mark.skipif(NODE is None, reason="Node is not here: apt-get install nodejs")
+
+
+async def node(*words: str, at: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    assert NODE is not None
+    return await asyncio.to_thread(
+        subprocess.run,
+        [NODE, *words],
+        cwd=at,
+        env={"PATH": os.defpath, "HOME": "/nonexistent", **env},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+async def test_it_orders_with_a_photo_follows_live_and_fetches_the_files(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(photos.a_photo())
+
+    said = await node(
+        *(str(EXAMPLE / "order.mjs"), "photo.jpg", "files"),
+        at=tmp_path,
+        DARKROOM_URL=world.system.layout.api_url,
+        ORDER=(order := f"order-{uuid4()}"),
+    )
+    again = await node(
+        *(str(EXAMPLE / "order.mjs"), "photo.jpg", "files"),
+        at=tmp_path,
+        DARKROOM_URL=world.system.layout.api_url,
+        ORDER=order,
+    )
+
+    assert said.returncode == 0, said.stderr
+    first, *rest = said.stdout.splitlines()
+    job_id = UUID(first.removeprefix("ordered "))
+    live = [line for line in rest if line.startswith("live ")]
+    files = [line.split() for line in rest if line.startswith("file ")]
+    assert len(live) >= 2  # how it stood at first, and at least one change
+    assert rest[-1].startswith("completed ")
+    assert again.stdout.splitlines()[0] == first
+    assert len(await world.purchases(job_id)) == 2
+    assert len(files) >= 3  # two pictures and the report
+    for _, name, content_type, size in files:
+        data = (tmp_path / "files" / name).read_bytes()
+        assert len(data) == int(size)
+        assert content_type == "text/html" or sniff(data[:4096]) == content_type
+
+
+async def test_what_is_refused_is_told_by_its_name(world: World, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"")
+
+    said = await node(
+        str(EXAMPLE / "order.mjs"),
+        "photo.jpg",
+        at=tmp_path,
+        DARKROOM_URL=world.system.layout.api_url,
+    )
+
+    assert said.returncode != 0
+    assert "flawed: bytes" in said.stderr
+
+
+FOLLOW = """
+import { EventSource } from "%s";
+const events = new EventSource(process.argv[2]);
+events.addEventListener("change", ({ data }) => console.log("change", data));
+events.addEventListener("end", ({ data }) => { console.log("end", data); events.close(); });
+events.addEventListener("error", () => console.log("error", events.readyState));
+"""
+
+
+async def followed(tmp_path: Path, *answers: bytes) -> tuple[list[str], list[bytes]]:
+    """What the stand-in for EventSource tells of these answers, and what it asked."""
+    (tmp_path / "follow.mjs").write_text(FOLLOW % (EXAMPLE / "event-source.mjs"))
+    async with scripted_server(*answers) as server:
+        said = await node("follow.mjs", server.url, at=tmp_path)
+        assert said.returncode == 0, said.stderr
+        return said.stdout.splitlines(), server.requests
+
+
+async def test_a_line_that_breaks_goes_on_behind_the_last_event(tmp_path: Path) -> None:
+    broken = answer(200, 'retry: 10\n\nevent: change\nid: a1\ndata: {"n": 1}\n\nevent: chan')
+    whole = answer(200, ':\n\nevent: end\nid: b2\ndata: {"n": 2}\n\n')
+
+    told, asked = await followed(tmp_path, broken, whole)
+
+    assert told == ['change {"n": 1}', "error 0", 'end {"n": 2}', "error 2"]
+    assert b"last-event-id" not in asked[0].lower()
+    assert b"last-event-id: a1" in asked[1].lower()
+
+
+async def test_one_that_is_refused_does_not_come_again(tmp_path: Path) -> None:
+    told, asked = await followed(tmp_path, answer(401, "{}"))
+
+    assert (told, len(asked)) == (["error 2"], 1)
