@@ -324,7 +324,7 @@ class TestFaults:
             taken = await send(api.front, "variations", filled(refused), photo=a_photo())
 
             assert refused.status == 503
-            assert "nothing was ordered" in refused.body
+            assert "It makes one job, however often you send it" in refused.body
             assert (await order_of(api, job_in(taken)))["params"]["prompt"].startswith("a long")
 
 

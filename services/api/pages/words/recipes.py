@@ -52,9 +52,9 @@ WORDS = {
         "이 토큰은 보기만 할 수 있습니다. 주문하려면 write 권한이 있는 토큰으로 로그인하세요.",
     ),
     "recipes.not_now": Said(
-        "The order cannot be taken at this moment, and nothing was ordered. What you typed is still"
-        " here: send it again in a moment. It makes one job, however often you send it.",
-        "지금은 주문을 받을 수 없어 주문되지 않았습니다. 입력한 내용은 그대로이니 잠시 후 다시 보내세요."
+        "We cannot say now that the order was taken. What you typed is still here: send it again in"
+        " a moment. It makes one job, however often you send it.",
+        "지금은 주문이 접수되었는지 확인할 수 없습니다. 입력한 내용은 그대로이니 잠시 후 다시 보내세요."
         " 여러 번 보내도 작업은 하나만 만들어집니다.",
     ),
     "recipes.wrong": Said(
