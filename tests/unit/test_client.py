@@ -73,6 +73,8 @@ def test_while_the_secret_is_changed_either_side_may_be_first() -> None:
         ({"webhook-signature": "v1,"}, "no signature"),
         ({"webhook-signature": "v2," + "A" * 43 + "="}, "no signature"),
         ({"webhook-signature": "v1,ü"}, "no signature"),
+        ({"webhook-signature": "v1,\udcff"}, "no signature"),
+        ({"webhook-id": "\udcff"}, "no signature"),
         ({"webhook-timestamp": "soon"}, "no number"),
         ({"webhook-timestamp": str(int(NOW_S) - 301)}, "five minutes"),
         ({"webhook-timestamp": str(int(NOW_S) + 301)}, "five minutes"),
