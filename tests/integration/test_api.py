@@ -296,6 +296,26 @@ class TestRetrying:
         shown = await api.front.get(heard.body["url"])
         assert shown.body["retry_of"] == str(old)
 
+    async def test_a_key_that_ordered_something_else_keeps_the_original_of_that(
+        self, api: Api
+    ) -> None:
+        old = uuid4()
+        original = keys.originals(old) + "upload.jpg"
+        await api.bucket.put(original, a_photo(), content_type="image/jpeg")
+        await an_ended_job(api, id=old, recipe="variations", source_key=original)
+        theirs = await api.front.post(
+            "/v1/uploads", {"content_type": "image/jpeg", "bytes": 5}, key="one"
+        )
+        key = theirs.body["source"]["key"]
+        await api.bucket.put(key, b"other", content_type="image/jpeg")
+        order = {"recipe": "variations", "source": theirs.body["source"]}
+        assert (await api.front.post("/v1/jobs", order, key="one")).status == 202
+
+        refused = await api.front.post(f"/v1/jobs/{old}/retry", key="one")
+
+        assert (refused.status, refused.code) == (409, "conflict")
+        assert await api.bucket.get_bytes(key, 100) == b"other"
+
     async def test_a_job_whose_original_is_gone_says_so(self, api: Api) -> None:
         old = uuid4()
         await an_ended_job(
