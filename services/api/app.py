@@ -286,9 +286,7 @@ class ApiApp:
         job_id = job_id_of(request)
         asker = await self._gate.let_in_to_events(request, job_id)
         try:
-            self.check_pace(request, asker)
-            if self._fan_out.full or self._leaving:
-                raise Refused(TOO_MANY, "as many streams are open as there may be: come again")
+            self._check_room(request, asker)
         except Refused:
             if tickets.PARAMETER not in request.query:
                 raise
@@ -325,6 +323,12 @@ class ApiApp:
                 return response
         except NotThere:
             raise await self._reading.why_unknown(job_id) from None
+
+    def _check_room(self, request: web.Request, asker: Asker) -> None:
+        """Raises Refused where there is none for one more stream."""
+        self.check_pace(request, asker)
+        if self._fan_out.full or self._leaving:
+            raise Refused(TOO_MANY, "as many streams are open as there may be: come again")
 
     def _come_again(self, request: web.Request) -> web.Response:
         """To a browser that there is no room for. It takes whatever is no stream for the last word
