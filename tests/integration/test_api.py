@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from services.api.document import document
-from shared.db import artifacts, jobs, journal, retention, slots, tokens
+from shared.db import artifacts, caps, jobs, journal, retention, slots, tokens
 from shared.domain import identity, keys
 from shared.domain.job import JobState
 from shared.domain.slot import SlotState
@@ -258,6 +258,37 @@ class TestCancelling:
 
         assert (ended.status, ended.code) == (409, "has_ended")
         assert (unknown.status, unknown.code) == (404, "unknown_job")
+
+
+async def test_a_job_that_a_cap_holds_says_so_wherever_it_is_told(api: Api) -> None:
+    held = await a_job(api.database, recipe="variations")
+    free = await a_job(api.database, recipe="restoration")
+    async with api.database.transaction() as tx:
+        await caps.take(
+            tx,
+            "variations",
+            cap_micros=0,
+            estimate_micros=4000,
+            wanted=1,
+            zone=UTC,
+            look_again=timedelta(hours=1),
+        )
+        ends_at = await tx.fetchval("SELECT ends_at FROM cost_cap")
+
+    shown = (await api.front.get(f"/v1/jobs/{held}")).body
+    listed = {job["id"]: job for job in (await api.front.get("/v1/jobs")).body["jobs"]}
+    async with api.front.follow(f"/v1/jobs/{held}/events") as events:
+        first = (await anext(events)).data
+    page = (await api.front.get(f"/jobs/{held}")).body
+
+    sentence = shown["sentence"]["en"]
+    for told in (shown, listed[str(held)], first):
+        assert told["waits_for"] == "cost_cap"
+        assert datetime.fromisoformat(told["held_until"]) == ends_at
+        assert told["sentence"]["en"] == sentence
+    assert sentence != listed[str(free)]["sentence"]["en"]
+    assert (listed[str(free)]["waits_for"], listed[str(free)]["held_until"]) == (None, None)
+    assert sentence in page
 
 
 class TestRetrying:
