@@ -93,7 +93,8 @@ class Slot:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLine:
     """How a job stands. ``sentence`` is for people; ``stored`` counts slots, of ``n`` (0: not planned
-    yet)."""
+    yet). ``waits_for`` is ``cost_cap`` while slots wait for a new day, which begins at
+    ``held_until``."""
 
     id: UUID
     state: str
@@ -108,6 +109,8 @@ class JobLine:
     reason: str | None
     created_at: datetime | None
     ended_at: datetime | None
+    waits_for: str | None = None
+    held_until: datetime | None = None
     raw: Json = field(repr=False, compare=False)
 
     @property
@@ -252,8 +255,9 @@ def standing(said: Json, before: Standing | None = None) -> Standing:
     told = _line(said)
     if before is not None:
         # Events do not repeat what never changes.
+        fresh = dict(told)
         told |= {name: getattr(before, name) for name, value in told.items() if value is None}
-        told["report"] = said.get("report")
+        told |= {name: fresh[name] for name in ("report", "waits_for", "held_until")}
     return Standing(**told, slots=tuple(known[ordinal] for ordinal in sorted(known)))
 
 
@@ -296,6 +300,8 @@ def _line(said: Json) -> dict[str, Any]:
         "reason": said.get("reason"),
         "created_at": _time(said.get("created_at")),
         "ended_at": _time(said.get("ended_at")),
+        "waits_for": said.get("waits_for"),
+        "held_until": _time(said.get("held_until")),
         "raw": said,
     }
 

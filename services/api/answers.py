@@ -15,6 +15,7 @@ from shared.recipes.recipe import SourceRule
 Words = dict[str, str]  # by language: {"en": …, "ko": …}
 Share = Annotated[float, Field(ge=0, le=1)]
 Report = Literal["pending", "published", "failed"]
+Waits = Literal["cost_cap"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,8 @@ class SlotLine:
 class JobLine:
     """One job as it stands. ``sentence`` and ``notes`` are for people; ``progress`` never shrinks,
     and 1 means that nothing more will come. ``stored`` counts slots, of ``n`` (0 until the order is
-    planned). ``report`` is None where none is made."""
+    planned). ``report`` is None where none is made. ``waits_for`` is set while slots of it wait for
+    room under what their recipe may cost a day; a new one begins at ``held_until``."""
 
     id: UUID
     recipe: str
@@ -99,6 +101,8 @@ class JobLine:
     progress: Share
     stored: int
     n: int
+    waits_for: Waits | None = None
+    held_until: datetime | None = None
     report: Report | None
     replicate_status: Status | None
     last_webhook_received: datetime | None
@@ -131,6 +135,8 @@ class Standing:
     progress: Share
     stored: int
     n: int
+    waits_for: Waits | None = None
+    held_until: datetime | None = None
     report: Report | None
     replicate_status: Status | None
     last_webhook_received: datetime | None

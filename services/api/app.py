@@ -14,7 +14,7 @@ from aiohttp import HttpVersion11, web
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import TypeAdapter
 
-from services.api import cors, frames
+from services.api import cors, frames, tickets
 from services.api.asked import job_id_of
 from services.api.endpoints import ENDPOINTS, EVENTS, Endpoint
 from services.api.fan_out import FanOut, NotThere
@@ -263,11 +263,17 @@ class ApiApp:
         operate = self._operations[endpoint.name]
         if endpoint.scope is None or endpoint.body is not None:
             return await operate(asked)  # a body that comes slowly keeps nobody else waiting
-        sender = _sender(asked.request, asked.asker)
+        async with self.in_turn(asked.request, asked.asker):
+            return await operate(asked)
+
+    @asynccontextmanager
+    async def in_turn(self, request: web.Request, asker: Asker) -> AsyncIterator[None]:
+        """While it is the turn of whoever asks. Raises Refused where too much of theirs waits."""
+        sender = _sender(request, asker)
         if self._turns.waiting(sender) >= WAITING_AT_MOST:
             raise Refused(TOO_MANY, "too much that this token asked is not answered yet")
         async with self._turns.of(sender):
-            return await operate(asked)
+            yield
 
     def check_pace(self, request: web.Request, asker: Asker) -> None:
         """Raises Refused where whoever asks has asked too often."""
@@ -279,9 +285,12 @@ class ApiApp:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         job_id = job_id_of(request)
         asker = await self._gate.let_in_to_events(request, job_id)
-        self.check_pace(request, asker)
-        if self._fan_out.full or self._leaving:
-            raise Refused(TOO_MANY, "as many streams are open as there may be: come again")
+        try:
+            self._check_room(request, asker)
+        except Refused:
+            if tickets.PARAMETER not in request.query:
+                raise
+            return self._come_again(request)
         has = frames.last_seen(request.headers.get("Last-Event-ID"))
         try:
             async with self._fan_out.enter(job_id, has=has) as watcher:
@@ -314,6 +323,23 @@ class ApiApp:
                 return response
         except NotThere:
             raise await self._reading.why_unknown(job_id) from None
+
+    def _check_room(self, request: web.Request, asker: Asker) -> None:
+        """Raises Refused where there is none for one more stream."""
+        self.check_pace(request, asker)
+        if self._fan_out.full or self._leaving:
+            raise Refused(TOO_MANY, "as many streams are open as there may be: come again")
+
+    def _come_again(self, request: web.Request) -> web.Response:
+        """To a browser that there is no room for. It takes whatever is no stream for the last word
+        and never comes back, and behind one token there may be a thousand of them at once."""
+        wait_ms = 2000 + int(random.random() * 6000)  # noqa: S311
+        response = web.Response(
+            body=frames.begin(come_again_ms=wait_ms) + frames.LATER,
+            headers={"Content-Type": "text/event-stream"},
+        )
+        response.force_close()
+        return self._finished(request, response)
 
     async def _write(
         self, request: web.Request, response: web.StreamResponse, frame: bytes

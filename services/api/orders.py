@@ -26,6 +26,7 @@ from shared import tracing
 from shared.clock import Clock
 from shared.db import jobs, journal, retention
 from shared.db.connection import Connection, Database
+from shared.db.journal import Entry
 from shared.domain import identity
 from shared.domain.job import JobState
 from shared.envelope import Envelope
@@ -101,6 +102,8 @@ class Orders:
         try:
             wanted = once_more(job, first, again)
             order = self._checked(again, wanted.body)
+            if key is not None:
+                await self._must_fit(order, again)
             if wanted.original is not None and wanted.to is not None:
                 await self.bucket.copy(wanted.original, wanted.to)
         except NotKept as gone:
@@ -152,6 +155,15 @@ class Orders:
             raise _flawed("body", str(error)) from None
         return order
 
+    async def _must_fit(self, order: Envelope, job_id: UUID) -> None:
+        """Raise Refused where something else was ordered for the job: its original may lie where
+        the one of this order would be put."""
+        async with self.database.connection() as db:
+            before = await journal.by_event_id(db, order.id)
+            if before is None:
+                await _must_be_new(db, job_id)
+        _must_be_the_same(before, json.loads(order.body))
+
     async def _stated(self, order: Envelope, job_id: UUID, *, maybe_known: bool) -> Placed:
         body = json.loads(order.body)
         with tracing.step(
@@ -169,10 +181,7 @@ class Orders:
                 if before is None and not await journal.say(tx, _traced(order, step.traceparent)):
                     # Somebody placed it at the very moment; their commit is what we waited for.
                     before = await journal.by_event_id(tx, order.id)
-        if before is not None and before.body is not None and said(before) != body:
-            raise Refused(
-                CONFLICT, "another order was placed under this key, or for this job; it stands"
-            )
+        _must_be_the_same(before, body)
         retry_of = body.get("retry_of")
         return Placed(
             Ordered(
@@ -183,6 +192,14 @@ class Orders:
                 retry_of=UUID(str(retry_of)) if retry_of else None,
             ),
             again=before is not None,
+        )
+
+
+def _must_be_the_same(before: Entry | None, body: Mapping[str, Any]) -> None:
+    """Raises Refused where what was ordered before says something else."""
+    if before is not None and before.body is not None and said(before) != body:
+        raise Refused(
+            CONFLICT, "another order was placed under this key, or for this job; it stands"
         )
 
 

@@ -48,7 +48,8 @@ class Seen:
 
 
 def seen(now: JobNow, recipes: Mapping[str, Recipe]) -> Seen:
-    return Seen(now, standing(recipes, now.job, now.slots, now.bought))
+    held_until = now.held_until
+    return Seen(now, standing(recipes, now.job, now.slots, now.bought, held_until=held_until))
 
 
 def url_of(job_id: UUID) -> str:
@@ -69,6 +70,8 @@ def line(known: Seen) -> JobLine:
         progress=live.progress,
         stored=live.stored,
         n=live.n,
+        waits_for=live.waits_for,
+        held_until=live.held_until,
         report=cast(Report | None, live.report),
         replicate_status=live.replicate_status,
         last_webhook_received=live.last_webhook_received,
@@ -117,6 +120,8 @@ def of_job(known: Seen) -> Standing:
         progress=live.progress,
         stored=live.stored,
         n=live.n,
+        waits_for=live.waits_for,
+        held_until=live.held_until,
         report=cast(Report | None, live.report),
         replicate_status=live.replicate_status,
         last_webhook_received=live.last_webhook_received,

@@ -13,10 +13,10 @@ from services.cli.naming import meant_by, read_name
 from services.cli.telling import AsJson, document, fail, run
 from shared.clock import utc_now
 from shared.db import jobs, journal, retention
-from shared.db.connection import open_database
+from shared.db.connection import Connection, open_database
 from shared.errors import Permanent
 from shared.events import UploadReceived, adapter, state
-from shared.once_more import OnceMore, once_more
+from shared.once_more import OnceMore, once_more, said
 from shared.recipes import validated
 from shared.settings import BucketSettings
 from shared.validation import sentence
@@ -84,6 +84,8 @@ async def _order_again(where: RetrySettings, name: UUID | str, again: UUID) -> U
             job = await jobs.get(tx, old)
             first = await journal.order_of(tx, old)
             buried = job is None and await retention.is_buried(tx, old)
+            if not await _is_free(tx, again, of=old):
+                raise Permanent(f"there is another job {again} already")
     if job is None:
         said = "was deleted after its retention" if buried else "is not known here"
         raise Permanent(f"job {old} {said}")
@@ -100,6 +102,16 @@ async def _order_again(where: RetrySettings, name: UUID | str, again: UUID) -> U
     async with open_publisher(where.amqp_url.get_secret_value(), name="darkroom-cli") as publisher:
         await publisher.publish(state(fact, source="cli", now=utc_now()))
     return old
+
+
+async def _is_free(tx: Connection, again: UUID, *, of: UUID) -> bool:
+    """Whether the job ``again`` is to come, or does ``of`` once more already: beside any other one
+    nothing is laid."""
+    there = await jobs.get(tx, again)
+    if there is not None:
+        return there.retry_of == of
+    ordered = said(await journal.order_of(tx, again))
+    return not ordered or ordered.get("retry_of") == str(of)
 
 
 def _checked(wanted: OnceMore) -> UploadReceived:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 from shared.domain.doing import Doing
@@ -18,7 +18,7 @@ from shared.words import Words
 TAKEN, AT_WORK, OF_WORK, MADE = 0.05, 0.1, 0.75, 0.9
 REPORT = 0.05  # of the whole job
 
-COST_CAP = "cost_cap"
+COST_CAP: Final = "cost_cap"
 
 
 class JobRow(Told, Protocol):
@@ -124,7 +124,7 @@ class Live:
     held_until: datetime | None = None
 
     @property
-    def waits_for(self) -> str | None:
+    def waits_for(self) -> Literal["cost_cap"] | None:
         """``cost_cap`` where that holds something of it up."""
         return None if self.held_until is None else COST_CAP
 

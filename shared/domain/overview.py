@@ -215,7 +215,7 @@ class Concern(StrEnum):
 CONCERNS: Mapping[Concern, Words] = {
     Concern.REFUSED: {
         "en": "more than a tenth of the webhooks is refused",
-        "ko": "웹훅의 10분의 1 이상이 거부되었습니다",
+        "ko": "웹훅이 10분의 1 넘게 거부되었습니다",
     },
     Concern.UNPLACED: {
         "en": "webhooks came that belong to no purchase of ours",

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from services.api.document import document
-from shared.db import artifacts, jobs, journal, retention, slots, tokens
+from shared.db import artifacts, caps, jobs, journal, retention, slots, tokens
 from shared.domain import identity, keys
 from shared.domain.job import JobState
 from shared.domain.slot import SlotState
@@ -260,6 +260,37 @@ class TestCancelling:
         assert (unknown.status, unknown.code) == (404, "unknown_job")
 
 
+async def test_a_job_that_a_cap_holds_says_so_wherever_it_is_told(api: Api) -> None:
+    held = await a_job(api.database, recipe="variations")
+    free = await a_job(api.database, recipe="restoration")
+    async with api.database.transaction() as tx:
+        await caps.take(
+            tx,
+            "variations",
+            cap_micros=0,
+            estimate_micros=4000,
+            wanted=1,
+            zone=UTC,
+            look_again=timedelta(hours=1),
+        )
+        ends_at = await tx.fetchval("SELECT ends_at FROM cost_cap")
+
+    shown = (await api.front.get(f"/v1/jobs/{held}")).body
+    listed = {job["id"]: job for job in (await api.front.get("/v1/jobs")).body["jobs"]}
+    async with api.front.follow(f"/v1/jobs/{held}/events") as events:
+        first = (await anext(events)).data
+    page = (await api.front.get(f"/jobs/{held}")).body
+
+    sentence = shown["sentence"]["en"]
+    for told in (shown, listed[str(held)], first):
+        assert told["waits_for"] == "cost_cap"
+        assert datetime.fromisoformat(told["held_until"]) == ends_at
+        assert told["sentence"]["en"] == sentence
+    assert sentence != listed[str(free)]["sentence"]["en"]
+    assert (listed[str(free)]["waits_for"], listed[str(free)]["held_until"]) == (None, None)
+    assert sentence in page
+
+
 class TestRetrying:
     async def test_a_retry_is_a_new_job_that_names_the_old_one_and_has_its_original(
         self, api: Api
@@ -295,6 +326,26 @@ class TestRetrying:
         assert await api.bucket.get_bytes(key, 10_000_000) == a_photo()
         shown = await api.front.get(heard.body["url"])
         assert shown.body["retry_of"] == str(old)
+
+    async def test_a_key_that_ordered_something_else_keeps_the_original_of_that(
+        self, api: Api
+    ) -> None:
+        old = uuid4()
+        original = keys.originals(old) + "upload.jpg"
+        await api.bucket.put(original, a_photo(), content_type="image/jpeg")
+        await an_ended_job(api, id=old, recipe="variations", source_key=original)
+        theirs = await api.front.post(
+            "/v1/uploads", {"content_type": "image/jpeg", "bytes": 5}, key="one"
+        )
+        key = theirs.body["source"]["key"]
+        await api.bucket.put(key, b"other", content_type="image/jpeg")
+        order = {"recipe": "variations", "source": theirs.body["source"]}
+        assert (await api.front.post("/v1/jobs", order, key="one")).status == 202
+
+        refused = await api.front.post(f"/v1/jobs/{old}/retry", key="one")
+
+        assert (refused.status, refused.code) == (409, "conflict")
+        assert await api.bucket.get_bytes(key, 100) == b"other"
 
     async def test_a_job_whose_original_is_gone_says_so(self, api: Api) -> None:
         old = uuid4()

@@ -10,9 +10,10 @@ import aiohttp
 import pytest_asyncio
 
 from deploy.local.stack import Stack
-from shared.db import jobs, slots
+from shared.db import jobs, slots, tokens
 from shared.domain.job import JobState
 from shared.domain.slot import SlotState
+from shared.domain.token import Scope, kept, word_of
 from shared.envelope import Envelope
 from shared.events import JobAccepted, state
 from tests.support.front_end import Event
@@ -155,6 +156,27 @@ async def test_many_watchers_hear_of_one_change_while_one_of_them_reads_nothing(
     await deaf.wait_closed()
     assert {event.name for event in heard} == {"change"}
     assert len({event.id for event in heard}) == 1
+
+
+async def test_a_browser_for_which_there_is_no_room_is_told_to_come_again_and_not_sent_away(
+    service_environment: dict[str, str],
+) -> None:
+    async with an_api(service_environment, api_streams=0) as api:
+        job_id = await a_job(api.database)
+        word = word_of(uuid4().bytes + uuid4().bytes)
+        async with api.database.transaction() as tx:
+            await tokens.create(tx, name="shop", sha256=kept(word), scope=Scope.READ)
+        shop = api.front.with_token(word)
+        story = await shop.get(f"/v1/jobs/{job_id}")
+
+        browser = await api.front.get(story.body["events_url"])
+        program = await shop.get(f"/v1/jobs/{job_id}/events")
+
+    # Whatever else a browser is answered, it never comes back by itself.
+    assert (browser.status, browser.headers["Content-Type"]) == (200, "text/event-stream")
+    assert browser.body.startswith("retry: ")
+    assert "event:" not in browser.body
+    assert (program.status, program.code) == (429, "too_many")
 
 
 async def test_an_unknown_job_has_no_events(api: Api) -> None:

@@ -73,6 +73,8 @@ def test_while_the_secret_is_changed_either_side_may_be_first() -> None:
         ({"webhook-signature": "v1,"}, "no signature"),
         ({"webhook-signature": "v2," + "A" * 43 + "="}, "no signature"),
         ({"webhook-signature": "v1,ü"}, "no signature"),
+        ({"webhook-signature": "v1,\udcff"}, "no signature"),
+        ({"webhook-id": "\udcff"}, "no signature"),
         ({"webhook-timestamp": "soon"}, "no number"),
         ({"webhook-timestamp": str(int(NOW_S) - 301)}, "five minutes"),
         ({"webhook-timestamp": str(int(NOW_S) + 301)}, "five minutes"),
@@ -162,6 +164,17 @@ def test_an_event_without_end_is_left() -> None:
 
     with pytest.raises(Unanswered, match="larger"):
         list(reader.feed(b"a"))
+
+
+def test_what_a_job_waited_for_is_over_with_the_change_that_tells_of_it_no_more() -> None:
+    following = Following()
+    held = {"waits_for": "cost_cap", "held_until": "2026-11-22T00:00:00Z"}
+
+    [waits] = following.feed(an_event("snapshot", standing(**held)))
+    [goes_on] = following.feed(an_event("change", standing(waits_for=None, held_until=None)))
+
+    assert (waits.waits_for, waits.held_until) == ("cost_cap", datetime(2026, 11, 22, tzinfo=UTC))
+    assert (goes_on.waits_for, goes_on.held_until) == (None, None)
 
 
 def test_a_change_tells_only_what_is_new_and_is_told_whole() -> None:

@@ -146,7 +146,11 @@ class Site:
         # What a page does is bounded by the page: one that takes a file may take longer.
         visit = Visit(request=request, asker=asker, tongue=self._tongue_of(request), form=form)
         async with asyncio.timeout(None if page.files else self._answer_s):
-            told = await page.show(visit)
+            if page.method == "GET" and page.scope is not None:
+                async with self._api.in_turn(request, asker):
+                    told = await page.show(visit)
+            else:
+                told = await page.show(visit)
         if isinstance(told, Elsewhere):
             return self._gone_to(request, told)
         warning = None
