@@ -22,7 +22,7 @@ from services.api.pages.overview import Home
 from services.api.pages.parked import Parking
 from services.api.pages.recipes import Recipes
 from services.api.pages.site import Site
-from services.api.pages.visit import At
+from services.api.pages.table import table
 from services.api.reading import Reading
 from services.api.received import Receiver
 from services.api.settings import Settings
@@ -31,7 +31,6 @@ from shared import recipes
 from shared.clock import utc_now
 from shared.connections import Connections
 from shared.db.migrate import tables_check
-from shared.domain.token import Scope
 from shared.messaging import topology
 from shared.messaging.relay import relay
 from shared.messaging.watch import Watch, watching
@@ -108,7 +107,6 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         ),
         origins=settings.api_cors_origins,
     )
-    login = Login(gate=gate, lifetime=timedelta(seconds=settings.api_session_seconds))
     site = Site(
         api,
         gate=gate,
@@ -120,11 +118,6 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         session_s=settings.api_session_seconds,
         now=utc_now,
     )
-    job = OneJob(reading=reading, orders=orders, database=database)
-    parking = Parking(database=database, now=utc_now)
-    write, operate = Scope.WRITE, Scope.OPERATE
-    cancel, retry = "/jobs/{job_id}/cancel", "/jobs/{job_id}/retry"
-    replay, discard = "/parked/replay", "/parked/discard"
     subscriptions = await connections.subscriptions(settings)
     home = Home(
         overviews=Overviews(
@@ -147,34 +140,13 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         originals=Originals(bucket=bucket),
         within_s=settings.api_answer_seconds,
     )
-    recipe_page = "/recipes/{name}"
-    pages = (
-        At(name="overview", path="/", show=home.show),
-        At(name="recipes", path="/recipes", show=to_order.show_all),
-        At(name="recipe", path=recipe_page, show=to_order.show),
-        At(
-            name="order",
-            path=recipe_page,
-            method="POST",
-            show=to_order.order,
-            scope=Scope.WRITE,
-            files=True,
-        ),
-        At(name="jobs", path="/jobs", show=Jobs(reading=reading).show),
-        At(name="job", path="/jobs/{job_id}", show=job.show),
-        At(name="sure_cancel", path=cancel, show=job.sure_to_cancel, scope=write),
-        At(name="cancel", path=cancel, method="POST", show=job.cancel, scope=write),
-        At(name="sure_retry", path=retry, show=job.sure_to_retry, scope=write),
-        At(name="retry", path=retry, method="POST", show=job.retry, scope=write),
-        At(name="parked", path="/parked", show=parking.show, scope=operate),
-        At(name="sure_replay", path=replay, show=parking.sure_to_replay, scope=operate),
-        At(name="replay", path=replay, method="POST", show=parking.replay, scope=operate),
-        At(name="sure_discard", path=discard, show=parking.sure_to_discard, scope=operate),
-        At(name="discard", path=discard, method="POST", show=parking.discard, scope=operate),
-        At(name="parked_one", path="/parked/{message_id}", show=parking.story, scope=operate),
-        At(name="login", path="/login", show=login.show, scope=None),
-        At(name="enter", path="/login", method="POST", show=login.enter, scope=None),
-        At(name="leave", path="/logout", method="POST", show=login.leave, scope=None),
+    pages = table(
+        home=home,
+        to_order=to_order,
+        jobs=Jobs(reading=reading),
+        job=OneJob(reading=reading, orders=orders, database=database),
+        parking=Parking(database=database, now=utc_now),
+        login=Login(gate=gate, lifetime=timedelta(seconds=settings.api_session_seconds)),
     )
     return (
         serve(

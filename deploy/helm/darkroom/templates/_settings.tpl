@@ -11,6 +11,8 @@
 {{- if eq .service "api" -}}
 {{- $_ := set $own "API_HOST" "0.0.0.0" -}}
 {{- $_ := set $own "API_PORT" "8090" -}}
+{{- $chosen := merge (dict) .root.Values.services.api.config .root.Values.config -}}
+{{- with .root.Values.monitoring.runbookUrl }}{{ if not (hasKey $chosen "API_RUNBOOK_URL") }}{{ $_ := set $own "API_RUNBOOK_URL" . }}{{ end }}{{ end -}}
 {{- end -}}
 {{- if eq .service "generator" -}}
 {{- $_ := set $own "PUBLIC_BASE_URL" .root.Values.publicBaseUrl -}}
