@@ -54,11 +54,10 @@ async def test_a_page_has_no_barrier(visit: Visits, axe: Axe, page: tuple[str, s
     assert await kim.all_pictures_loaded()
     await kim.picture(name)
     assert await axe.violations(kim.page) == []
-    assert await kim.focus_that_nobody_sees(begins="#main") == []
+    assert await kim.focus_that_nobody_sees(begins="#main", at_most=10) == []
 
     await kim.becomes(colours="dark", motion="reduce")
     await kim.picture(name)
-    assert await axe.violations(kim.page) == []
     assert await kim.moving() == []
 
 

@@ -1,6 +1,6 @@
 """The list of jobs, as somebody sees it who leaves it open."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from tests.browser.marks import has_the_mark, leave_a_mark
 from tests.support.front_end import FrontEnd
@@ -71,6 +71,63 @@ async def test_filters_survive_reload_and_the_back_button(visit: Visits, front: 
     assert kim.path == narrowed
     assert await kim.page.get_by_label("Recipe").input_value() == "sound-effect"
     assert reference in await kim.text()
+
+
+async def test_a_job_is_found_by_whatever_somebody_has_of_it(
+    visit: Visits, front: FrontEnd, world: World
+) -> None:
+    reference = f"scene-{uuid4()}"
+    job_id = await order(front, reference)
+    await world.ended(UUID(job_id))
+    [bought] = await world.purchases(UUID(job_id))
+    kim = await visit(ON_A_PHONE)
+
+    for word in (job_id, job_id[:12], bought["prediction_id"], reference):
+        await kim.go("/jobs")
+        await kim.page.get_by_role("searchbox", name="Go to a job").fill(word)
+        await kim.press("Enter")
+        await kim.page.wait_for_url(f"**/jobs/{job_id}")
+    await kim.go("/jobs")
+    await kim.page.get_by_role("searchbox", name="Go to a job").fill("nobody knows it")
+    await kim.press("Enter")
+
+    await shows(kim, "Nothing here has that id or reference: nobody knows it")
+    assert (
+        await kim.page.get_by_role("searchbox", name="Go to a job").input_value()
+        == "nobody knows it"
+    )
+
+
+async def test_pages_of_jobs_lead_there_and_back(
+    visit: Visits, front: FrontEnd, world: World
+) -> None:
+    reference = f"scene-{uuid4()}"
+    for _ in range(5):
+        await world.ended(UUID(await order(front, reference)))
+    told = await front.get("/v1/jobs", external_ref=reference)
+    lee = await visit()
+
+    async def listed() -> list[str]:
+        found = await lee.page.locator("tr[id^=job-]").evaluate_all("all => all.map(one => one.id)")
+        return [str(row).removeprefix("job-") for row in found]
+
+    async def turn_to(name: str) -> list[str]:
+        async with lee.page.expect_navigation():
+            await lee.page.get_by_role("link", name=name).click()
+        return await listed()
+
+    await lee.go(f"/jobs?external_ref={reference}&limit=2")
+    pages = [await listed(), await turn_to("Older jobs"), await turn_to("Older jobs")]
+    last = lee.path
+    before_last = await turn_to("Newer jobs")
+    await lee.page.go_back()
+    assert lee.path == last
+    await lee.page.go_forward()
+
+    assert [job for page in pages for job in page] == [job["id"] for job in told.body["jobs"]]
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert before_last == pages[1] == await listed()
+    assert await lee.page.get_by_role("link", name="Older jobs").count() == 1
 
 
 async def test_without_scripts_the_list_renews_itself(

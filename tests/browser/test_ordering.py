@@ -128,7 +128,7 @@ async def test_who_does_not_confirm_cancels_nothing(visit: Visits, world: World)
     await lee.go(f"/jobs/{job_id}")
     await lee.page.get_by_role("link", name="Cancel…").click()
     await lee.page.get_by_role("link", name="No, go back").click()
-    await shows(lee, "running")
+    await lee.page.wait_for_url(f"**/jobs/{job_id}")
 
     assert "job.cancel_requested" not in await world.story(job_id)
 
