@@ -59,6 +59,9 @@ def upload(
     metadata: Annotated[
         str | None, typer.Option(help="A JSON object that comes back untouched.")
     ] = None,
+    callback_url: Annotated[
+        str | None, typer.Option(help="An https address that is told how the job ends.")
+    ] = None,
     timezone: Annotated[str | None, typer.Option(help="Such as Asia/Seoul.")] = None,
     locale: Annotated[
         Tongue | None, typer.Option(help="The language of the report, and of what --watch tells.")
@@ -100,6 +103,7 @@ def upload(
             source=source,
             params=reading.read_params(chosen, param or []),
             metadata=_object(metadata),
+            callback_url=callback_url,
             timezone=timezone,
             locale=locale,
             deadline_seconds=deadline_seconds,

@@ -81,11 +81,15 @@ async def test_a_url_is_passed_on_to_be_fetched(service_environment: dict[str, s
     url = "https://photos.example/old.jpg?sig=abc"
 
     code, _, err = await darkroom(
-        service_environment, "publish", "upload", "--recipe", "restoration", "--source-url", url
+        service_environment,
+        *("publish", "upload", "--recipe", "restoration", "--source-url", url),
+        *("--callback-url", "https://shop.example/told"),
     )
 
     assert code == 0, err
-    assert (await published(service_environment["AMQP_URL"]))["source"] == {"url": url}
+    order = await published(service_environment["AMQP_URL"])
+    assert order["source"] == {"url": url}
+    assert order["callback_url"] == "https://shop.example/told"
 
 
 async def test_the_photo_is_in_the_bucket_before_its_order_is_heard(

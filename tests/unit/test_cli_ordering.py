@@ -115,10 +115,18 @@ def test_a_wrong_parameter_is_refused_with_what_it_may_be(
             ["--source-url", "https://example.com/a.png", "--deadline-seconds", "9999999"],
             "deadline_seconds",
         ),
+        (
+            [
+                *("--source-url", "https://example.com/a.png"),
+                *("--callback-url", "https://me:secret@example.com/told"),
+            ],
+            "callback_url: must be an https URL without user info",
+        ),
     ],
     ids=[
         *("recipe", "no photo", "photo for words", "ftp", "user info"),
         *("zone", "metadata list", "metadata junk", "long reference", "deadline"),
+        "callback",
     ],
 )
 def test_an_order_that_cannot_be_planned_is_not_published(words: list[str], told: str) -> None:
