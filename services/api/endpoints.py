@@ -156,7 +156,7 @@ UPLOAD = Endpoint(
     answer=Upload,
     body=NewUpload,
     keyed=True,
-    refuses=_OF_A_BODY,
+    refuses=(*_OF_A_BODY, CONFLICT),
 )
 RECIPES = Endpoint(
     name="listRecipes",

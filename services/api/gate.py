@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from services.api import tickets
+from services.api.cors import allows
 from services.api.near import why_not_near
 from services.api.problems import FROM_ELSEWHERE, NO_TOKEN, NOT_ALLOWED, Refused
 from shared.clock import Clock
@@ -169,6 +170,8 @@ class Gate:
 
     async def _without_a_token(self, request: web.Request) -> Asker:
         if self._opened:
+            if _is_of_another_site(request, self._origins):
+                raise Refused(FROM_ELSEWHERE, "the request comes from a page of somebody else")
             return ANYBODY
         await self._refresh(BELIEVED_S)
         if self._known:
@@ -227,3 +230,11 @@ class Gate:
                 await tokens.note_use(db, name)
         except (DatabaseUnavailable, Transient) as error:
             log.info("token.use_not_noted", reason=str(error))
+
+
+def _is_of_another_site(request: web.Request, allowed: Collection[str]) -> bool:
+    """Whether somebody else's page would act here by the browser of one who only visits it: some
+    requests browsers send for any page without asking first."""
+    acts = request.method not in ("GET", "HEAD")
+    elsewhere = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+    return acts and elsewhere and not allows(request.headers.get("Origin"), allowed)

@@ -10,8 +10,10 @@ from pydantic import Field
 from services.api.answers import SourceKey, Upload
 from services.api.asked import NOTHING_ELSE
 from services.api.orders import job_of
-from services.api.problems import FLAWED, Refused
+from services.api.problems import CONFLICT, FLAWED, Refused
 from shared.clock import Clock
+from shared.db import journal
+from shared.db.connection import Database
 from shared.domain import keys
 from shared.objects import Bucket
 from shared.recipes import RECIPES
@@ -43,6 +45,7 @@ class NewUpload:
 class Uploads:
     """``types`` are those that some recipe takes."""
 
+    database: Database
     bucket: Bucket
     types: frozenset[str]
     max_bytes: int
@@ -58,6 +61,12 @@ class Uploads:
             most = f"must be {self.max_bytes} or less"
             raise Refused(FLAWED, f"bytes: {most}", faults=[("bytes", most)])
         job_id = job_of(who, key, None)
+        if key is not None:
+            async with self.database.connection() as db:
+                if await journal.order_of(db, job_id) is not None:
+                    raise Refused(
+                        CONFLICT, "the job of this key is ordered, and keeps its original"
+                    )
         place = f"{keys.originals(job_id)}upload.{keys.EXTENSIONS[asked.content_type]}"
         expires_at = self.now() + self.lifetime
         url = await self.bucket.upload_link(

@@ -85,6 +85,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         gate=gate,
         orders=orders,
         uploads=Uploads(
+            database=database,
             bucket=bucket,
             types=types_of(plain.values()),
             max_bytes=settings.source_max_bytes,

@@ -491,6 +491,25 @@ def a_file(key: str, **more: Any) -> Artifact:
     )
 
 
+class TestOpen:
+    async def test_a_page_of_another_site_does_nothing_by_the_browser_of_its_visitor(
+        self, service_environment: dict[str, str]
+    ) -> None:
+        ours = "https://app.example.com"
+        async with an_api(service_environment, api_open=True, api_cors_origins=(ours,)) as api:
+            ordered = await api.front.post("/v1/jobs", SOUND)
+            path = f"{ordered.body['url']}/cancel"
+            theirs = {"Sec_Fetch_Site": "cross-site", "Origin": "https://evil.example"}
+
+            refused = await api.front.with_headers(**theirs).ask("POST", path)
+            looked = await api.front.with_headers(**theirs).get(ordered.body["url"])
+            taken = await api.front.with_headers(**{**theirs, "Origin": ours}).ask("POST", path)
+
+        assert (refused.status, refused.code) == (403, "from_elsewhere")
+        assert looked.status == 200
+        assert taken.status == 202
+
+
 class TestUploads:
     async def test_a_file_is_put_where_the_order_then_names_it(self, api: Api) -> None:
         photo = a_photo()
@@ -507,6 +526,18 @@ class TestUploads:
         assert ordered.status == 202, ordered.body
         assert ordered.body["id"] == begun.body["job_id"]
         assert await api.bucket.get_bytes(begun.body["source"]["key"], 10_000_000) == photo
+
+    async def test_a_job_that_is_ordered_keeps_its_original(self, api: Api) -> None:
+        wanted = {"content_type": "image/jpeg", "bytes": 17}
+        begun = await api.front.post("/v1/uploads", wanted, key="up-2")
+        again = await api.front.post("/v1/uploads", wanted, key="up-2")
+        order = {"recipe": "variations", "source": begun.body["source"]}
+        assert (await api.front.post("/v1/jobs", order, key="up-2")).status == 202
+
+        late = await api.front.post("/v1/uploads", wanted, key="up-2")
+
+        assert again.body["job_id"] == begun.body["job_id"]
+        assert (late.status, late.code) == (409, "conflict")
 
     @pytest.mark.parametrize("wrong", ["size", "type"])
     async def test_another_file_than_was_said_is_not_taken(self, api: Api, wrong: str) -> None:

@@ -79,7 +79,8 @@
       if (wait > 0) await new Promise((done) => setTimeout(done, wait));
       last = performance.now();
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
-      if (answer.redirected) return location.reload();
+      // Somebody has to log in again, or what the page is about was deleted: the whole page says so.
+      if (answer.redirected || [404, 410].includes(answer.status)) return location.reload();
       if (!answer.ok && !document.querySelector("[data-refresh]")) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       const parts = [...document.querySelectorAll("[data-part]")];
