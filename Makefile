@@ -52,7 +52,7 @@ e2e: setup ## the whole system as processes
 browser: setup ## the pages in a headless Chromium, on the running system; pictures in .darkroom/browser
 	@$(BIN)/python -m deploy.check.browser
 	@rm -rf .darkroom/browser
-	@$(BIN)/pytest tests/browser -q $(TESTS)
+	@$(BIN)/pytest tests/browser -q $(TESTS) --dist loadfile
 
 chaos: setup ## the whole system on a bad day
 	@$(BIN)/pytest tests/chaos -q

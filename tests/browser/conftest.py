@@ -84,7 +84,7 @@ async def world(browser: Browser, system: System) -> AsyncIterator[World]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def gallery(browser: Browser, system: System) -> Gallery:
-    """One job of each kind, for tests of one group, which share a worker."""
+    """One job of each kind, made once on each worker that asks; tests that ask share a file."""
     async with eyes_on(system) as world, a_front_end(system.layout.api_url) as front:
         return await hang(world, front)
 

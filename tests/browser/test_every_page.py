@@ -10,8 +10,6 @@ from tests.browser.gallery import Gallery
 from tests.support.axe import Axe
 from tests.support.visiting import ON_A_PHONE, Visits
 
-pytestmark = pytest.mark.xdist_group("gallery")
-
 PAGES: dict[str, Callable[[Gallery], str]] = {
     "overview": lambda _: "/",
     "jobs": lambda _: "/jobs",

@@ -2,14 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
-import pytest
-
 from shared.domain.token import Scope
 from tests.browser.gallery import Gallery
 from tests.support.axe import Axe
 from tests.support.visiting import Visitor, Visits, shows
-
-pytestmark = pytest.mark.xdist_group("gallery")
 
 Token = Callable[..., Awaitable[str]]
 

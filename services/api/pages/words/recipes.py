@@ -40,7 +40,7 @@ WORDS = {
         "약 {cost}, 허용된 재시도를 모두 쓰면 최대 {most}입니다.",
     ),
     "recipes.costs_unknown": Said(
-        "{count} purchases. What one costs is not known: nobody has said it (MODEL_PRICES).",
+        "Purchases: {count}. What one costs is not known: nobody has said it (MODEL_PRICES).",
         "구매 {count}건입니다. 한 건의 가격은 설정되지 않아 알 수 없습니다 (MODEL_PRICES).",
     ),
     "recipes.costs_later": Said(
