@@ -70,16 +70,21 @@ def _with_clocks(world: World) -> None:
         world.system.child(name).stop(within=35)
         world.system.start(
             name,
-            also={
-                "LD_PRELOAD": str(LIBRARY),
-                "PYTHONPATH": str(SITE),
-                "FAKETIME_TIMESTAMP_FILE": str(_file(world, name)),
-                "FAKETIME_CACHE_DURATION": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            },
+            also=turned_by(_file(world, name)),
         )
     for name in world.system.services:
         world.system.wait_ready(name, within=READY_WITHIN_S)
+
+
+def turned_by(file: Path) -> dict[str, str]:
+    """The variables of a Python whose clock is as many seconds off as ``file`` says."""
+    return {
+        "LD_PRELOAD": str(LIBRARY),
+        "PYTHONPATH": str(SITE),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def _turn(world: World, name: str, seconds: float) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 
 from tests.benchmark.ingress.load import a_request
+from tests.support.waiting import a_pause
 
 ANSWER_WITHIN_S = 60.0
 
@@ -65,7 +66,7 @@ async def flood(
         for number, request in numbered:
             due = began + number / per_second
             if (early := due - loop.time()) > 0:
-                await asyncio.sleep(early)
+                await a_pause(early)
             answers[await line.ask(request)] += 1
             took.append(loop.time() - due)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from tests.support.waiting import a_pause
+
 
 class Ill(StrEnum):
     """What becomes of a request that is spoiled."""
@@ -70,7 +72,7 @@ class IllBucket:
             await writer.drain()
             return True
         if what is Ill.SLOW:
-            await asyncio.sleep(self.slow_s)  # the other side is slow, not we
+            await a_pause(self.slow_s)
         there_writer.write(head + body)
         await there_writer.drain()
         answer = await there_reader.readuntil(b"\r\n\r\n")

@@ -39,5 +39,6 @@ def eventually_sync(
 
 
 async def a_pause(seconds: float) -> None:
-    """For benchmarks, whose pace is what they measure at. No test waits like this."""
+    """For what keeps a pace or is slow on purpose: benchmarks, and the other end of a line. No test
+    waits like this."""
     await asyncio.sleep(seconds)

@@ -1,8 +1,8 @@
 """On the path of a process whose clock libfaketime turns: a sleep that it does not break.
 
-libfaketime 0.9.10 hands a moment that has passed, and one without a valid nanosecond, on to
-``clock_nanosleep``, by which Python sleeps: of ten sleeps five end at once with EINVAL. The standard
-library waits for a child process so. Waiting for an event is left alone by it.
+Under libfaketime 0.9.10, told to leave the monotonic clock alone, every ``time.sleep`` of Python 3.11
+ends at once with EINVAL (860 of 860, whatever the offset). The standard library sleeps so while it
+waits, for a limited time, for a child process that has not ended yet. Waiting for an event works.
 """
 
 import threading
