@@ -18,10 +18,12 @@ CHECK_TIMEOUT_S = 2.0
 
 class Health:
     """The checks of one process. A check returns, or raises with the reason. ``does_without`` are
-    dependencies whose state is told, and without which the process is ready all the same."""
+    dependencies whose state is told, and without which the process is ready all the same.
+    ``starting``: not all of its checks are known yet, so it cannot be ready."""
 
     def __init__(self, service: str, *, does_without: Collection[str] = ()) -> None:
         self.service = service
+        self.starting = False
         self.draining = False
         self._does_without = frozenset(does_without)
         self._checks: dict[str, Check] = {}
@@ -36,7 +38,7 @@ class Health:
 
     def is_ready(self, states: Mapping[str, str]) -> bool:
         """Whether work may be sent here, as ``report`` has it."""
-        return not self.draining and all(
+        return not (self.starting or self.draining) and all(
             state == "ok" for name, state in states.items() if name not in self._does_without
         )
 

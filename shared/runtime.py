@@ -146,11 +146,13 @@ async def _serve(
     log.info("service.starting", **summary(settings))
     tell_build(service, revision=settings.revision)
     health = Health(service, does_without=ready_without)
+    health.starting = True
     async with (
         serving_health(health, host=settings.health_host, port=settings.health_port, stop=stop),
         Connections(health) as connections,
     ):
         workers = await wiring(settings, connections)
+        health.starting = False
         await run(*workers, watch_the_loop, grace_s=settings.drain_seconds, stop=stop)
 
 

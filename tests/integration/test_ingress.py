@@ -103,6 +103,13 @@ class Ingress:
                 found.append(message)
             return found
 
+    async def is_shut(self) -> bool:
+        # Not by knocking: whom a door lets in at the moment when it closes, Python 3.11 forgets.
+        return not any(
+            link.status == psutil.CONN_LISTEN and link.laddr.port == self.port
+            for link in psutil.Process().net_connections("tcp")
+        )
+
     async def ready(self) -> dict[str, Any]:
         async with self.session.get(f"{self.url}/readyz") as answer:
             told: dict[str, Any] = await answer.json()
@@ -628,14 +635,7 @@ async def test_a_webhook_in_hand_is_finished_while_the_door_closes(amqp_url: str
         await eventually("it is in hand", in_hand)
         ingress.stop.set()
 
-        async def closed() -> bool:
-            # Not by knocking: whom a door lets in at the moment when it closes, Python 3.11 forgets.
-            return not any(
-                link.status == psutil.CONN_LISTEN and link.laddr.port == ingress.port
-                for link in psutil.Process().net_connections("tcp")
-            )
-
-        await eventually("the door is closed", closed)
+        await eventually("the door is closed", ingress.is_shut)
         writer.write(body)
 
         assert (await reader.readline()).startswith(b"HTTP/1.1 204 ")
@@ -727,3 +727,26 @@ async def test_who_is_told_to_stop_says_so_and_still_takes_webhooks_for_a_while(
     assert not told["ready"]
     assert answer.status == 204
     assert answer.headers["Connection"] == "close"
+
+
+async def test_a_webhook_that_is_under_way_as_the_door_closes_is_answered(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "QUIET_S", 2.0)
+    body = a_prediction()
+    async with an_ingress(amqp_url) as ingress:
+        await eventually("it is ready", ingress.ready, holds=lambda told: told["ready"])
+        url = f"{ingress.url}{PATH}"
+        first = signed(body, SECRET, webhook_id="msg_before")
+        async with ingress.session.post(url, data=body, headers=first) as before:
+            await before.read()
+        ingress.stop.set()
+        await eventually("its door is closed", ingress.is_shut)
+
+        # The session has a connection open that it came on before, and uses that.
+        late = signed(body, SECRET, webhook_id="msg_under_way")
+        async with ingress.session.post(url, data=body, headers=late) as after:
+            pass
+
+    assert (before.status, before.headers.get("Connection")) == (204, None)
+    assert (after.status, after.headers.get("Connection")) == (204, "close")
