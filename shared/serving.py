@@ -16,9 +16,10 @@ log = structlog.get_logger()
 
 # Longer than proxies and clients keep an idle connection (nginx and Amazon's balancer 60 s, aiohttp
 # 15 s), so that they end it and not we: a webhook that sets out on it as we end it is lost (with 15 s
-# two of 85 that came 15 s after a burst). It is also the only guard of the phase of the headers, for
-# which aiohttp would wait more than an hour.
+# two of 85 that came 15 s after a burst).
 KEEPALIVE_S = 75.0
+# For the headers of the first request on a connection; aiohttp would wait as long as for the next one.
+FIRST_REQUEST_S = 15.0
 # How long what is left of a refused body is read, so that the sender gets to see the answer.
 LINGER_S = 0.5
 HEADER_LINE_BYTES = 8190
@@ -157,7 +158,7 @@ class _Heard:
 class _Speaker(web.RequestHandler):
     """One connection. What cannot be read is answered as everything else is."""
 
-    __slots__ = ("_heard", "_unread")
+    __slots__ = ("_end_of_patience", "_heard", "_unread")
 
     def __init__(
         self,
@@ -170,6 +171,20 @@ class _Speaker(web.RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **bounds)
         self._heard = heard
         self._unread = unread
+        self._end_of_patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._end_of_patience = self._loop.call_later(FIRST_REQUEST_S, self._end_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._end_of_patience is not None:
+            self._end_of_patience.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_silent(self) -> None:
+        if not self._request_count:
+            self.force_close()
 
     def data_received(self, data: bytes) -> None:
         self._heard.note()

@@ -452,7 +452,7 @@ async def test_a_body_that_does_not_come_is_408_within_its_time(amqp_url: str, s
 async def test_headers_that_do_not_come_end_with_the_connection(
     amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "KEEPALIVE_S", 0.5)
+    monkeypatch.setattr(serving, "FIRST_REQUEST_S", 0.5)
     async with an_ingress(amqp_url) as ingress:
         assert await ingress.send_raw(b"") == b""
         assert await ingress.send_raw(f"POST {PATH} HTTP/1.1\r\nHost: ".encode()) == b""
@@ -750,3 +750,18 @@ async def test_a_webhook_that_is_under_way_as_the_door_closes_is_answered(
 
     assert (before.status, before.headers.get("Connection")) == (204, None)
     assert (after.status, after.headers.get("Connection")) == (204, "close")
+
+
+async def test_a_connection_that_has_asked_once_is_kept_for_the_next_request(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "FIRST_REQUEST_S", 0.5)
+    async with an_ingress(amqp_url) as ingress:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ingress.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        assert await ingress.send_raw(b"") == b""  # one that came later, and says nothing
+
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b"rabbitmq" in await asyncio.wait_for(reader.read(), timeout=10)
+        writer.close()
