@@ -79,7 +79,11 @@ def upload(
     job_id: Annotated[str | None, typer.Option(help="A uuid; a new one if not given.")] = None,
     watch: Annotated[
         bool,
-        typer.Option("--watch", "--wait", help="Follow the job to its end, as `jobs watch` does."),
+        typer.Option(
+            "--watch",
+            "--wait",
+            help="Follow the job to its end, as `jobs watch` does; --wait is the older name.",
+        ),
     ] = False,
     only_estimate: Annotated[
         bool, typer.Option("--estimate", help="Say what it would cost, and order nothing.")
