@@ -95,6 +95,15 @@ class TestTickets:
         assert not tickets.opens(claim, KEPT, tickets.events_of(uuid4()), now=NOON)
         assert not tickets.opens(claim, kept("another"), EVENTS, now=NOON)
 
+    def test_one_of_a_page_is_told_from_one_of_a_program(self) -> None:
+        page = tickets.visit_of(JOB)
+        claim = tickets.read(tickets.made("kim", KEPT, page, now=NOON, lifetime=QUARTER))
+
+        assert claim is not None
+        assert tickets.opens(claim, KEPT, page, now=NOON)
+        assert not tickets.opens(claim, KEPT, EVENTS, now=NOON)
+        assert not tickets.opens(claim, KEPT, tickets.PAGES, now=NOON)
+
     def test_a_longer_time_cannot_be_written_into_it(self) -> None:
         until, proof, name = tickets.made("front", KEPT, EVENTS, now=NOON, lifetime=QUARTER).split(
             "."
