@@ -52,6 +52,8 @@ class Asker:
 
 
 ANYBODY = Asker(name="", scope=Scope.OPERATE)
+# Whom a page is shown to that tells nothing: nobody was let in for it.
+NOBODY = Asker(name="", scope=Scope.READ)
 
 
 class Gate:
