@@ -1,4 +1,4 @@
-"""What a phone has little room for is still read without effort."""
+"""What there is little room for is still read without effort, and what stands in a row is even."""
 
 from tests.browser.gallery import Gallery
 from tests.support.visiting import ON_A_PHONE, Visits
@@ -25,3 +25,20 @@ async def test_spans_of_time_stand_in_one_line(visit: Visits) -> None:
 
     assert len(boxes) == 3
     assert len({(box["y"], box["height"]) for box in boxes if box}) == 1
+
+
+async def test_cards_in_a_row_tell_their_facts_at_one_height(visit: Visits) -> None:
+    kim = await visit()
+    await kim.go("/recipes")
+
+    gaps, rows = set(), set()
+    for card in (await kim.page.locator(".recipe").all())[:3]:
+        words = await card.locator("p").bounding_box()
+        facts = await card.locator("dl").bounding_box()
+        assert words is not None
+        assert facts is not None
+        rows.add(round(facts["y"]))
+        gaps.add(round(facts["y"] - words["y"] - words["height"]))
+
+    assert len(rows) == 1
+    assert max(gaps) <= 12 + 24  # the margin, and one line that another card has more
