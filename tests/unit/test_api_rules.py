@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.api import cors, frames, tickets
+from services.api import app, cors, frames, gate, tickets
 from services.api.near import why_not_near
 from services.api.orders import job_of
 from services.api.problems import Refused
@@ -122,6 +122,10 @@ class TestTickets:
             EVENTS,
             now=NOON,
         )
+
+
+def test_a_stream_looks_at_its_token_within_the_half_minute_that_is_promised() -> None:
+    assert app.BEAT_S + gate.LOOK_AGAIN_S < 30
 
 
 class TestNear:
