@@ -14,9 +14,11 @@ from shared.health import Health
 
 log = structlog.get_logger()
 
-# aiohttp waits more than an hour for headers on an open connection; this is the only guard of that
-# phase, and it must be longer than a proxy's pause between two webhooks to be worth anything.
-KEEPALIVE_S = 15.0
+# Longer than proxies and clients keep an idle connection (nginx and Amazon's balancer 60 s, aiohttp
+# 15 s), so that they end it and not we: a webhook that sets out on it as we end it is lost (with 15 s
+# two of 85 that came 15 s after a burst). It is also the only guard of the phase of the headers, for
+# which aiohttp would wait more than an hour.
+KEEPALIVE_S = 75.0
 # How long what is left of a refused body is read, so that the sender gets to see the answer.
 LINGER_S = 0.5
 HEADER_LINE_BYTES = 8190
@@ -26,6 +28,9 @@ BACKLOG = 512
 # Each connection is closed with the answer to its next request; one that nothing came on for so long
 # has none under way (through a busy proxy on loopback: 10 to 40 ms).
 QUIET_S = 0.25
+# A listener that closes cuts off who has connected and was not let in yet, so it stays open for a few
+# turns of the loop at the least.
+LET_IN_S = 0.1
 SPARE_FILES = 200  # for broker, database, bucket and what the interpreter opens
 
 
@@ -84,7 +89,7 @@ def serve(
             await stop.wait()
             health.draining = True
             leave()
-            await asyncio.sleep(linger_s)
+            await asyncio.sleep(max(linger_s, LET_IN_S))
             await opened.stop()
             # aiohttp's own drain stops reading: a body that is half here would never be whole.
             heard.note()

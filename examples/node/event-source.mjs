@@ -22,14 +22,20 @@ export class EventSource extends EventTarget {
       try {
         const headers = { Accept: "text/event-stream", ...(this.#last && { "Last-Event-ID": this.#last }) };
         const answer = await fetch(url, { headers, signal });
-        if (!answer.ok) this.close();
-        else await this.#read(answer.body);
+        if (answer.ok) await this.#read(answer.body);
+        else return this.#refused();
       } catch {
         // The line broke, or we closed it.
       }
+      if (this.readyState === 2) return; // whoever closed it hears nothing more
       this.dispatchEvent(new Event("error"));
-      if (this.readyState !== 2) await new Promise((again) => setTimeout(again, this.#retry));
+      await new Promise((again) => setTimeout(again, this.#retry));
     }
+  }
+
+  #refused() {
+    this.close();
+    this.dispatchEvent(new Event("error"));
   }
 
   async #read(body) {

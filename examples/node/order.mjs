@@ -24,19 +24,11 @@ async function api(path, body, more = {}) {
     body: body && JSON.stringify(body),
   });
   const told = await answer.json();
-  if (!answer.ok) throw new Error(`${told.code}: ${told.detail}`); // application/problem+json
+  if (!answer.ok) throw Object.assign(new Error(`${told.code}: ${told.detail}`), told); // application/problem+json
   return told;
 }
 
-// The photo goes straight into the bucket, to the one place that it was given.
-const bytes = await readFile(photo);
-const contentType = types[photo.split(".").pop().toLowerCase()];
-const { job_id, source, url } = await api("/v1/uploads", { content_type: contentType, bytes: bytes.length }, key);
-const put = await fetch(url, { method: "PUT", headers: { "Content-Type": contentType }, body: bytes });
-if (!put.ok) throw new Error(`the photo was not taken: ${put.status}`);
-
-const order = { recipe: "variations", job_id, source, params: { count: 2 }, external_ref: basename(photo) };
-await api("/v1/jobs", order, key);
+const job_id = await ordered();
 console.log("ordered", job_id);
 
 const ended = await follow();
@@ -50,6 +42,23 @@ for (const file of job.artifacts.filter(({ kind }) => kind !== "original")) {
 }
 console.log(ended.state, ended.sentence.en);
 process.exitCode = ended.state === "completed" ? 0 : 1;
+
+async function ordered() {
+  // The photo goes straight into the bucket, to the one place that it was given.
+  const bytes = await readFile(photo);
+  const contentType = types[photo.split(".").pop().toLowerCase()];
+  const place = await api("/v1/uploads", { content_type: contentType, bytes: bytes.length }, key).catch((problem) => {
+    if (problem.code === "ordered") return { ordered: problem.instance.split("/").pop() }; // before, under this key
+    throw problem;
+  });
+  if (place.ordered) return place.ordered;
+  const put = await fetch(place.url, { method: "PUT", headers: { "Content-Type": contentType }, body: bytes });
+  if (!put.ok) throw new Error(`the photo was not taken: ${put.status}`);
+
+  const { job_id, source } = place;
+  await api("/v1/jobs", { recipe: "variations", job_id, source, params: { count: 2 }, external_ref: basename(photo) }, key);
+  return job_id;
+}
 
 async function follow() {
   // The address carries a ticket for a while, since an EventSource sends no token.

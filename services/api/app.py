@@ -422,7 +422,7 @@ def _sender(request: web.Request, asker: Asker) -> str:
 def _written(refused: Refused) -> web.Response:
     response = web.Response(
         status=refused.kind.status,
-        body=_PROBLEM.dump_json(refused.problem),
+        body=_PROBLEM.dump_json(refused.problem, exclude_none=True),
         headers={"Content-Type": "application/problem+json", **refused.headers},
     )
     if refused.kind.retry_after is not None:

@@ -19,6 +19,7 @@ from services.api.problems import (
     GONE,
     HAS_ENDED,
     NOT_JSON,
+    ORDERED,
     STILL_OPEN,
     TOO_LARGE,
     TOO_SLOW,
@@ -151,13 +152,14 @@ UPLOAD = Endpoint(
     path="/v1/uploads",
     summary="A place for the original of a job to be ordered",
     told="Put the file there, then order with the job_id and the source of this answer. With an"
-    " Idempotency-Key the job is the one that the same key orders.",
+    " Idempotency-Key the job is the one that the same key orders; once that is ordered, the answer is"
+    " 409 ordered, and its instance is the job.",
     scope=Scope.WRITE,
     status=201,
     answer=Upload,
     body=NewUpload,
     keyed=True,
-    refuses=(*_OF_A_BODY, CONFLICT),
+    refuses=(*_OF_A_BODY, ORDERED),
 )
 RECIPES = Endpoint(
     name="listRecipes",

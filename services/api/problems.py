@@ -23,6 +23,7 @@ UNKNOWN_JOB = Kind(404, "unknown_job", "There is no such job")
 WRONG_METHOD = Kind(405, "wrong_method", "This is not done that way")
 TOO_SLOW = Kind(408, "too_slow", "The body did not come in time")
 CONFLICT = Kind(409, "conflict", "Something else was ordered under this name")
+ORDERED = Kind(409, "ordered", "The job of this key is ordered")
 HAS_ENDED = Kind(409, "has_ended", "The job has ended")
 STILL_OPEN = Kind(409, "still_open", "The job has not ended")
 GONE = Kind(410, "gone", "It was here, and is deleted")
@@ -44,6 +45,7 @@ KINDS = (
     WRONG_METHOD,
     TOO_SLOW,
     CONFLICT,
+    ORDERED,
     HAS_ENDED,
     STILL_OPEN,
     GONE,
@@ -68,13 +70,15 @@ class Fault:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """``application/problem+json``: what was in the way, in one sentence, and field by field where
-    the request itself is wrong. No value that was sent is repeated. ``code`` is for programs."""
+    the request itself is wrong. No value that was sent is repeated. ``code`` is for programs.
+    ``instance``, where it is there, is the path of what stands in the way."""
 
     title: str
     status: int
     detail: str
     code: str
     faults: tuple[Fault, ...] = ()
+    instance: str | None = None
 
 
 class Refused(Exception):
@@ -87,12 +91,14 @@ class Refused(Exception):
         *,
         faults: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
+        instance: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.faults = tuple(Fault(path=path, what=what) for path, what in faults)
         self.headers = dict(headers or {})
+        self.instance = instance
 
     @property
     def problem(self) -> Problem:
@@ -102,4 +108,5 @@ class Refused(Exception):
             detail=self.detail,
             code=self.kind.code,
             faults=self.faults,
+            instance=self.instance,
         )

@@ -10,7 +10,7 @@ from pydantic import Field
 from services.api.answers import SourceKey, Upload
 from services.api.asked import NOTHING_ELSE
 from services.api.orders import job_of
-from services.api.problems import CONFLICT, FLAWED, Refused
+from services.api.problems import FLAWED, ORDERED, Refused
 from shared.clock import Clock
 from shared.db import journal
 from shared.db.connection import Database
@@ -65,7 +65,9 @@ class Uploads:
             async with self.database.connection() as db:
                 if await journal.order_of(db, job_id) is not None:
                     raise Refused(
-                        CONFLICT, "the job of this key is ordered, and keeps its original"
+                        ORDERED,
+                        "the job of this key is ordered, and keeps its original",
+                        instance=f"/v1/jobs/{job_id}",
                     )
         place = f"{keys.originals(job_id)}upload.{keys.EXTENSIONS[asked.content_type]}"
         expires_at = self.now() + self.lifetime

@@ -50,7 +50,7 @@ async def jobs_of(world: World, recipe: str) -> int:
 async def test_somebody_orders_with_a_photo_from_their_phone_and_sees_the_pictures_come(
     visit: Visits, world: World
 ) -> None:
-    for ordinal, seconds in ((1, 0.5), (2, 3.0), (3, 6.0)):
+    for ordinal, seconds in ((1, 4.0), (2, 7.0), (3, 10.0)):
         when = {"webhook": f".{ordinal}.1."}
         await world.misbehave(None, {"fault": "slow_run", "seconds": seconds, "when": when})
     kim = await visit(ON_A_PHONE)

@@ -537,7 +537,8 @@ class TestUploads:
         late = await api.front.post("/v1/uploads", wanted, key="up-2")
 
         assert again.body["job_id"] == begun.body["job_id"]
-        assert (late.status, late.code) == (409, "conflict")
+        assert (late.status, late.code) == (409, "ordered")
+        assert late.body["instance"] == f"/v1/jobs/{begun.body['job_id']}"
 
     @pytest.mark.parametrize("wrong", ["size", "type"])
     async def test_another_file_than_was_said_is_not_taken(self, api: Api, wrong: str) -> None:

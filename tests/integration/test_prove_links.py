@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
@@ -11,15 +11,19 @@ from aiohttp import web
 from deploy.local.prove.links import Link, link
 from tests.support.waiting import eventually
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 
 @asynccontextmanager
-async def a_server(name: str) -> AsyncIterator[str]:
-    """Answers every request with its name."""
+async def a_server(name: str, *, slow: Handler | None = None) -> AsyncIterator[str]:
+    """Answers every request with its name, but those that ``slow`` answers."""
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text=name)
 
     app = web.Application()
+    if slow is not None:
+        app.router.add_post("/slow", slow)
     app.router.add_route("*", "/{tail:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -93,3 +97,37 @@ async def test_an_address_that_leads_nowhere_yet_is_closed_at_once() -> None:
             return False
 
         await eventually("the link turns us away", refused)
+
+
+async def test_a_front_door_leads_connections_over_between_two_requests() -> None:
+    asked_for, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.Response:
+        asked_for.set()
+        await may_answer.wait()
+        return web.Response(text="slow")
+
+    async with AsyncExitStack() as until:
+        first = await until.enter_async_context(a_server("a", slow=slow))
+        second = await until.enter_async_context(a_server("b"))
+        front = await until.enter_async_context(link(first, dice=random.Random(1)))
+        session = await until.enter_async_context(aiohttp.ClientSession())
+
+        async def post(path: str) -> str:
+            async with session.post(f"http://127.0.0.1:{front.port}{path}") as response:
+                return await response.text()
+
+        under_way = asyncio.create_task(post("/slow"))
+        await asked_for.wait()
+        assert await post("/") == "a"  # on a connection of its own, which is open from now on
+
+        front.lead_to(second)
+        leading_over = asyncio.create_task(front.lead_over())
+        await eventually("it is led over", lambda: post("/"), holds=lambda by: by == "b", every=0.2)
+        assert not leading_over.done()
+        may_answer.set()
+        assert await under_way == "slow"
+        async with asyncio.timeout(10):
+            await leading_over
+
+        assert await asyncio.gather(*(post("/") for _ in range(4))) == ["b"] * 4

@@ -16,6 +16,9 @@ TURNED_AWAY = (
 )
 SLOW_S = 3.0
 CONNECT_WITHIN_S = 5.0
+# An answer that comes in pieces comes without such a pause.
+AT_REST_S = 0.05
+LOOK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,33 @@ class Place:
         return cls(parts.hostname, parts.port)
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The other side of a connection that goes through a link."""
+
+    place: Place
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+@dataclass(slots=True, eq=False)
+class _Passage:
+    """One connection through a link. ``answered``: what passed last came from the other side."""
+
+    there: _Side
+    moved_at: float
+    answered: bool = False
+
+    def note(self, *, answered: bool) -> None:
+        self.moved_at, self.answered = asyncio.get_running_loop().time(), answered
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether its last request is answered, and of the next one nothing has been passed on."""
+        still = asyncio.get_running_loop().time() - self.moved_at
+        return self.answered and still >= AT_REST_S
+
+
 class Link:
     """Passes bytes between whoever connects and the first of its targets that takes the connection;
     each new connection begins with the next target, so that two replicas share the work."""
@@ -43,6 +73,7 @@ class Link:
         self._speaks.set()
         self._ill = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._passages: set[_Passage] = set()
         self.port = 0
         self.spoiled = 0  # requests that an ill link has turned away, slowed or cut
 
@@ -66,24 +97,42 @@ class Link:
     def heal(self) -> None:
         self._ill = False
 
+    async def lead_over(self) -> None:
+        """Lead each connection to where it leads no more elsewhere, between two of its requests, as
+        a balancer does that reads them: whoever sends sees nothing of it. Returns when all are.
+        Bound it from outside."""
+        while leaving := [one for one in self._passages if one.there.place not in self._targets]:
+            for passage in leaving:
+                side = await self._connect() if passage.is_at_rest else None
+                if side is None:
+                    continue
+                # A request may have begun meanwhile, and must end where it began.
+                over = passage.there if passage.is_at_rest else side
+                if over is passage.there:
+                    passage.there = side
+                over.writer.close()
+            await asyncio.sleep(LOOK_EVERY_S)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its begin to its end."""
         await self._speaks.wait()
-        there = await self._connect()
-        if there is None:
+        side = await self._connect()
+        if side is None:
             writer.close()
             return
-        there_reader, there_writer = there
+        passage = _Passage(side, asyncio.get_running_loop().time())
         pumps = [
-            asyncio.create_task(self._pump(reader, there_writer, answers=writer)),
-            asyncio.create_task(self._pump(there_reader, writer)),
+            asyncio.create_task(self._forth(passage, reader, writer)),
+            asyncio.create_task(self._back(passage, writer)),
         ]
         self._tasks.update(pumps)
+        self._passages.add(passage)
         try:
             await asyncio.gather(*pumps)
         finally:
+            self._passages.discard(passage)
             self._tasks.difference_update(pumps)
-            for end in (writer, there_writer):
+            for end in (writer, passage.there.writer):
                 end.close()
 
     async def close(self) -> None:
@@ -91,34 +140,44 @@ class Link:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    async def _connect(self) -> _Side | None:
         first, self._turn = self._turn, self._turn + 1
         for step in range(len(self._targets)):
             target = self._targets[(first + step) % len(self._targets)]
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(CONNECT_WITHIN_S):
-                    return await asyncio.open_connection(target.host, target.port, limit=CHUNK)
+                    ends = await asyncio.open_connection(target.host, target.port, limit=CHUNK)
+                    return _Side(target, *ends)
         return None
 
-    async def _pump(
-        self,
-        source: asyncio.StreamReader,
-        sink: asyncio.StreamWriter,
-        *,
-        answers: asyncio.StreamWriter | None = None,
+    async def _forth(
+        self, passage: _Passage, reader: asyncio.StreamReader, client: asyncio.StreamWriter
     ) -> None:
-        """Pass on what comes. ``answers``: where an ill link speaks instead of the other side."""
-        try:
-            while data := await source.read(CHUNK):
+        """Pass on what comes from the client; an ill link may answer it instead."""
+        with suppress(OSError):  # one side is gone; the other is told by the close below
+            while data := await reader.read(CHUNK):
+                passage.note(answered=False)
                 await self._speaks.wait()
-                if answers is not None and await self._spoils(data, answers):
+                if await self._spoils(data, client):
                     break
-                sink.write(data)
-                await sink.drain()
-        except OSError:
-            pass  # one side is gone; the other is told by the close below
+                passage.there.writer.write(data)
+                await passage.there.writer.drain()
         await self._speaks.wait()
-        sink.close()
+        passage.there.writer.close()
+
+    async def _back(self, passage: _Passage, client: asyncio.StreamWriter) -> None:
+        """Pass on what comes from the other side, and from the one after it, if it is led over."""
+        with suppress(OSError):
+            side = None
+            while side is not passage.there:
+                side = passage.there
+                while data := await side.reader.read(CHUNK):
+                    passage.note(answered=True)
+                    await self._speaks.wait()
+                    client.write(data)
+                    await client.drain()
+        await self._speaks.wait()
+        client.close()
 
     async def _spoils(self, data: bytes, answers: asyncio.StreamWriter) -> bool:
         """Whether a request begins with ``data`` and ends here."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from signal import SIGCONT, SIGKILL, SIGSTOP
@@ -28,6 +28,8 @@ LOOK_EVERY_S = 0.2
 NOTICED_AFTER_S = 35.0
 # So long creates have to hang on their way, before their buyer is put to sleep.
 HELD_UP_S = 1.5
+# What is under way by then is the ingress's to finish.
+LED_OVER_WITHIN_S = 10.0
 PARTS = ("rabbitmq", "postgres")
 
 
@@ -225,8 +227,8 @@ class Plugs:
 
     async def _roll(self, pull: Pull, pulled: Pulled) -> None:
         """End every process of a service, or of all (``services``), kindly and start it again, each
-        when the one before is ready. The front door sends nothing new to an ingress that is asked
-        to end, as an orchestrator does."""
+        when the one before is ready. Before an ingress is asked to end, the front door sends nothing
+        new to it, on no connection, as an orchestrator's does that reads requests."""
         drains = pulled.seen.setdefault("drains", [])
         front = self._on.links.front
         for name in sorted(self._on.replicas, key=lambda name: name.rpartition("-")[2]):
@@ -238,6 +240,9 @@ class Plugs:
             with self._holding(replica, "roll"):
                 if replica.service == "ingress":
                     front.lead_to(*self._doors(but=replica))
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LED_OVER_WITHIN_S):
+                            await front.lead_over()
                 mark, began = replica.last, time.monotonic()
                 await asyncio.to_thread(partial(replica.child.stop, within=STOP_WITHIN_S))
                 drains.append(
