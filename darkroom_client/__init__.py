@@ -5,7 +5,9 @@
 ...     order = darkroom.submit("variations", source=darkroom.upload(photo, "image/jpeg"))
 ...     job = darkroom.wait(order.id)
 
-It stands on httpx alone and takes nothing from the rest of this project.
+It stands on httpx alone and takes nothing from the rest of this project. As httpx does, it goes through
+the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names, but for the hosts of NO_PROXY; never to an
+API that is asked by plain http, which is one on this machine.
 """
 
 from darkroom_client.asynchronous import AsyncDarkroom

@@ -77,6 +77,13 @@ def checked_url(url: str) -> str:
     raise ValueError("the address must be https (http only on this machine), without user info")
 
 
+def without_proxy(url: str) -> dict[str, None]:
+    """What a proxy of the environment is not asked for: an API on this machine by plain http, where
+    it would read the token."""
+    parts = urlsplit(url)
+    return {f"{parts.scheme}://{parts.netloc}": None} if parts.scheme == "http" else {}
+
+
 def token_headers(token: str | None) -> dict[str, str]:
     return {} if token is None else {"Authorization": f"Bearer {token}"}
 

@@ -23,7 +23,9 @@ class Darkroom:
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = 30.0) -> None:
         self._url = asking.checked_url(url)
         self._own = asking.token_headers(token)
-        self._http = httpx.Client(timeout=timeout_s, follow_redirects=False)
+        self._http = httpx.Client(
+            timeout=timeout_s, follow_redirects=False, mounts=asking.without_proxy(self._url)
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -314,6 +314,9 @@ class ApiApp:
                     while told is not None:
                         await self._write(request, response, told)
                         told = await watcher.next(within=BEAT_S)
+                        if told is not None and not self._gate.still_lets_in(asker):
+                            await self._write(request, response, frames.SHUT)
+                            break
                     if self._leaving:
                         await self._write(request, response, frames.LEAVING)
                     async with asyncio.timeout(WRITE_WITHIN_S):

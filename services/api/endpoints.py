@@ -110,7 +110,8 @@ EVENTS = Endpoint(
     " Last-Event-ID is told what is new since; who has the end already is answered 204, after which"
     " browsers do not come back. Who is slow gets the newest state instead of each one. Browsers,"
     " which send no header here, take `events_url` of the job with its ticket; where there is no room"
-    " for them, the stream ends at once with a `retry`, after which they come back by themselves.",
+    " for them, the stream ends at once with a `retry`, after which they come back by themselves."
+    " A stream ends half a minute at the latest after its token, or its ticket's, is revoked.",
     scope=Scope.READ,
     answer=Standing,
     content="text/event-stream",

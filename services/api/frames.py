@@ -8,6 +8,7 @@ END = "end"  # how it stands for good; nothing follows
 
 BEAT = b":\n\n"  # what keeps a line open on which nothing happens
 LEAVING = b": this server leaves, come again\n\n"
+SHUT = b": what opened this stream opens it no longer\n\n"
 LATER = b": there is no room now, come again\n\n"
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -27,7 +27,8 @@ log = structlog.get_logger()
 BELIEVED_S = 2.0
 # A token that we do not know may be a new one; so often at the most we look.
 LOOKED_FOR_S = 0.25
-LOOK_AGAIN_S = 60.0
+# So often we look also where nobody asks: by what we know then, streams that are open go on.
+LOOK_AGAIN_S = 10.0
 
 WITHOUT_TOKENS = (
     "no token is set: only programs on this machine are served;"
@@ -41,14 +42,18 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="darkroom"'}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
     """Who asks: a token's name, or nobody's where none is needed. ``kept`` is what is stored of the
-    token."""
+    token. ``until``, in Unix seconds, is when they are let in no longer; None: as long as the token
+    opens."""
 
     name: str
     scope: Scope
     kept: bytes | None = None
+    until: int | None = None
 
 
 ANYBODY = Asker(name="", scope=Scope.OPERATE)
+# Whom a page is shown to that tells nothing: nobody was let in for it.
+NOBODY = Asker(name="", scope=Scope.READ)
 
 
 class Gate:
@@ -83,9 +88,9 @@ class Gate:
         await self._refresh(BELIEVED_S)
         return None if self._known else WITHOUT_TOKENS
 
-    async def warn_loudly(self, stop: asyncio.Event) -> None:
-        """Say in the log whenever strangers, or only this machine, begin to be let in; until we are
-        stopped."""
+    async def worker(self, stop: asyncio.Event) -> None:
+        """Know of tokens what was true a moment ago, and say in the log whenever strangers, or only
+        this machine, begin to be let in; until we are stopped."""
         told = None
         while not stop.is_set():
             with suppress(DatabaseUnavailable, Transient):
@@ -93,9 +98,21 @@ class Gate:
                 if warning is not None and warning != told:
                     log.warning("api.unguarded", warning=warning)
                 told = warning
+                await self._refresh(BELIEVED_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_S):
                     await stop.wait()
+
+    def still_lets_in(self, asker: Asker) -> bool:
+        """Whether somebody who was let in would be now, by what is known of tokens: nobody is asked,
+        so that a thousand streams cost nothing. While the database is away what was known stands;
+        nothing new is told meanwhile either."""
+        if asker.until is not None and self._now().timestamp() >= asker.until:
+            return False
+        if asker.kept is None:
+            return self._opened or not self._known
+        token = self._known.get(asker.kept)
+        return token is not None and token.revoked_at is None
 
     async def let_in(self, request: web.Request, wanted: Scope) -> Asker:
         """Raises Refused where the request has no token that opens ``wanted``, and
@@ -112,19 +129,20 @@ class Gate:
         ticket = request.query.get(tickets.PARAMETER)
         if ticket is None:
             return await self.let_in(request, Scope.READ)
-        token = await self._behind(ticket, tickets.events_of(job_id))
-        if token is None:
-            raise Refused(
-                NO_TOKEN, "the ticket opens nothing here, or no longer", headers=CHALLENGE
-            )
-        return Asker(name=token.name, scope=Scope.READ, kept=token.sha256)
+        by_api = await self._behind(ticket, tickets.events_of(job_id))
+        if by_api is not None:
+            return replace(by_api, scope=Scope.READ, until=None)
+        by_page = await self._behind(ticket, tickets.visit_of(job_id))
+        if by_page is not None:
+            return replace(by_page, scope=Scope.READ)
+        raise Refused(NO_TOKEN, "the ticket opens nothing here, or no longer", headers=CHALLENGE)
 
     async def let_in_to_pages(self, request: web.Request, ticket: str | None) -> Asker:
         """Who looks at pages, by the ticket that ``log_in`` gave them. Raises Refused (NO_TOKEN where
         logging in would help) and DatabaseUnavailable."""
-        token = None if ticket is None else await self._behind(ticket, tickets.PAGES)
-        if token is not None:
-            return Asker(name=token.name, scope=token.scope, kept=token.sha256)
+        asker = None if ticket is None else await self._behind(ticket, tickets.PAGES)
+        if asker is not None:
+            return asker
         return await self._without_a_token(request)
 
     async def log_in(self, word: str, *, lifetime: timedelta) -> str:
@@ -140,22 +158,22 @@ class Gate:
         """A ticket for the events of a job; None: whoever asks needs none."""
         if asker.kept is None:
             return None
-        return tickets.made(
-            asker.name,
-            asker.kept,
-            tickets.events_of(job_id),
-            now=self._now(),
-            lifetime=self._lifetime,
-        )
+        what, now, lifetime = tickets.events_of(job_id), self._now(), self._lifetime
+        if asker.until is not None:
+            what = tickets.visit_of(job_id)
+            lifetime = min(lifetime, timedelta(seconds=asker.until - now.timestamp()))
+        return tickets.made(asker.name, asker.kept, what, now=now, lifetime=lifetime)
 
-    async def _behind(self, ticket: str, what: str) -> Token | None:
-        """The token that made the ticket, where it opens ``what``."""
+    async def _behind(self, ticket: str, what: str) -> Asker | None:
+        """Whoever the ticket was made for, until its end, where it opens ``what``."""
         await self._refresh(BELIEVED_S)
         claim = tickets.read(ticket)
         token = self._by_name.get(claim.name) if claim else None
         if claim is None or token is None or token.revoked_at is not None:
             return None
-        return token if tickets.opens(claim, token.sha256, what, now=self._now()) else None
+        if not tickets.opens(claim, token.sha256, what, now=self._now()):
+            return None
+        return Asker(name=token.name, scope=token.scope, kept=token.sha256, until=claim.until)
 
     async def _asker(self, request: web.Request) -> Asker:
         given = request.headers.getall("Authorization", [])

@@ -31,6 +31,12 @@ def events_of(job_id: UUID) -> str:
     return f"events:{job_id}"
 
 
+def visit_of(job_id: UUID) -> str:
+    """The same for a page that shows the job: the stream that it opens ends with the ticket, since
+    whoever looks at a page is let in until a certain moment."""
+    return f"visit:{job_id}"
+
+
 def made(name: str, kept: bytes, what: str, *, now: datetime, lifetime: timedelta) -> str:
     """A ticket that opens ``what``, by the token ``name`` of which ``kept`` is stored."""
     until = int((now + lifetime).timestamp())

@@ -164,7 +164,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
             unread=api.unread,
         ),
         fan_out.worker,
-        gate.warn_loudly,
+        gate.worker,
         await callbacks.worker(settings, connections),
         relay(database, publisher, of=topology.API),
     )

@@ -357,7 +357,8 @@ def cancel(
         str, typer.Option(help="Why; it is shown with the job.")
     ] = "asked for by an operator",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until they have ended, and say how.")
+        bool,
+        typer.Option("--wait", help="Wait, drawing nothing, until they have ended, and say how."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -17,7 +17,7 @@ from services.cli.telling import AsJson, document, fail, run, warn
 from shared.clock import utc_now
 from shared.domain import keys
 from shared.errors import Misconfigured, Permanent
-from shared.events import KeySource, UploadReceived, UrlSource, state
+from shared.events import KeySource, UploadReceived, state
 from shared.recipes import configured
 from shared.recipes.estimate import estimate
 from shared.settings import BucketSettings
@@ -48,6 +48,13 @@ def upload(
     photo: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="The original, a file here.")
     ] = None,
+    source_key: Annotated[
+        str | None,
+        typer.Option(
+            help="The original, a key of what lies in the bucket already: under"
+            " jobs/JOB/original/, which names the job too, or in an agreed folder."
+        ),
+    ] = None,
     source_url: Annotated[
         str | None, typer.Option(help="The original, an https URL on an allowed host.")
     ] = None,
@@ -72,28 +79,29 @@ def upload(
     job_id: Annotated[str | None, typer.Option(help="A uuid; a new one if not given.")] = None,
     watch: Annotated[
         bool,
-        typer.Option("--watch", "--wait", help="Follow the job to its end, as `jobs watch` does."),
+        typer.Option(
+            "--watch",
+            "--wait",
+            help="Follow the job to its end, as `jobs watch` does; --wait is the older name.",
+        ),
     ] = False,
     only_estimate: Annotated[
         bool, typer.Option("--estimate", help="Say what it would cost, and order nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Order a job, with a photo, a URL or words alone; prints the job's id.
+    """Order a job, with a photo, a key, a URL or words alone; prints the job's id.
 
     With --watch the exit code tells how the job ended: 0 completed, 1 failed, 4 canceled.
     """
     if only_estimate:
         _estimate(recipe, param or [], as_json=as_json)
         return
-    try:
-        job = UUID(job_id) if job_id else uuid4()
-    except ValueError:
-        raise typer.BadParameter(f"{job_id!r} is no uuid", param_hint="--job-id") from None
+    job = _meant(job_id, source_key)
     try:
         chosen = reading.the_recipe(recipe)
         original = reading.read_photo(photo)
-        source: KeySource | UrlSource | None = reading.check_source(chosen, original, source_url)
+        source = reading.check_source(chosen, original, source_url, source_key)
         if photo is not None:
             source = KeySource(key=keys.originals(job) + _name(photo))
         fact = UploadReceived(
@@ -129,6 +137,18 @@ def upload(
         raise typer.Exit(how_it_ended(views[job]))
 
 
+def _meant(job_id: str | None, source_key: str | None) -> UUID:
+    """The job that is ordered: the one that is named, else the one that its original lies beside."""
+    beside = None if source_key is None else keys.job_beside(source_key)
+    try:
+        named = UUID(job_id) if job_id else None
+    except ValueError:
+        raise typer.BadParameter(f"{job_id!r} is no uuid", param_hint="--job-id") from None
+    if named and beside and named != beside:
+        raise typer.BadParameter(f"--source-key lies beside {beside}", param_hint="--job-id")
+    return named or beside or uuid4()
+
+
 def _estimate(recipe: str, param: list[str], *, as_json: bool) -> None:
     try:
         params = reading.read_params(reading.the_recipe(recipe), param)
@@ -149,18 +169,20 @@ def _estimate(recipe: str, param: list[str], *, as_json: bool) -> None:
 
 async def order(chosen: PublishSettings, fact: UploadReceived, photo: bytes | None) -> None:
     """Put the original into the bucket, then publish the fact: nobody hears of a file that is
-    not there yet. Returns when the broker has confirmed."""
+    not there yet. Returns when the broker has confirmed. Raises Permanent where nothing lies under
+    the key of an original that was to be there."""
     from shared.media.sniff import sniff
     from shared.messaging.publisher import open_publisher
     from shared.objects import open_bucket
 
-    if photo is not None and isinstance(fact.source, KeySource):
+    if isinstance(fact.source, KeySource):
+        key = fact.source.key
         async with open_bucket(chosen) as bucket:
-            await bucket.put(
-                fact.source.key,
-                photo,
-                content_type=sniff(photo[:4096]) or "application/octet-stream",
-            )
+            if photo is not None:
+                kind = sniff(photo[:4096]) or "application/octet-stream"
+                await bucket.put(key, photo, content_type=kind)
+            elif await bucket.head(key) is None:
+                raise Permanent(f"there is no original at {key}")
     async with open_publisher(chosen.amqp_url.get_secret_value(), name="darkroom-cli") as publisher:
         await publisher.publish(state(fact, source="cli", now=utc_now()))
 

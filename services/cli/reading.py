@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from shared.domain import keys
 from shared.errors import Permanent
-from shared.events import UploadReceived, UrlSource, adapter
+from shared.events import KeySource, UploadReceived, UrlSource, adapter
 from shared.media.images import measure
 from shared.media.sniff import sniff
 from shared.orders import LARGEST_ORDER, check_words, why_not_kept
@@ -64,17 +65,28 @@ def _takes_text(schema: Mapping[str, Any]) -> bool:
     return any(one.get("type") == "string" for one in (schema, *schema.get("anyOf", ())))
 
 
-def check_source(recipe: Recipe, photo: bytes | None, url: str | None) -> UrlSource | None:
-    """Whether the recipe takes what is brought; the source, where it is a URL. Raises Permanent."""
-    if photo is not None and url is not None:
-        raise Permanent("give --photo or --source-url, not both")
-    brought = photo is not None or url is not None
+def check_source(
+    recipe: Recipe, photo: bytes | None, url: str | None, key: str | None = None
+) -> KeySource | UrlSource | None:
+    """Whether the recipe takes what is brought; the source, where it is a URL or lies in the bucket
+    already. Raises Permanent."""
+    brought = sum(one is not None for one in (photo, url, key))
+    if brought > 1:
+        raise Permanent("give one of --photo, --source-key and --source-url, not more")
     if recipe.source is SourceRule.NONE and brought:
-        raise Permanent(f"{recipe.name} takes no original: leave --photo and --source-url out")
+        raise Permanent(
+            f"{recipe.name} takes no original: leave --photo, --source-key and --source-url out"
+        )
     if recipe.source is SourceRule.REQUIRED and not brought:
-        raise Permanent(f"{recipe.name} needs an original: give --photo or --source-url")
+        raise Permanent(
+            f"{recipe.name} needs an original: give --photo, --source-key or --source-url"
+        )
     if photo is not None:
         _check_photo(recipe, photo)
+    if key is not None:
+        if not keys.is_plain(key):
+            raise Permanent("--source-key: must be folders and a name, as jobs/JOB/original/NAME")
+        return KeySource(key=key)
     if url is None:
         return None
     try:

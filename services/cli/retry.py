@@ -43,7 +43,9 @@ def retry(
     ] = None,
     watch: Annotated[
         bool,
-        typer.Option("--watch", "--wait", help="Follow the new job to its end."),
+        typer.Option(
+            "--watch", "--wait", help="Follow the new job to its end; --wait is the older name."
+        ),
     ] = False,
     locale: Annotated[Tongue, typer.Option(help="The language of what is shown.")] = Tongue.EN,
     as_json: AsJson = False,

@@ -23,6 +23,18 @@ def originals(job_id: UUID) -> str:
     return f"jobs/{job_id}/original/"
 
 
+def job_beside(key: str) -> UUID | None:
+    """The job beside which an original lies; None: it lies elsewhere."""
+    match key.split("/"):
+        case ["jobs", job, "original", *_]:
+            try:
+                job_id = UUID(job)
+            except ValueError:
+                return None
+            return job_id if key.startswith(originals(job_id)) else None
+    return None
+
+
 def copied(job_id: UUID, sha256: str, content_type: str) -> str:
     """Of an original that was fetched for the job: other bytes, another key."""
     return f"{originals(job_id)}{sha256[:16]}.{EXTENSIONS[content_type]}"
@@ -64,10 +76,19 @@ def report(job_id: UUID) -> str:
 def allowed_source(key: str, job_id: UUID, prefixes: tuple[str, ...] = ()) -> bool:
     """Whether an order may name ``key`` as its original.
 
-    Only under the job's own prefix or a configured one, so that no order reads another's files;
-    dot segments are refused because stores and clients disagree on what they mean.
+    Only under the job's own prefix or a configured one, so that no order reads another's files.
     """
-    parts = key.split("/")
-    if len(key) > 1024 or not key.isprintable() or any(p in ("", ".", "..") for p in parts):
-        return False
-    return any(key.startswith(prefix) for prefix in (originals(job_id), *prefixes))
+    return is_plain(key) and any(
+        key.startswith(prefix) for prefix in (originals(job_id), *prefixes)
+    )
+
+
+def is_plain(key: str) -> bool:
+    """Whether ``key`` is folders and a name that any store reads alike: dot segments are not, since
+    stores and clients disagree on what they mean."""
+    names = key.split("/")
+    return (
+        len(key) <= 1024
+        and key.isprintable()
+        and not any(name in ("", ".", "..") for name in names)
+    )

@@ -69,7 +69,7 @@ async def test_an_operator_orders_a_finished_job_again_for_its_report_alone(worl
     old = await world.order(a_photo(), params={"count": 2})
     await world.reported(old)
 
-    said = await darkroom(world, "jobs", "retry", str(old)[:8], "--json", "--wait")
+    said = await darkroom(world, "jobs", "retry", str(old)[:8], "--json", "--watch")
     ordered = json.loads(said.out.splitlines()[0])
     again = UUID(ordered["job_id"])
     job = await world.reported(again)

@@ -109,6 +109,33 @@ async def test_the_photo_is_in_the_bucket_before_its_order_is_heard(
         assert await bucket.get_bytes(key, limit=10_000_000) == photos.a_tiny_photo()
 
 
+async def test_what_lies_in_the_bucket_already_is_ordered_by_its_key_and_names_its_job(
+    service_environment: dict[str, str],
+) -> None:
+    key = f"jobs/{(job_id := uuid4())}/original/old.png"
+    async with open_bucket(_bucket(service_environment)) as bucket:
+        await bucket.put(key, photos.a_tiny_photo(), content_type="image/png")
+
+    code, out, err = await darkroom(service_environment, "publish", "upload", "--source-key", key)
+
+    assert (code, out.strip()) == (0, str(job_id)), err
+    order = await published(service_environment["AMQP_URL"])
+    assert (order["job_id"], order["source"]) == (str(job_id), {"key": key})
+
+
+async def test_a_key_under_which_nothing_lies_is_not_ordered(
+    service_environment: dict[str, str],
+) -> None:
+    key = f"jobs/{uuid4()}/original/old.png"
+
+    code, out, err = await darkroom(service_environment, "publish", "upload", "--source-key", key)
+
+    assert (code, out) == (1, "")
+    assert f"not ordered: there is no original at {key}" in err
+    with pytest.raises(aio_pika.exceptions.QueueEmpty):
+        await published(service_environment["AMQP_URL"])
+
+
 async def test_what_cannot_be_planned_reaches_nobody(service_environment: dict[str, str]) -> None:
     code, out, err = await darkroom(
         service_environment, "publish", "upload", "--recipe", "sound-effect", "--param", "seconds=9"

@@ -104,6 +104,34 @@ async def test_an_order_is_put_with_its_photo_and_its_token(opened: Open) -> Non
     assert "authorization" not in put.headers
 
 
+async def test_a_proxy_of_the_environment_brings_files_away_and_never_reads_the_token(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    async with scripted_server(answer(200, "")) as proxy, scripted_server() as api:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        place = {
+            "job_id": JOB,
+            "source": {"key": f"jobs/{JOB}/original/photo.jpg"},
+            "method": "PUT",
+            "url": "http://bucket.example/photo.jpg",
+            "headers": {"Content-Type": "image/jpeg", "Content-Length": str(len(PHOTO))},
+            "expires_at": "2026-11-21T12:00:00Z",
+        }
+        api.answers = [said(201, place), said(202, ORDERED)]
+        async with opened(api) as darkroom:
+            await darkroom(
+                "submit", "variations", source=await darkroom("upload", PHOTO, "image/jpeg")
+            )
+
+    [carried] = map(Request.of, proxy.requests)
+    assert carried.line == "PUT http://bucket.example/photo.jpg HTTP/1.1"
+    assert "authorization" not in carried.headers
+    assert len(api.requests) == 2
+
+
 async def test_an_order_whose_answer_is_lost_is_sent_again_under_one_key(opened: Open) -> None:
     async with (
         scripted_server(b"", said(503, {}), said(202, ORDERED)) as api,

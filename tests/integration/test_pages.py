@@ -20,10 +20,10 @@ async def api(service_environment: dict[str, str]) -> AsyncIterator[Api]:
         yield running
 
 
-async def a_token(api: Api, scope: Scope = Scope.OPERATE) -> str:
+async def a_token(api: Api, scope: Scope = Scope.OPERATE, *, name: str = "kim") -> str:
     word = word_of(uuid4().bytes + uuid4().bytes)
     async with api.database.transaction() as tx:
-        assert await tokens.create(tx, name="kim", sha256=kept(word), scope=scope)
+        assert await tokens.create(tx, name=name, sha256=kept(word), scope=scope)
 
     async def is_shut() -> bool:
         return (await api.front.get("/v1/jobs")).status == 401
@@ -44,6 +44,10 @@ async def log_in(front: FrontEnd, word: str, *, there: str = "/jobs", **headers:
 def cookie_of(heard: Heard) -> str:
     [(name, morsel)] = SimpleCookie(heard.headers["Set-Cookie"]).items()
     return f"{name}={morsel.value}"
+
+
+def _leads(heard: Heard, *, to: str) -> bool:
+    return f'href="{to}"' in heard.body or f'action="{to}"' in heard.body
 
 
 class TestLoggingIn:
@@ -206,6 +210,36 @@ class TestAround:
 
         assert (page.status, page.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
         assert (problem.status, problem.code) == (404, "unknown_path")
+
+    async def test_a_page_of_trouble_leads_to_what_whoever_looks_may_see_and_out(
+        self, api: Api
+    ) -> None:
+        entered = await log_in(api.front, await a_token(api, Scope.READ))
+        reader = api.front.with_headers(Cookie=cookie_of(entered))
+        operator = api.front.with_headers(
+            Cookie=cookie_of(await log_in(api.front, await a_token(api, name="lee")))
+        )
+
+        nobody = await api.front.get("/nowhere")
+        refused = await reader.get("/parked")
+        lost = await operator.get("/nowhere")
+
+        assert [heard.status for heard in (nobody, refused, lost)] == [404, 403, 404]
+        assert [_leads(heard, to="/parked") for heard in (nobody, refused, lost)] == [
+            False,
+            False,
+            True,
+        ]
+        assert [_leads(heard, to="/logout") for heard in (nobody, refused, lost)] == [
+            False,
+            True,
+            True,
+        ]
+
+    async def test_who_has_to_log_in_is_not_led_to_what_operators_see(self, api: Api) -> None:
+        await a_token(api)
+
+        assert not _leads(await api.front.get("/login"), to="/parked")
 
     async def test_a_sentence_is_shown_only_if_it_is_one_of_ours(self, api: Api) -> None:
         ours = await api.front.get("/login", said="said.logged_out")

@@ -2,8 +2,10 @@
 whose word."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from html import unescape
 from uuid import UUID, uuid4
 
 import pytest
@@ -73,6 +75,12 @@ async def sure(api: Api, what: str, **query: str) -> dict[str, str]:
     heard = await api.front.get(f"/parked/{what}", **query)
     assert heard.status == 200, (heard.status, heard.headers)
     return Html(heard.body).fields(f"/parked/{what}")
+
+
+def _no(heard: Heard) -> str:
+    """Where a confirmation leads whoever does not confirm."""
+    [link] = re.findall(r'href="([^"]+)">No, go back</a>', heard.body)
+    return unescape(link)
 
 
 async def send(
@@ -216,6 +224,16 @@ class TestBringingBack:
             == f"/parked?state=dead&queue={STORAGE}&said=said.replay&count=2"
         )
         assert [one.queue for one in await all_of(api) if one.is_dead] == [REPORT]
+
+    async def test_who_says_no_comes_back_to_where_they_were(self, api: Api) -> None:
+        message = await park(api)
+
+        one = await api.front.get("/parked/discard", id=str(message.id))
+        some = await api.front.get("/parked/discard", state="dead", queue=STORAGE)
+
+        assert _no(one) == f"/parked/{message.id}"
+        assert _no(some) == f"/parked?state=dead&queue={STORAGE}"
+        assert (await api.front.get(_no(one))).status == 200
 
     async def test_what_was_done_is_said_on_the_page_that_follows(self, api: Api) -> None:
         fields = await sure(api, "replay", id=str((await park(api)).id))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.api import cors, frames, tickets
+from services.api import app, cors, frames, gate, tickets
 from services.api.near import why_not_near
 from services.api.orders import job_of
 from services.api.problems import Refused
@@ -95,6 +95,15 @@ class TestTickets:
         assert not tickets.opens(claim, KEPT, tickets.events_of(uuid4()), now=NOON)
         assert not tickets.opens(claim, kept("another"), EVENTS, now=NOON)
 
+    def test_one_of_a_page_is_told_from_one_of_a_program(self) -> None:
+        page = tickets.visit_of(JOB)
+        claim = tickets.read(tickets.made("kim", KEPT, page, now=NOON, lifetime=QUARTER))
+
+        assert claim is not None
+        assert tickets.opens(claim, KEPT, page, now=NOON)
+        assert not tickets.opens(claim, KEPT, EVENTS, now=NOON)
+        assert not tickets.opens(claim, KEPT, tickets.PAGES, now=NOON)
+
     def test_a_longer_time_cannot_be_written_into_it(self) -> None:
         until, proof, name = tickets.made("front", KEPT, EVENTS, now=NOON, lifetime=QUARTER).split(
             "."
@@ -113,6 +122,10 @@ class TestTickets:
             EVENTS,
             now=NOON,
         )
+
+
+def test_a_stream_looks_at_its_token_within_the_half_minute_that_is_promised() -> None:
+    assert app.BEAT_S + gate.LOOK_AGAIN_S < 30
 
 
 class TestNear:

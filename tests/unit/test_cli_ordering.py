@@ -12,6 +12,7 @@ from services.cli.reading import read_params, the_recipe
 from shared.recipes import RECIPES, validated
 from tests.support import photos
 
+BESIDE = "jobs/7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11/original/"
 CONCEPTS = the_recipe("studio-concepts")
 BRIEF = [
     "prompt=a river",
@@ -96,7 +97,21 @@ def test_a_wrong_parameter_is_refused_with_what_it_may_be(
         (["--recipe", "oil-painting"], "there is no recipe 'oil-painting'; there is variations"),
         (
             ["--recipe", "restoration"],
-            "restoration needs an original: give --photo or --source-url",
+            "restoration needs an original: give --photo, --source-key or --source-url",
+        ),
+        (
+            ["--recipe", "sound-effect", "--source-key", f"{BESIDE}a.png"],
+            "sound-effect takes no original",
+        ),
+        (
+            ["--source-key", f"{BESIDE}a.png", "--source-url", "https://example.com/a.png"],
+            "give one of --photo, --source-key and --source-url, not more",
+        ),
+        (["--source-key", f"{BESIDE}../a.png"], "--source-key: must be folders and a name"),
+        (["--source-key", ""], "--source-key: must be folders and a name"),
+        (
+            ["--source-key", f"{BESIDE}a.png", "--job-id", "99999999-2222-4333-8444-555555555555"],
+            "--source-key lies beside 7b2f6a52-6d0c-4a55-9e0e-0c5f7c0a9b11",
         ),
         (
             ["--recipe", "sound-effect", "--source-url", "https://example.com/a.png"],
@@ -124,7 +139,8 @@ def test_a_wrong_parameter_is_refused_with_what_it_may_be(
         ),
     ],
     ids=[
-        *("recipe", "no photo", "photo for words", "ftp", "user info"),
+        *("recipe", "no photo", "key for words", "key and url", "dots in a key", "no key"),
+        *("key of another job", "photo for words", "ftp", "user info"),
         *("zone", "metadata list", "metadata junk", "long reference", "deadline"),
         "callback",
     ],
@@ -165,7 +181,7 @@ def test_a_photo_and_a_url_are_one_too_many(tmp_path: Path) -> None:
     code, said = ordering("--photo", str(photo), "--source-url", "https://example.com/a.png")
 
     assert code == 2
-    assert "not both" in said
+    assert "give one of --photo, --source-key and --source-url, not more" in said
 
 
 # ---- what can be ordered

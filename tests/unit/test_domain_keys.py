@@ -42,6 +42,27 @@ def test_a_configured_folder_may_be_named_too() -> None:
     assert not keys.allowed_source("incoming/../jobs/a.jpg", JOB, ("incoming/",))
 
 
+def test_an_original_says_which_job_it_lies_beside() -> None:
+    assert keys.job_beside(f"jobs/{JOB}/original/a.jpg") == JOB
+    assert keys.job_beside(f"{keys.originals(OTHER)}2026/a.jpg") == OTHER
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "incoming/2026/a.jpg",
+        f"incoming/jobs/{JOB}/original/a.jpg",
+        f"jobs/{JOB}/generated/1-1-0.png",
+        f"jobs/{str(JOB).replace('-', '')}/original/a.jpg",
+        "jobs/mine/original/a.jpg",
+        "jobs",
+        "",
+    ],
+)
+def test_what_lies_elsewhere_names_no_job(key: str) -> None:
+    assert keys.job_beside(key) is None
+
+
 @given(st.integers(1, 9999), st.integers(1, 99), st.integers(0, 99))
 def test_two_files_of_a_job_never_share_a_key(ordinal: int, attempt: int, index: int) -> None:
     one = keys.generated(JOB, ordinal, attempt, index, "image/png")

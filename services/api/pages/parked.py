@@ -150,9 +150,9 @@ class Parking:
             # What is parked from now on was not looked at.
             which = replace(which, until=await server_clock.read(db))
             kinds = await parked.kinds(db, which.meant)
-        back = replace(which, until=None, id=None).path("/parked")
+        all_of_them = replace(which, until=None, id=None).path("/parked")
         if not kinds:
-            return Elsewhere(back, said="said.none_fits")
+            return Elsewhere(all_of_them, said="said.none_fits")
         return Page(
             "sure_parked.html",
             {
@@ -160,7 +160,7 @@ class Parking:
                 "fields": which.fields,
                 "kinds": [(kind, _fact(visit, kind.type), _line(kind.reason)) for kind in kinds],
                 "count": sum(kind.count for kind in kinds),
-                "back": back,
+                "back": all_of_them if which.id is None else f"/parked/{which.id}",
             },
         )
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.api.app import ApiApp
 from services.api.asked import SHORT_BODY, read_bytes
-from services.api.gate import ANYBODY, OPEN, Gate
+from services.api.gate import NOBODY, OPEN, Asker, Gate
 from services.api.pages import looks
 from services.api.pages.origin import is_ours
 from services.api.pages.visit import At, Elsewhere, Page, Visit
@@ -39,6 +39,8 @@ from shared.errors import DatabaseUnavailable, Transient
 HERE = Path(__file__).parent
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 NOT_THE_API = r"/{path:(?!v1(?:/|$)).*}"
+# Of a request: who asks, once that is known.
+LET_IN = web.RequestKey("darkroom_let_in", Asker)
 SESSION, TONGUE = "darkroom_session", "darkroom_language"
 A_YEAR_S = 31_536_000
 SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
@@ -129,14 +131,16 @@ class Site:
         async with asyncio.timeout(self._answer_s):
             if page.method != "GET" and not is_ours(request.headers):
                 raise Refused(SENT_ELSEWHERE, "the form was sent from a page of somebody else")
-            asker = ANYBODY
-            if page.scope is not None:
+            if page.scope is None:
+                asker = await self._whoever(request)
+            else:
                 try:
                     asker = await self._gate.let_in_to_pages(request, request.cookies.get(SESSION))
                 except Refused as refused:
                     if refused.kind is not NO_TOKEN:
                         raise
                     return self._gone_to(request, Elsewhere(_login_before(request)))
+                request[LET_IN] = asker
                 if not asker.scope.includes(page.scope):
                     raise Refused(NOT_ALLOWED, f"{page.scope} is needed here")
             self._api.check_pace(request, asker)
@@ -214,7 +218,8 @@ class Site:
         return response
 
     def _trouble(self, request: web.Request, refused: Refused) -> web.StreamResponse:
-        visit = Visit(request=request, asker=ANYBODY, tongue=self._tongue_of(request))
+        asker = request.get(LET_IN, NOBODY)
+        visit = Visit(request=request, asker=asker, tongue=self._tongue_of(request))
         kind = refused.kind
         told = TROUBLE.get(kind.code)
         away = kind is UNAVAILABLE and request.method == "GET"
@@ -264,7 +269,15 @@ class Site:
             self._tongue,
         )
 
+    async def _whoever(self, request: web.Request) -> Asker:
+        """Who looks at what everybody may see: for what stands around it alone."""
+        with suppress(Refused, DatabaseUnavailable, Transient):
+            return await self._gate.let_in_to_pages(request, request.cookies.get(SESSION))
+        return NOBODY
+
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
+        async with asyncio.timeout(self._answer_s):
+            request[LET_IN] = await self._whoever(request)
         return self._trouble(request, Refused(UNKNOWN_PATH, "there is no such page"))
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
