@@ -201,12 +201,14 @@ class Reopening:
 def refusal(answer: Answer) -> Refused:
     """What a problem says, as it stands in ``application/problem+json``."""
     said = _object(answer.body) or {}
+    instance = said.get("instance")
     detail = said.get("detail") or said.get("title") or "the API refuses it"
     return Refused(
         str(detail),
         status=answer.status,
         code=str(said.get("code") or ""),
         faults=shapes.faults(said),
+        instance=str(instance) if instance else None,
     )
 
 

@@ -11,10 +11,17 @@ class DarkroomError(Exception):
 
 class Refused(DarkroomError):
     """The API says no, and would say it again. ``code`` is for programs (``flawed``, ``conflict``,
-    ``unknown_job``…), ``faults`` name the fields that are wrong."""
+    ``unknown_job``…), ``faults`` name the fields that are wrong. ``instance`` is the path of what
+    stands in the way, where the API tells it: ``ordered`` has the job that the key ordered before."""
 
     def __init__(
-        self, detail: str, *, status: int, code: str = "", faults: Sequence[Fault] = ()
+        self,
+        detail: str,
+        *,
+        status: int,
+        code: str = "",
+        faults: Sequence[Fault] = (),
+        instance: str | None = None,
     ) -> None:
         named = "".join(f"; {fault.path}: {fault.what}" for fault in faults)
         super().__init__(f"{detail} ({status}){named}")
@@ -22,6 +29,7 @@ class Refused(DarkroomError):
         self.status = status
         self.code = code
         self.faults = tuple(faults)
+        self.instance = instance
 
 
 class Unanswered(DarkroomError):

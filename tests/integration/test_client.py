@@ -163,6 +163,18 @@ async def test_a_no_is_told_with_its_fields(opened: Open) -> None:
             await darkroom("submit", "no-such")
 
 
+async def test_who_comes_again_after_the_order_is_told_its_job(opened: Open) -> None:
+    problem = {"detail": "it is ordered", "code": "ordered", "instance": f"/v1/jobs/{JOB}"}
+    async with (
+        scripted_server(said(409, problem, "Content-Type: application/problem+json")) as api,
+        opened(api) as darkroom,
+    ):
+        with pytest.raises(Refused) as refused:
+            await darkroom("upload", PHOTO, "image/jpeg", idempotency_key="order-17")
+
+    assert (refused.value.code, refused.value.instance) == ("ordered", f"/v1/jobs/{JOB}")
+
+
 async def test_a_redirect_does_not_take_the_token_elsewhere(opened: Open) -> None:
     async with scripted_server() as elsewhere, scripted_server() as api:
         api.answers = [answer(307, "", f"Location: {elsewhere.url}/v1/jobs")]
