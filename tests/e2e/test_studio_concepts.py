@@ -29,7 +29,7 @@ BRIEF = {
 SDXL = "39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
 AROUND_S = 1.0
 IN_A_ROW = 3  # of which the middle one counts, so that one lucky run does not
-ROUNDS = 4  # since the machine may be busy with other tests
+ROUNDS = 8  # since the machine may be busy with other tests
 
 
 async def concepts(world: World, job_id: UUID | None = None, **params: Any) -> UUID:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -156,6 +157,8 @@ class TestOverview:
             env={"PATH": os.defpath} | service_environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            # Whoever runs these tests in the background may have us ignore it, and it with us.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stdout is not None
         async with asyncio.timeout(60):
