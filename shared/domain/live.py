@@ -149,8 +149,11 @@ def live(
     for row in bought:
         by_slot[row.ordinal].append(row)
     counting = [_counting(slot, by_slot[slot.ordinal]) for slot in slots]
+    # A slot that its job's end left open cannot count any more: it is told as canceled, also in the
+    # moment before the generator has heard of the end and says so itself.
+    over = job.state in ENDED
     parts = [
-        _part(slot, row, held=held_until is not None)
+        _part(slot, row, held=held_until is not None, over=over)
         for slot, row in zip(slots, counting, strict=True)
     ]
     if not any(part.doing is Doing.HELD for part in parts):
@@ -158,7 +161,7 @@ def live(
     told = tuple(
         LiveSlot(
             part=part,
-            progress=_slot_progress(slot, by_slot[slot.ordinal]),
+            progress=1.0 if over else _slot_progress(slot, by_slot[slot.ordinal]),
             prediction_id=row.prediction_id if row else None,
         )
         for slot, part, row in zip(slots, parts, counting, strict=True)
@@ -186,10 +189,10 @@ def _counting(slot: SlotRow, bought: Sequence[PurchaseRow]) -> PurchaseRow | Non
     return next((row for row in bought if row.attempt == attempt), None)
 
 
-def _part(slot: SlotRow, row: PurchaseRow | None, *, held: bool) -> Part:
+def _part(slot: SlotRow, row: PurchaseRow | None, *, held: bool, over: bool) -> Part:
     return Part(
         ordinal=slot.ordinal,
-        state=slot.state,
+        state=SlotState.CANCELED if over and slot.state not in CLOSED else slot.state,
         attempt=slot.attempt,
         progress=row.progress if row else None,
         code=slot.failure_code,

@@ -291,6 +291,15 @@ def test_a_canceled_job_says_what_is_kept() -> None:
     assert now.sentence["en"] == "The job was canceled. What was ready before is kept: 1 of 3."
 
 
+def test_what_the_end_of_its_job_left_open_is_told_as_canceled_at_once() -> None:
+    running = APurchase(prediction_id="p1", status=Status.PROCESSING, progress=0.16)
+    now = shown(J.CANCELED, ASlot(state=S.RUNNING), bought=(running,))
+
+    [slot] = now.slots
+    assert (slot.state, slot.progress) == (S.CANCELED, 1.0)
+    assert "made" not in slot.words["en"]
+
+
 def test_a_recipe_has_the_last_word_on_a_state() -> None:
     own = {"en": "The stencil is made.", "ko": "스텐실이 준비되었습니다."}
 
