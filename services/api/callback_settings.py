@@ -4,8 +4,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
+from yarl import URL
 
 from shared.events import callback_url_of
+from shared.guard import Forbidden, checked
 from shared.settings import BrokerSettings, DatabaseSettings, HttpUrl
 from shared.signatures import is_secret
 
@@ -57,6 +59,22 @@ class CallbackSettings(BrokerSettings, DatabaseSettings):
     @property
     def signing_keys(self) -> tuple[str, ...]:
         return tuple(_parts(self.callback_secret))
+
+    def why_never_called(self, url: str) -> str | None:
+        """Why ``url`` could not be called however well its host is; None: it may be tried."""
+        if not self.signing_keys:
+            return "nobody is called back here: this installation has no CALLBACK_SECRET"
+        near = self.callback_allowed_origin
+        try:
+            checked(
+                url,
+                self.callback_hosts or None,
+                URL(near).origin() if near else None,
+                setting="CALLBACK_HOSTS",
+            )
+        except Forbidden as error:
+            return str(error)
+        return None
 
     @property
     def address_of_recipe(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 one short transaction. The broker may be away meanwhile."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -65,24 +65,26 @@ def job_of(who: str, key: str | None, named: object) -> UUID:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """Places orders. ``folders`` are those beside a job's own in which originals may lie."""
+    """Places orders. ``folders`` are those beside a job's own in which originals may lie;
+    ``never_called`` tells why an address could never be called back, if it could not."""
 
     database: Database
     bucket: Bucket
     recipes: Mapping[str, Configured]
     folders: tuple[str, ...]
+    never_called: Callable[[str], str | None]
     now: Clock
 
     async def place(self, who: str, key: str | None, body: Body) -> Placed:
         """State the order that ``who`` gives under ``key``. Raises Refused."""
         job_id = job_of(who, key, body.get("job_id"))
         known = key is not None or body.get("job_id") is not None
-        order = self._checked(job_id, {**body, "job_id": str(job_id)})
+        order = self._as_asked(job_id, body)
         return await self._stated(order, job_id, maybe_known=known)
 
     def check(self, job_id: UUID, body: Body) -> None:
         """Raise Refused for what is wrong with the order itself; nothing is placed."""
-        self._checked(job_id, {**body, "job_id": str(job_id)})
+        self._as_asked(job_id, body)
 
     async def retry(self, who: str, key: str | None, job_id: UUID) -> Placed:
         """Order once more what an ended job was ordered for. The original is not brought again: it
@@ -127,6 +129,16 @@ class Orders:
                     fact = state(wish, source="api", now=self.now())
                     await journal.say(tx, _traced(fact, step.traceparent))
 
+    def _as_asked(self, job_id: UUID, body: Body) -> Envelope:
+        """What somebody asks for is told now what a callback would die of later. A retry is not: it
+        repeats what was taken once."""
+        order = self._checked(job_id, {**body, "job_id": str(job_id)})
+        url = body.get("callback_url")
+        why = self.never_called(url) if isinstance(url, str) else None
+        if why is not None:
+            raise _flawed("callback_url", why)
+        return order
+
     def _checked(self, job_id: UUID, body: Body) -> Envelope:
         """The order as a fact. Raises Refused with every fault by its path."""
         # Written one way only, so that the same order is the same bytes.
@@ -162,7 +174,7 @@ class Orders:
             before = await journal.by_event_id(db, order.id)
             if before is None:
                 await _must_be_new(db, job_id)
-        _must_be_the_same(before, json.loads(order.body))
+        _must_be_the_same(before, json.loads(order.body), job_id)
 
     async def _stated(self, order: Envelope, job_id: UUID, *, maybe_known: bool) -> Placed:
         body = json.loads(order.body)
@@ -181,7 +193,7 @@ class Orders:
                 if before is None and not await journal.say(tx, _traced(order, step.traceparent)):
                     # Somebody placed it at the very moment; their commit is what we waited for.
                     before = await journal.by_event_id(tx, order.id)
-        _must_be_the_same(before, body)
+        _must_be_the_same(before, body, job_id)
         retry_of = body.get("retry_of")
         return Placed(
             Ordered(
@@ -195,18 +207,24 @@ class Orders:
         )
 
 
-def _must_be_the_same(before: Entry | None, body: Mapping[str, Any]) -> None:
+def _must_be_the_same(before: Entry | None, body: Mapping[str, Any], job_id: UUID) -> None:
     """Raises Refused where what was ordered before says something else."""
     if before is not None and before.body is not None and said(before) != body:
         raise Refused(
-            CONFLICT, "another order was placed under this key, or for this job; it stands"
+            CONFLICT,
+            "another order was placed under this key, or for this job; it stands",
+            instance=url_of(job_id),
         )
 
 
 async def _must_be_new(tx: Connection, job_id: UUID) -> None:
     """Raises Refused where the job is, or was, here by another way than an order of ours."""
     if await jobs.get(tx, job_id) is not None:
-        raise Refused(CONFLICT, "there is a job of this id, and it was ordered elsewhere")
+        raise Refused(
+            CONFLICT,
+            "there is a job of this id, and it was ordered elsewhere",
+            instance=url_of(job_id),
+        )
     if await retention.is_buried(tx, job_id):
         raise Refused(GONE, f"job {job_id} was deleted after its retention")
 

@@ -11,6 +11,7 @@ from services.api.answers import SourceKey, Upload
 from services.api.asked import NOTHING_ELSE
 from services.api.orders import job_of
 from services.api.problems import FLAWED, ORDERED, Refused
+from services.api.view import url_of
 from shared.clock import Clock
 from shared.db import journal
 from shared.db.connection import Database
@@ -67,7 +68,7 @@ class Uploads:
                     raise Refused(
                         ORDERED,
                         "the job of this key is ordered, and keeps its original",
-                        instance=f"/v1/jobs/{job_id}",
+                        instance=url_of(job_id),
                     )
         place = f"{keys.originals(job_id)}upload.{keys.EXTENSIONS[asked.content_type]}"
         expires_at = self.now() + self.lifetime

@@ -79,6 +79,7 @@ async def workers(settings: Settings, connections: Connections) -> tuple[Worker,
         bucket=bucket,
         recipes=configured,
         folders=settings.source_folders,
+        never_called=settings.why_never_called,
         now=utc_now,
     )
     operations = Operations(

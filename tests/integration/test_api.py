@@ -127,6 +127,7 @@ class TestOrders:
         other = await api.front.post("/v1/jobs", {**SOUND, "external_ref": "x"}, key="k-3")
 
         assert (other.status, other.code) == (409, "conflict")
+        assert other.body["instance"] == f"/v1/jobs/{first.body['id']}"
         [order] = await story_of(api, first.body["id"])
         assert "external_ref" not in json.loads(order.body or b"")
 
@@ -153,6 +154,7 @@ class TestOrders:
             ({**SOUND, "locale": "xx"}, "locale"),
             ({**SOUND, "deadline_seconds": 0}, "deadline_seconds"),
             ({**SOUND, "callback_url": "http://plain.example"}, "callback_url"),
+            ({**SOUND, "callback_url": "https://nobody.signs.example/a"}, "callback_url"),
             ({**SOUND, "job_id": "17"}, "job_id"),
             ({**SOUND, "metadata": {"a": "\x00"}}, "metadata.a"),
         ],

@@ -226,3 +226,40 @@ def test_an_order_that_is_wrong_elsewhere_keeps_the_address_to_tell_it_at(
     order: bytes, kept: str | None
 ) -> None:
     assert callback_url_in(order) == kept
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://hooks.shop.example/done", None),
+        ("https://localhost/done", "no full name"),
+        ("https://10.0.0.7/done", "10.0.0.7"),
+        ("https://hooks.shop.example:8443/done", "https on its own port"),
+        ("http://127.0.0.1:9999/done", "https on its own port"),
+        ("http://127.0.0.1:9000/done", None),
+    ],
+)
+def test_an_address_that_can_never_be_called_is_known_before_it_is_ordered(
+    monkeypatch: pytest.MonkeyPatch, url: str, why: str | None
+) -> None:
+    told = settings(
+        monkeypatch, CALLBACK_SECRET=SECRET, CALLBACK_ALLOWED_ORIGIN="http://127.0.0.1:9000"
+    ).why_never_called(url)
+
+    assert (told is None) == (why is None)
+    assert (why or "") in (told or "")
+
+
+def test_where_nothing_is_signed_nobody_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = settings(monkeypatch).why_never_called("https://hooks.shop.example/done")
+
+    assert told == "nobody is called back here: this installation has no CALLBACK_SECRET"
+
+
+def test_whom_only_named_hosts_may_hear_is_known_before_it_is_ordered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    some = settings(monkeypatch, CALLBACK_SECRET=SECRET, CALLBACK_HOSTS="shop.example")
+
+    assert some.why_never_called("https://hooks.shop.example/done") is None
+    assert "CALLBACK_HOSTS" in (some.why_never_called("https://evil.example/done") or "")
