@@ -71,7 +71,9 @@ class TestOverview:
             "queue_unheard",
             "messages_dead",
         ]
-        assert "! messages wait for a person" in text
+        lines = [line.strip() for line in text.splitlines()]
+        dead = "! messages wait for a person: `darkroom parked list --dead`, "
+        assert f"{dead}docs/runbook/messages-dead.md" in lines
         assert "! 사람의 판단을 기다리는 메시지가 있습니다" in korean
         assert "darkroom.aggregator.slots" in text
 
