@@ -268,6 +268,15 @@ def _wait_s(tried: int, result: Answer | Lost | None) -> float:
     return wait_s
 
 
+def lost(url: str, ask: Ask, error: Exception) -> Lost:
+    """What was asked of the API at ``url``, or of the place that it named, came to nothing. An address
+    that opens a place without a token is not told."""
+    kind = type(error).__name__
+    if ask.elsewhere:
+        return Lost(f"{urlsplit(ask.path).hostname} does not answer: {kind}")
+    return Lost(f"the API at {url} does not answer: {kind}")
+
+
 def _unanswered(result: Answer | Lost | None) -> Unanswered:
     if isinstance(result, Answer):
         return Unanswered(str(refusal(result)))

@@ -119,7 +119,7 @@ class AsyncDarkroom:
                     else:
                         result = await _answer(response)
             except httpx.HTTPError as error:
-                result = Lost(f"the API does not answer: {type(error).__name__}")
+                result = asking.lost(self._url, ask, error)
             if not following.over:
                 await asyncio.sleep(reopening.pause(result, following.events.come_again_s))
 
@@ -151,7 +151,7 @@ class AsyncDarkroom:
             async with self._opened(ask) as response:
                 return await _answer(response)
         except httpx.HTTPError as error:
-            return Lost(f"the API does not answer: {type(error).__name__}")
+            return asking.lost(self._url, ask, error)
 
     def _opened(self, ask: Ask) -> Any:
         return self._http.stream(

@@ -23,7 +23,9 @@ class Refused(DarkroomError):
         faults: Sequence[Fault] = (),
         instance: str | None = None,
     ) -> None:
-        named = "".join(f"; {fault.path}: {fault.what}" for fault in faults)
+        # An API that puts its faults into the sentence has told them already.
+        told = [f"{fault.path}: {fault.what}" for fault in faults]
+        named = "".join(f"; {one}" for one in told if one not in detail)
         super().__init__(f"{detail} ({status}){named}")
         self.detail = detail
         self.status = status

@@ -86,7 +86,7 @@ class Darkroom:
 
     def jobs(self, **filters: str) -> Iterator[JobLine]:
         """The latest first, as many as there are: ``state``, ``recipe``, ``external_ref``… narrow
-        them."""
+        them. ``limit`` is only how many are fetched at a time."""
         cursor: str | None = None
         while True:
             found, cursor = self._carry_out(asking.page(filters, cursor))
@@ -122,7 +122,7 @@ class Darkroom:
                     else:
                         result = _answer(response)
             except httpx.HTTPError as error:
-                result = Lost(f"the API does not answer: {type(error).__name__}")
+                result = asking.lost(self._url, ask, error)
             if not following.over:
                 time.sleep(reopening.pause(result, following.events.come_again_s))
 
@@ -156,7 +156,7 @@ class Darkroom:
             with self._opened(ask) as response:
                 return _answer(response)
         except httpx.HTTPError as error:
-            return Lost(f"the API does not answer: {type(error).__name__}")
+            return asking.lost(self._url, ask, error)
 
     def _opened(self, ask: Ask) -> Any:
         return self._http.stream(

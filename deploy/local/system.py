@@ -60,6 +60,10 @@ class Layout:
     def health_url(self, service: str) -> str:
         return f"http://127.0.0.1:{self.ports[service]}"
 
+    def own_url(self, name: str) -> str:
+        """Where ``name`` is asked for what it is there for: the API at its pages."""
+        return self.api_url if name == "api" else self.health_url(name)
+
     def environment(self) -> dict[str, str]:
         """What every service and the command line read, but for each service's own health port."""
         return {
@@ -126,7 +130,7 @@ class System:
                     self.start(name)
             for name in self._names:
                 self.wait_ready(name)
-                report(f"{name} is ready ({self.layout.health_url(name)})")
+                report(f"{name} is ready ({self.layout.own_url(name)})")
 
     def down(self, report: Report = lambda _line: None) -> None:
         """Ask all to finish, then wait: services first, what they call last."""
@@ -223,11 +227,12 @@ def load(root: Path) -> Layout | None:
 
 
 def running_environment(root: Path) -> dict[str, str] | None:
-    """The variables of the system that runs below ``root``, or None where none runs."""
+    """The variables of the system that runs below ``root``, with the API's address for who orders
+    over HTTP; None where none runs."""
     layout = load(root)
     if layout is None or not any(Child(root / "run", name).running for name in SERVICES):
         return None
-    return layout.environment()
+    return {**layout.environment(), "DARKROOM_URL": layout.api_url}
 
 
 def _layout(root: Path, parts: Mapping[str, str], options: Mapping[str, str]) -> Layout:

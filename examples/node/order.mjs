@@ -1,5 +1,5 @@
 // Orders a job with a photo, follows it live and fetches its files. Nothing but what Node has:
-//   DARKROOM_URL=http://127.0.0.1:8090 DARKROOM_TOKEN=dk_… node order.mjs photo.jpg files/
+//   DARKROOM_URL=http://… DARKROOM_TOKEN=dk_… node order.mjs photo.jpg files/
 import { randomUUID } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -10,6 +10,8 @@ const EventSource = globalThis.EventSource ?? (await import("./event-source.mjs"
 const [photo, folder = "files"] = process.argv.slice(2);
 const { DARKROOM_URL = "http://127.0.0.1:8090", DARKROOM_TOKEN } = process.env;
 const types = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp" };
+
+if (!photo) give_up("usage: node order.mjs PHOTO [FOLDER]; DARKROOM_URL is where to order", 2);
 
 // Under the same key it is the same place and the same order, however often it is sent.
 const key = { "Idempotency-Key": process.env.ORDER ?? randomUUID() };
@@ -22,7 +24,7 @@ async function api(path, body, more = {}) {
     method: body ? "POST" : "GET",
     headers,
     body: body && JSON.stringify(body),
-  });
+  }).catch((error) => give_up(`nobody answers at ${DARKROOM_URL}: ${error.cause?.code ?? error.cause?.message ?? error.message}`, 3));
   const told = await answer.json();
   if (!answer.ok) throw Object.assign(new Error(`${told.code}: ${told.detail}`), told); // application/problem+json
   return told;
@@ -42,6 +44,11 @@ for (const file of job.artifacts.filter(({ kind }) => kind !== "original")) {
 }
 console.log(ended.state, ended.sentence.en);
 process.exitCode = ended.state === "completed" ? 0 : 1;
+
+function give_up(why, code) {
+  console.error(why);
+  process.exit(code);
+}
 
 async function ordered() {
   // The photo goes straight into the bucket, to the one place that it was given.

@@ -55,6 +55,7 @@ def demo(
     began = time.monotonic()
     root = local_root()
     placed = orders(photo, locale)
+    pages = None
     if running:
         chosen = settings(PublishSettings)
     else:
@@ -74,7 +75,8 @@ def demo(
         _tell(chosen, each, done, copies.get(each.job_id), locale)
     last = max(done.seconds.values(), default=0.0)
     say(f"took {last:.1f} s from the orders, {time.monotonic() - began:.1f} s in all")
-    if not running:
+    if pages is not None:
+        say(f"its pages: {pages}/ · the API: {pages}/v1")
         say(
             "it all still runs: `make status`, `.venv/bin/darkroom jobs list`; `make down` stops it"
         )

@@ -199,6 +199,14 @@ class Lazy(TyperGroup):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {meant[0]!r}?")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: "Context") -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as wrong:
+            # The checking of choices puts its own kind before the sentence.
+            wrong.message = wrong.message.removeprefix("Value error, ")
+            raise
+
     def format_commands(self, ctx: "Context", formatter: "HelpFormatter") -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(entry.name, entry.summary) for entry in ENTRIES.values()])

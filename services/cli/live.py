@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-import json
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, Self
@@ -19,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.exit_codes import ExitCode
+from services.cli.telling import written
 from shared.db import live
 from shared.db.connection import Database, open_database
 from shared.db.jobs import Job
@@ -32,6 +32,8 @@ from shared.settings import BrokerSettings, DatabaseSettings
 
 # News wakes the view; this is only how long it trusts silence.
 LOOK_AGAIN_S = 1.0
+# An order is planned within a second or so; who waits this long is told that nobody does it.
+UNKNOWN_FOR_S = 10.0
 SLOTS_DRAWN = 12  # of one job; a terminal has no more room for five of them
 BAR = 24  # characters
 
@@ -114,16 +116,24 @@ async def follow(
     *,
     show: Shown | None = None,
     timeout: float | None = None,
+    unknown: Callable[[], None] | None = None,
 ) -> dict[UUID, View]:
-    """Show ``job_ids`` until all are over, or ``timeout`` seconds are; how they stood at last."""
+    """Show ``job_ids`` until all are over, or ``timeout`` seconds are; how they stood at last.
+
+    ``unknown`` is called once if none of them is known after UNKNOWN_FOR_S.
+    """
     url = chosen.database_url.get_secret_value()
     views: dict[UUID, View] = {}
+    began = time.monotonic()
     with show or shown(Tongue.EN) as screen, contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout), open_database(url, name="cli") as database:
             async with _ticks(chosen) as ticks:
                 async for _ in ticks:
                     views |= await _look(database, job_ids)
                     screen.update([views[job_id] for job_id in job_ids if job_id in views])
+                    if unknown and not views and time.monotonic() - began >= UNKNOWN_FOR_S:
+                        unknown()
+                        unknown = None
                     if len(views) == len(set(job_ids)) and all(v.live.over for v in views.values()):
                         break
     return views
@@ -247,11 +257,7 @@ class JsonLines:
 
     def update(self, views: Sequence[View]) -> None:
         for view in views:
-            line = json.dumps(
-                {"job_id": str(view.job.id), **live_fields(view.live)},
-                default=str,
-                ensure_ascii=False,
-            )
+            line = written({"job_id": view.job.id, **live_fields(view.live)})
             if self._told.get(view.job.id) != line:
                 self._told[view.job.id] = line
                 sys.stdout.write(line + "\n")

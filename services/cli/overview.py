@@ -16,12 +16,22 @@ from rich.text import Text
 
 from services.cli.environment import settings
 from services.cli.live import Tongue
-from services.cli.overview_words import LABELS, Labels
+from services.cli.overview_words import LABELS, LOOK, Labels
 from services.cli.spans import span
 from services.cli.telling import AsJson, run, wide_console, written
 from shared.db.connection import open_database
+from shared.domain.cost import Bill
 from shared.domain.level import Level
-from shared.domain.overview import CONCERNS, WAITING_FOR, Backlog, Overview, RecipeMoney, as_data
+from shared.domain.overview import (
+    CONCERNS,
+    RUNBOOK,
+    WAITING_FOR,
+    Backlog,
+    Concern,
+    Overview,
+    RecipeMoney,
+    as_data,
+)
 from shared.errors import DatabaseUnavailable
 from shared.overview import Overviews
 from shared.settings import BrokerSettings, DatabaseSettings, FilesLiveSettings, ZoneSettings
@@ -140,13 +150,21 @@ def _away(told: Overview, zone: ZoneInfo, locale: Tongue) -> Group:
 def _drawn(told: Overview, zone: ZoneInfo, locale: Tongue) -> Group:
     say = LABELS[locale]
     parts: list[RenderableType] = [_head(told, zone, say)]
-    parts += [Text(f"! {CONCERNS[one][locale]}", style="bold red") for one in told.concerns]
+    parts += [_concern(one, locale) for one in told.concerns]
     if not told.concerns:
         parts.append(Text(say.well, style="green"))
     parts += [Text(), _numbers(told, zone, say)]
     parts += [Text(), _backlog(told, locale), Text(), _queues(told, say)]
     parts += [Text(), _money(told, say)]
     return Group(*parts)
+
+
+def _concern(one: Concern, locale: Tongue) -> Text:
+    """What is wrong, the command that shows it, and where it is written what to do."""
+    next_step = f"`{LOOK[one]}`, " if one in LOOK else ""
+    return Text.assemble(
+        (f"! {CONCERNS[one][locale]}", "bold red"), f": {next_step}docs/runbook/{RUNBOOK[one]}.md"
+    )
 
 
 def _head(told: Overview, zone: ZoneInfo, say: Labels) -> Text:
@@ -250,8 +268,8 @@ def _money(told: Overview, say: Labels) -> Table:
     table.add_row(
         Text(say.in_all, style="bold"),
         str(bill.paid + bill.open),
-        _dollars(bill.paid_micros),
-        _dollars(bill.open_micros),
+        _known(bill, bill.paid_micros, say),
+        _known(bill, bill.open_micros, say),
         say.unknown.format(count=bill.unknown) if bill.unknown else "",
     )
     return table
@@ -266,10 +284,14 @@ def _row(one: RecipeMoney, say: Labels) -> tuple[str | Text, ...]:
     return (
         one.recipe,
         str(bill.paid + bill.open),
-        _dollars(bill.paid_micros),
-        _dollars(bill.open_micros),
+        _known(bill, bill.paid_micros, say),
+        _known(bill, bill.open_micros, say),
         cap,
     )
+
+
+def _known(bill: Bill, micros: int, say: Labels) -> str:
+    return say.nobody_knows if bill.micros is None else _dollars(micros)
 
 
 def _dollars(micros: int) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.cli import job_words
 from services.cli.live import Tongue
+from shared.domain.overview import Concern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Labels:
     holds: str
     in_all: str
     unknown: str
+    nobody_knows: str
     states: Mapping[str, str]
 
 
@@ -81,6 +83,7 @@ EN = Labels(
     holds="its orders wait",
     in_all="in all",
     unknown="{count} at an unknown price",
+    nobody_knows="unknown",
     states=job_words.EN.states,
 )
 
@@ -118,7 +121,11 @@ KO = Labels(
     holds="주문 대기 중",
     in_all="합계",
     unknown="{count}건 가격 미상",
+    nobody_knows="알 수 없음",
     states=job_words.KO.states,
 )
 
 LABELS: Mapping[Tongue, Labels] = {Tongue.EN: EN, Tongue.KO: KO}
+
+# The command that shows what a concern is about, where one shows just that.
+LOOK: Mapping[Concern, str] = {Concern.DEAD: "darkroom parked list --dead"}

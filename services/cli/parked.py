@@ -103,7 +103,7 @@ def list_parked(
         typer.echo(f"{all_of_them - len(found)} more; --limit shows them")
 
 
-@app.command("show", epilog=example("darkroom parked show 42 --body"))
+@app.command("show", epilog=example("darkroom parked show ID --body"))
 def show(
     message_id: Annotated[
         str,
@@ -182,7 +182,7 @@ def replay(
         typer.echo(f"{count} brought back; the reconciler publishes them within a second or two")
 
 
-@app.command("discard", epilog=example("darkroom parked discard 42 --yes"))
+@app.command("discard", epilog=example("darkroom parked discard ID --yes"))
 def discard(
     ids: Ids = None,
     everything: Everything = False,

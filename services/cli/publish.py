@@ -18,7 +18,7 @@ from shared.clock import utc_now
 from shared.domain import keys
 from shared.errors import Misconfigured, Permanent
 from shared.events import KeySource, UploadReceived, state
-from shared.recipes import configured
+from shared.recipes import RECIPES, configured
 from shared.recipes.estimate import estimate
 from shared.settings import BucketSettings
 
@@ -119,7 +119,8 @@ def upload(
         reading.check_order(fact)
     except Permanent as wrong:
         warn(f"not ordered: {wrong}")
-        typer.secho(f"`darkroom recipes {recipe}` says what can be ordered.", err=True)
+        named = f" {recipe}" if any(one.name == recipe for one in RECIPES) else ""
+        typer.secho(f"`darkroom recipes{named}` says what can be ordered.", err=True)
         raise typer.Exit(ExitCode.USAGE) from None
 
     where = settings(PublishSettings)
@@ -133,8 +134,12 @@ def upload(
         typer.echo(str(job))
     if watch:
         show = JsonLines() if as_json else shown(locale or Tongue.EN)
-        views = run(follow(where, [job], show=show))
+        views = run(follow(where, [job], show=show, unknown=_nobody_took_it))
         raise typer.Exit(how_it_ended(views[job]))
+
+
+def _nobody_took_it() -> None:
+    warn("nobody has taken the order yet: `darkroom doctor` says what is missing")
 
 
 def _meant(job_id: str | None, source_key: str | None) -> UUID:

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TextIO, TypeVar
 
 import typer
@@ -34,7 +35,11 @@ def document(what: Any, *, indent: int | None = None) -> None:
 
 
 def written(what: Any, *, indent: int | None = None) -> str:
-    return json.dumps(what, default=str, ensure_ascii=False, indent=indent)
+    return json.dumps(what, default=_plain, ensure_ascii=False, indent=indent)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def warn(sentence: str) -> None:

@@ -263,6 +263,22 @@ CONCERNS: Mapping[Concern, Words] = {
     },
 }
 
+# The page of docs/runbook that says what to do about it.
+RUNBOOK: Mapping[Concern, str] = {
+    Concern.REFUSED: "webhooks-unbelieved",
+    Concern.UNPLACED: "predictions-unknown",
+    Concern.ASKED: "webhooks-missing",
+    Concern.LOSS: "files-expire-soon",
+    Concern.LOST: "files-lost",
+    Concern.PAUSED: "account-paused",
+    Concern.UNHEARD: "queue-unheard",
+    Concern.DEAD: "messages-dead",
+    Concern.BUYING: "buying-late",
+    Concern.SAYING: "journal-stuck",
+    Concern.BROKER: "broker-silent",
+    Concern.CAPPED: "cost-cap-reached",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:

@@ -45,4 +45,8 @@ async def test_other_programs_get_the_variables_of_the_system_that_runs_here(wor
 
     told = [shlex.split(line) for line in ended.stdout.splitlines()]
     assert {word for word, _ in told} == {"export"}
-    assert dict(pair.split("=", 1) for _, pair in told) == world.system.layout.environment()
+    layout = world.system.layout
+    assert dict(pair.split("=", 1) for _, pair in told) == {
+        **layout.environment(),
+        "DARKROOM_URL": layout.api_url,
+    }

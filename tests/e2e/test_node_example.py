@@ -81,6 +81,26 @@ async def test_what_is_refused_is_told_by_its_name(world: World, tmp_path: Path)
     assert "flawed: bytes" in said.stderr
 
 
+async def test_who_names_no_photo_is_told_how_it_is_called(tmp_path: Path) -> None:
+    said = await node(str(EXAMPLE / "order.mjs"), at=tmp_path)
+
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith("usage: node order.mjs PHOTO")
+    assert len(said.stderr.splitlines()) == 1
+
+
+async def test_an_api_that_is_away_is_one_line_with_its_address(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(photos.a_photo())
+    async with scripted_server() as server:
+        away = server.url
+
+    said = await node(str(EXAMPLE / "order.mjs"), "photo.jpg", at=tmp_path, DARKROOM_URL=away)
+
+    assert said.returncode == 3
+    assert said.stderr.startswith(f"nobody answers at {away}: ")
+    assert len(said.stderr.splitlines()) == 1
+
+
 FOLLOW = """
 import { EventSource } from "%s";
 const events = new EventSource(process.argv[2]);

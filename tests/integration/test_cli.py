@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import aio_pika
 import pytest
 
+from services.cli import live
 from services.cli.exit_codes import ExitCode
 from shared.db.connection import Database
 from shared.domain.slot import SlotState
@@ -324,6 +325,33 @@ async def test_watching_a_job_that_nobody_ordered_ends_with_a_sentence(
 
     assert code == 1
     assert f"no job {job_id} is known here" in err
+
+
+async def test_who_watches_an_order_that_nobody_takes_is_told_so_once(
+    database: Database,
+    service_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "UNKNOWN_FOR_S", 0.1)
+    monkeypatch.setattr(live, "LOOK_AGAIN_S", 0.1)
+    chosen = live.FollowSettings.model_validate(
+        {
+            name.lower(): value
+            for name, value in service_environment.items()
+            if name.lower() in live.FollowSettings.model_fields
+        }
+    )
+    told: list[str] = []
+
+    views = await live.follow(
+        chosen,
+        [uuid4()],
+        show=live.Unseen(),
+        timeout=2.0,
+        unknown=lambda: told.append("nobody"),
+    )
+
+    assert (views, told) == ({}, ["nobody"])
 
 
 async def test_watching_ends_with_the_job_and_says_by_its_code_how(

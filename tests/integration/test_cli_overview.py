@@ -71,9 +71,14 @@ class TestOverview:
             "queue_unheard",
             "messages_dead",
         ]
-        assert "! messages wait for a person" in text
+        lines = [line.strip() for line in text.splitlines()]
+        dead = "! messages wait for a person: `darkroom parked list --dead`, "
+        assert f"{dead}docs/runbook/messages-dead.md" in lines
         assert "! 사람의 판단을 기다리는 메시지가 있습니다" in korean
         assert "darkroom.aggregator.slots" in text
+        # Nobody knows what its purchase cost: that is not nothing.
+        assert "알 수 없음" in korean
+        assert "$0.0000" not in text
 
     async def test_the_money_of_the_day_and_its_caps_are_in_it(
         self, database: Database, service_environment: Env

@@ -153,6 +153,20 @@ async def test_a_silent_api_is_given_up(opened: Open, monkeypatch: pytest.Monkey
     assert len(api.requests) <= 2
 
 
+async def test_an_api_that_is_away_is_named_by_its_address(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darkroom_client.asking.TRIES", 1)
+    async with scripted_server() as away:
+        pass
+
+    async with opened(away) as darkroom:
+        with pytest.raises(Unanswered) as unanswered:
+            await darkroom("job", JOB)
+
+    assert str(unanswered.value) == f"the API at {away.url} does not answer: ConnectError"
+
+
 async def test_a_no_is_told_with_its_fields(opened: Open) -> None:
     problem = {"detail": "no", "code": "flawed", "faults": [{"path": "recipe", "what": "is none"}]}
     async with (

@@ -257,3 +257,21 @@ def test_a_recipe_that_there_is_not_is_told_with_those_that_there_are() -> None:
 def test_what_the_demo_orders_can_be_planned() -> None:
     for recipe in RECIPES:
         assert validated(recipe, recipe.example)
+
+
+# ---- what is said of what nobody can order
+
+
+def test_an_unknown_recipe_leads_to_the_list_and_a_known_one_to_its_page() -> None:
+    _, unknown = ordering("--recipe", "variatons")
+    _, known = ordering("--recipe", "variations", "--param", "count=99")
+
+    assert "`darkroom recipes` says" in unknown
+    assert "`darkroom recipes variations` says" in known
+
+
+def test_a_choice_that_is_none_is_told_without_the_checkers_own_words() -> None:
+    code, said = ordering("--locale", "xx")
+
+    assert code == 2
+    assert "'--locale': 'xx' is not one of 'en', 'ko'." in said

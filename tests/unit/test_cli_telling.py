@@ -1,6 +1,7 @@
 """How commands tell how far they are, and what they say where a part is away."""
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 import typer
@@ -93,3 +94,9 @@ def test_a_part_that_is_away_is_a_sentence_and_a_code_of_its_own(
     assert said.out == ""
     assert said.err.startswith("not done: ")
     assert "gone" in said.err
+
+
+def test_a_moment_in_json_is_written_as_iso_8601() -> None:
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+    assert telling.written({"at": noon}) == '{"at": "2026-11-21T12:00:00+00:00"}'
