@@ -12,6 +12,7 @@ from services.api.reading import Reading
 from shared.db.jobs import Wanted
 from shared.domain.overview import (
     CONCERNS,
+    RUNBOOK,
     WAITING_FOR,
     Backlog,
     Concern,
@@ -20,21 +21,6 @@ from shared.domain.overview import (
 )
 from shared.overview import Overviews
 
-# The page of the runbook that says what to do about it.
-RUNBOOK: Mapping[Concern, str] = {
-    Concern.REFUSED: "webhooks-unbelieved",
-    Concern.UNPLACED: "predictions-unknown",
-    Concern.ASKED: "webhooks-missing",
-    Concern.LOSS: "files-expire-soon",
-    Concern.LOST: "files-lost",
-    Concern.PAUSED: "account-paused",
-    Concern.UNHEARD: "queue-unheard",
-    Concern.DEAD: "messages-dead",
-    Concern.BUYING: "buying-late",
-    Concern.SAYING: "journal-stuck",
-    Concern.BROKER: "broker-silent",
-    Concern.CAPPED: "cost-cap-reached",
-}
 # Of these files, money or jobs are about to be lost; the others can wait for the morning.
 NOW = frozenset(
     {
