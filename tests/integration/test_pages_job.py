@@ -371,6 +371,21 @@ class TestCanceling:
         for heard in (asked, sent):
             assert heard.headers["Location"].endswith("?said=said.had_ended")
 
+    async def test_what_it_spared_is_told_once_the_job_has_ended(self, api: Api) -> None:
+        job_id = await a_job(api.database, n=3)
+        async with api.database.transaction() as tx:
+            first = await claim(tx, limit=1)
+        await bought(api.database, first[0], "p1")
+
+        before = (await api.front.get(f"/jobs/{job_id}")).body
+        await end_job(api.database, job_id)
+        after = (await api.front.get(f"/jobs/{job_id}")).body
+
+        assert "Never bought" not in before
+        assert "Never bought: 2." in after
+        assert "Stopped at Replicate: 1." in after
+        assert "saved." in after
+
     async def test_who_may_only_look_may_not_do_it_and_sees_no_button(self, api: Api) -> None:
         job_id = await a_job(api.database)
         front = await visitor(api, Scope.READ)

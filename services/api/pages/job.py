@@ -21,18 +21,21 @@ from services.api.pages.words import WORDS
 from services.api.problems import HAS_ENDED, STILL_OPEN, UNKNOWN_JOB, Refused
 from services.api.reading import Reading
 from shared.archived import BEHIND, laid_out, received_at
-from shared.db import jobs, journal, parked, spend, times
-from shared.db.connection import Database
+from shared.clock import utc_now
+from shared.db import jobs, journal, parked, spared, spend, times
+from shared.db.connection import Connection, Database
 from shared.db.jobs import Job
 from shared.db.journal import Kept
 from shared.db.parked import Which
 from shared.domain.cost import Bill
 from shared.domain.slot import CLOSED
+from shared.domain.spared import Spared
 from shared.domain.times import JobTimes
 from shared.domain.token import Scope
 from shared.domain.trace import trace_id
 from shared.domain.waterfall import waterfall
 from shared.observability import redacted, redacted_header
+from shared.recipes.standing import typical_of
 
 # Of long lists so much stands open, and so much is there at all; the rest is told by the API.
 AT_ONCE = 20
@@ -98,11 +101,13 @@ class Webhook:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
     """What the page shows beside what the API tells of a job; None where nobody planned it yet.
+    ``spared`` is what canceling it came to, once it has ended; None where nothing was.
     ``parked`` and ``webhooks`` are for operators."""
 
     job: Job | None
     times: JobTimes | None
     bill: Bill
+    spared: Spared | None
     retries: Sequence[UUID]
     parked: int
     webhooks: Sequence[Kept]
@@ -212,10 +217,12 @@ class OneJob:
 
     async def _beside(self, job_id: UUID, *, operates: bool) -> Beside:
         async with self.database.connection() as db:
+            job = await jobs.get(db, job_id)
             return Beside(
-                job=await jobs.get(db, job_id),
+                job=job,
                 times=await times.read(db, job_id),
                 bill=await spend.bill_of_job(db, job_id),
+                spared=await self._spared(db, job),
                 retries=await jobs.retries(db, job_id),
                 parked=await parked.how_many(db, Which(job=job_id)) if operates else 0,
                 webhooks=await journal.archive(
@@ -224,6 +231,13 @@ class OneJob:
                 if operates
                 else (),
             )
+
+    async def _spared(self, db: Connection, job: Job | None) -> Spared | None:
+        if job is None or job.is_open or not job.canceled:
+            return None
+        typical = typical_of(self.reading.recipes.get(job.recipe))
+        told = await spared.by_the_end_of(db, job.id, typical=typical, now=utc_now())
+        return told if told.not_bought or told.stopped else None
 
 
 def _drawn(known: JobTimes) -> Drawing | None:

@@ -103,6 +103,10 @@ WORDS = {
         "At a price that nobody knows: {count}.", "가격을 알 수 없음: {count}건."
     ),
     "job.cost.seconds": Said("{span} at Replicate", "Replicate에서 {span}"),
+    "job.spared": Said("Spared", "절약"),
+    "job.spared.not_bought": Said("Never bought: {count}.", "구매하지 않음: {count}건."),
+    "job.spared.stopped": Said("Stopped at Replicate: {count}.", "Replicate에서 중단: {count}건."),
+    "job.spared.saved": Said("About {dollars} saved.", "약 {dollars} 절약."),
     "job.retry_of": Said("Does once more", "다시 한 원래 작업"),
     "job.retried_by": Said("Done once more by", "다시 한 작업"),
     "job.trace": Said("Trace", "추적 ID"),
