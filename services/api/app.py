@@ -288,7 +288,8 @@ class ApiApp:
         try:
             self._check_room(request, asker)
         except Refused:
-            if tickets.PARAMETER not in request.query:
+            # Who leaves sends everybody to another replica, or to whoever comes after it.
+            if tickets.PARAMETER not in request.query and not self._leaving:
                 raise
             return self._come_again(request)
         has = frames.last_seen(request.headers.get("Last-Event-ID"))

@@ -18,6 +18,7 @@ from shared.db import journal
 from shared.domain.token import Scope
 from shared.recipes import RECIPES
 from shared.recipes.recipe import Recipe, SourceRule
+from shared.signatures import new_secret
 from tests.integration.test_pages import a_token, cookie_of, log_in
 from tests.support.front_end import FrontEnd, Heard
 from tests.support.photos import a_photo, a_tiny_photo
@@ -30,7 +31,9 @@ SCRIPT = "<script>alert(1)</script>"
 
 @pytest_asyncio.fixture
 async def api(service_environment: dict[str, str]) -> AsyncIterator[Api]:
-    async with an_api(service_environment, source_max_bytes=200_000) as running:
+    async with an_api(
+        service_environment, source_max_bytes=200_000, callback_secret=new_secret()
+    ) as running:
         yield running
 
 
