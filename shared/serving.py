@@ -26,8 +26,8 @@ HEADER_LINE_BYTES = 8190
 HEADERS_AT_MOST = 64
 BACKLOG = 512
 # A sender's request is under way while the door closes: it is on the wire, or in a proxy's buffer.
-# Each connection is closed with the answer to its next request; one that nothing came on for so long
-# has none under way (through a busy proxy on loopback: 10 to 40 ms).
+# Each connection is closed with the answer to its next request; after so long a silence on all of them
+# what is left can only be one that begins in the very moment when it is closed.
 QUIET_S = 0.25
 # A listener that closes cuts off who has connected and was not let in yet, so it stays open for a few
 # turns of the loop at the least.
