@@ -8,6 +8,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.8
 # One worker a processor, each with parts and a system of its own.
 TESTS ?= -n auto --dist loadgroup
+SETTING = $(foreach one,$(SET),--set '$(one)')
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
@@ -15,11 +16,11 @@ export UV_PYTHON_DOWNLOADS := never
 
 ##@ Run
 
-demo: setup ## one order of every recipe at once, watched live, on real parts (PHOTO=file.jpg, EXTERNAL=1)
-	@$(BIN)/darkroom demo $(if $(PHOTO),--photo "$(PHOTO)") $(if $(EXTERNAL),--external)
+demo: setup ## one order of every recipe at once, watched live, on real parts (PHOTO=file.jpg, EXTERNAL=1, SET="TIMEZONE=Asia/Seoul …")
+	@$(BIN)/darkroom demo $(if $(PHOTO),--photo "$(PHOTO)") $(if $(EXTERNAL),--external) $(SETTING)
 
-up: setup ## start the whole system on this machine and leave it running
-	@$(BIN)/darkroom up
+up: setup ## start the whole system on this machine and leave it running (SET="NAME=VALUE …")
+	@$(BIN)/darkroom up $(SETTING)
 
 down: setup ## stop what `up` or `demo` started
 	@$(BIN)/darkroom down

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from deploy.check.chart import CHART
-from deploy.check.settings import plain, read_by
+from deploy.check.settings import plain
+from deploy.local.readers import read_by
 from deploy.local.system import SERVICES
 
 SCHEMA = CHART / "values.schema.json"

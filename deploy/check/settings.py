@@ -1,11 +1,9 @@
-"""Which variables a service reads, and which of them an installation may set as plain text."""
+"""Which of the variables that a service reads an installation may set as plain text."""
 
-from importlib import import_module
 from typing import Any
 
-from deploy.local.system import SERVICES
+from deploy.local.readers import settings_of
 from shared.recipes import VARIABLES
-from shared.settings import CommonSettings
 
 # Only by reference to a Secret.
 SECRETS = frozenset(
@@ -50,30 +48,14 @@ MANAGED = frozenset(
     }
 )
 
-# Of a recipe, whichever service reads it.
-RECIPE_SETTINGS = VARIABLES
-
 BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum")
-
-
-def settings_of(service: str) -> type[CommonSettings]:
-    kind: type[CommonSettings] = import_module(f"services.{service}.settings").Settings
-    return kind
-
-
-def read_by(service: str) -> set[str]:
-    return {field.upper() for field in settings_of(service).model_fields}
-
-
-def read_by_any() -> set[str]:
-    return set().union(*(read_by(service) for service in SERVICES)) | RECIPE_SETTINGS
 
 
 def plain(service: str) -> dict[str, dict[str, Any]]:
     """The variables that may be set for ``service``, each with the JSON Schema of its value."""
     fields = settings_of(service).model_json_schema()["properties"]
     told = {name.upper(): _as_text(schema) for name, schema in fields.items()}
-    told |= {name: {"type": "string"} for name in RECIPE_SETTINGS}
+    told |= {name: {"type": "string"} for name in VARIABLES}
     return {name: told[name] for name in sorted(told) if name not in SECRETS | MANAGED}
 
 

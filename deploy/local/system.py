@@ -10,7 +10,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from deploy.local.child import Child
@@ -21,12 +21,15 @@ from deploy.local.stack.state import lock
 PROJECT = Path(__file__).parents[2]
 SERVICES = ("ingress", "generator", "storage", "aggregator", "report", "reconciler", "api")
 EMULATOR = "emulator"
+EMULATORS = "EMULATOR_"  # what the names of its variables begin with
 API_PORT = "api-http"  # beside its health
 
 # A cold start of seven interpreters on two busy cores; a service that needs longer is broken.
 READY_WITHIN_S = 60.0
-# Above the services' own drain (25 s) and hard exit (29 s).
-STOP_WITHIN_S = 32.0
+# The services' own drain, unless it is set otherwise; and above their hard exit, 4 s after it.
+DRAIN_S = 25.0
+BEYOND_DRAIN_S = 7.0
+STOP_WITHIN_S = DRAIN_S + BEYOND_DRAIN_S
 
 Report = Callable[[str], None]
 
@@ -37,7 +40,9 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Everything that was chosen when the system was first brought up; it outlives restarts."""
+    """Everything that was chosen when the system was first brought up, and what was set since
+    (``options``: variables of the services, and of the emulator by their prefix); it outlives
+    restarts."""
 
     ports: dict[str, int]
     webhook_secret: str
@@ -76,7 +81,16 @@ class Layout:
             "HEALTH_HOST": "127.0.0.1",
             "LOG_FORMAT": "json",
             **self.parts,
-            **self.options,
+            **{k: v for k, v in self.options.items() if not k.startswith(EMULATORS)},
+        }
+
+    def emulators(self) -> dict[str, str]:
+        """What the emulator reads."""
+        return {
+            "EMULATOR_PORT": str(self.ports[EMULATOR]),
+            "EMULATOR_FILES_PORT": str(self.ports["files"]),
+            "EMULATOR_WEBHOOK_SECRET": self.webhook_secret,
+            **{k: v for k, v in self.options.items() if k.startswith(EMULATORS)},
         }
 
 
@@ -84,7 +98,8 @@ class System:
     """Emulator and services, on parts that somebody else started.
 
     ``parts`` are the variables that name broker, database and bucket. ``options`` are further
-    variables for every service, ``emulator`` for the emulator alone. Without an emulator
+    variables for every service; None: what is kept with the system, which `up` can change.
+    ``emulator`` is for the emulator alone, but for what the options say of it. Without an emulator
     (``emulator=None``) the options name the provider. ``project`` is where the code lies. With
     ``logins`` each service has accounts of its own; without, all use those that ``parts`` name.
     """
@@ -105,7 +120,8 @@ class System:
         self._project = project
         self.services = tuple(services)
         self._emulator = emulator
-        self.layout = _layout(root, parts, options or {})
+        self._options = options
+        self.layout = _layout(root, parts, options)
 
     @property
     def ledger(self) -> Path:
@@ -116,14 +132,26 @@ class System:
     def _names(self) -> tuple[str, ...]:
         return (*((EMULATOR,) if self._emulator is not None else ()), *self.services)
 
-    def up(self, report: Report = lambda _line: None) -> None:
-        """Start what does not run; return when all of it is ready. Raises NotReady."""
+    def up(
+        self,
+        report: Report = lambda _line: None,
+        *,
+        setting: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start what does not run; return when all of it is ready. Raises NotReady.
+
+        ``setting`` changes the options, as ``changed`` says: what runs is then started anew, at
+        its old addresses, and the emulator only where it or its parts are concerned.
+        """
         with self._alone(report):
             # Somebody may have brought the same system up while we waited; then it is ours too.
-            self.layout = _layout(self.root, self.layout.parts, self.layout.options)
-            if load(self.root) != self.layout:
-                # What still runs was started for other parts: it would answer for the wrong system.
-                self._end()
+            before = load(self.root)
+            layout = _layout(self.root, self.layout.parts, self._options)
+            self.layout = replace(layout, options=changed(layout.options, setting or {}))
+            if before != self.layout:
+                # What still runs was started for other parts or with other settings: it would
+                # answer for the wrong system.
+                self._end(spare=(EMULATOR,) if self._knows_the_same(before) else ())
                 _save(self.root, self.layout)
             for name in self._names:
                 if not self.child(name).running:
@@ -142,13 +170,22 @@ class System:
         """Nobody else starts or stops this system meanwhile."""
         return lock(self.root / "system.lock", lambda: report("somebody else is at it; waiting"))
 
-    def _end(self) -> None:
+    def _knows_the_same(self, before: Layout | None) -> bool:
+        """Whether the emulator may go on: with it the predictions go that are under way."""
+        return (
+            before is not None
+            and before.parts == self.layout.parts
+            and before.emulators() == self.layout.emulators()
+        )
+
+    def _end(self, *, spare: Sequence[str] = ()) -> None:
+        within = _patience_with(load(self.root))
         for name in self.services:
             self.child(name).terminate()
         for name in self.services:
-            self.child(name).stop(within=STOP_WITHIN_S)
-        if self._emulator is not None:
-            self.child(EMULATOR).stop(within=STOP_WITHIN_S)
+            self.child(name).stop(within=within)
+        if self._emulator is not None and EMULATOR not in spare:
+            self.child(EMULATOR).stop(within=within)
 
     def start(
         self,
@@ -198,11 +235,9 @@ class System:
         if name == EMULATOR:
             return {
                 **kept,
-                "EMULATOR_PORT": str(self.layout.ports[EMULATOR]),
-                "EMULATOR_FILES_PORT": str(self.layout.ports["files"]),
-                "EMULATOR_WEBHOOK_SECRET": self.layout.webhook_secret,
                 "EMULATOR_LEDGER_PATH": str(self.ledger),
                 **(self._emulator or {}),
+                **self.layout.emulators(),
             }
         # The ingress tells its health where it takes webhooks; the port for it alone may be any.
         own = (
@@ -235,25 +270,41 @@ def running_environment(root: Path) -> dict[str, str] | None:
     return {**layout.environment(), "DARKROOM_URL": layout.api_url}
 
 
-def _layout(root: Path, parts: Mapping[str, str], options: Mapping[str, str]) -> Layout:
+def changed(options: Mapping[str, str], setting: Mapping[str, str]) -> dict[str, str]:
+    """``options`` with what ``setting`` says in their place; there an empty value takes one away."""
+    both = {**options, **setting}
+    return {name: value for name, value in both.items() if value or name not in setting}
+
+
+def _patience_with(running: Layout | None) -> float:
+    """How long what runs may take to leave, in seconds."""
+    drain = running.options.get("DRAIN_SECONDS") if running else None
+    return float(drain or DRAIN_S) + BEYOND_DRAIN_S
+
+
+def _layout(root: Path, parts: Mapping[str, str], options: Mapping[str, str] | None) -> Layout:
+    """The system below ``root`` on these parts: its addresses and secrets are drawn once."""
     before, names = load(root), (EMULATOR, "files", *SERVICES, API_PORT)
-    if (
-        before is not None
-        and set(names) <= set(before.ports)
-        and before.parts == dict(parts)
-        and before.options == dict(options)
-    ):
-        return before
-    return Layout(
-        ports=dict(zip(names, ports.choose(len(names), seed=f"{root}/system"), strict=True)),
-        webhook_secret="whsec_" + b64encode(secrets.token_bytes(24)).decode(),
-        api_token="r8_" + secrets.token_hex(18) + "0",
-        parts=dict(parts),
-        options=dict(options),
-    )
+    if before is None:
+        before = Layout(
+            ports={},
+            webhook_secret="whsec_" + b64encode(secrets.token_bytes(24)).decode(),
+            api_token="r8_" + secrets.token_hex(18) + "0",
+            parts={},
+        )
+    drawn = before.ports
+    if not set(names) <= set(drawn):
+        chosen = ports.choose(len(names), seed=f"{root}/system")
+        drawn = dict(zip(names, chosen, strict=True))
+    kept = before.options if options is None else options
+    return replace(before, ports=drawn, parts=dict(parts), options=dict(kept))
 
 
 def _save(root: Path, layout: Layout) -> None:
+    """Replace the file whole: who reads it meanwhile reads the old one."""
     path = root / "system.json"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(asdict(layout), indent=1))
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(asdict(layout), indent=1))
+    draft.replace(path)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -13,8 +13,18 @@ import typer
 
 from services.cli import reading
 from services.cli.environment import local_root, settings
+from services.cli.exit_codes import ExitCode
 from services.cli.live import Shown, Tongue, View, follow, shown
-from services.cli.local import external_parts, prepare, say, system_of, told
+from services.cli.local import (
+    Set,
+    agreed,
+    external_parts,
+    prepare,
+    say,
+    say_what_is_set,
+    system_of,
+    told,
+)
 from services.cli.publish import PublishSettings, order
 from services.cli.telling import fail
 from shared.domain import keys
@@ -50,29 +60,32 @@ def demo(
     locale: Annotated[
         Tongue, typer.Option(help="The language of what is shown and of the reports.")
     ] = Tongue.EN,
+    chosen: Set = None,
 ) -> None:
     """Order one of every recipe at once, and watch them become pictures, sounds and reports."""
+    if running and chosen:
+        fail("--running starts nothing, so that there is nothing to --set", ExitCode.USAGE)
     began = time.monotonic()
     root = local_root()
     placed = orders(photo, locale)
     pages = None
     if running:
-        chosen = settings(PublishSettings)
+        ours = settings(PublishSettings)
     else:
-        pages = _start(root, external=external)
+        pages = _start(root, agreed(root, chosen or ()), external=external)
         say(f"on pages: {pages}/jobs")
-        chosen = read_settings(PublishSettings)
+        ours = read_settings(PublishSettings)
 
     say(f"\nordering {', '.join(each.fact.recipe for each in placed)}")
     say(f"of {photo or 'photos of our own'}, and of words alone\n")
     with told():
-        done = asyncio.run(order_and_follow(chosen, placed, shown(locale)))
+        done = asyncio.run(order_and_follow(ours, placed, shown(locale)))
     folder = root / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    copies = asyncio.run(_copies(chosen, list(done.views.values()), folder))
+    copies = asyncio.run(_copies(ours, list(done.views.values()), folder))
     say("")
     for each in placed:
-        _tell(chosen, each, done, copies.get(each.job_id), locale)
+        _tell(ours, each, done, copies.get(each.job_id), locale)
     last = max(done.seconds.values(), default=0.0)
     say(f"took {last:.1f} s from the orders, {time.monotonic() - began:.1f} s in all")
     if pages is not None:
@@ -85,7 +98,7 @@ def demo(
         fail(f"not completed with a report: {', '.join(short)}")
 
 
-def _start(root: Path, *, external: bool) -> str:
+def _start(root: Path, setting: Mapping[str, str], *, external: bool) -> str:
     """Bring the system up on this machine, and let this process speak to it from here on; where its
     pages are."""
     parts = external_parts() if external else None
@@ -98,7 +111,8 @@ def _start(root: Path, *, external: bool) -> str:
             parts = stack.environment()
         prepare(parts, ours=not external)
         system = system_of(root, parts, ours=not external)
-        system.up(say)
+        system.up(say, setting=setting)
+    say_what_is_set(system.layout.options)
     for name, value in system.layout.environment().items():
         os.environ[name] = value  # noqa: TID251 - its environment is ours now
     return system.layout.api_url

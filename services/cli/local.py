@@ -3,32 +3,49 @@
 import asyncio
 import contextlib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from services.cli.environment import caller, local_root
 from services.cli.exit_codes import ExitCode
-from services.cli.telling import AsJson, document, fail
+from services.cli.telling import AsJson, document, fail, warn
 from shared.errors import Misconfigured, Transient
 
 if TYPE_CHECKING:
     from deploy.local.system import System
 
 
-def up() -> None:
-    """Start broker, database, bucket, emulator and services on this machine; leave them running."""
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of the services, or of the emulator (EMULATOR_RUN_S=60), kept until NAME= "
+        "takes it back.",
+    ),
+]
+
+
+def up(chosen: Set = None) -> None:
+    """Start broker, database, bucket, emulator and services on this machine; leave them running.
+
+    What is set is kept with the system, and shown by `status`. Services that run already are started
+    anew for it, at their old addresses.
+    """
     from deploy.local.stack import Stack
 
     root = local_root()
+    setting = agreed(root, chosen or ())
     with told():
         stack = Stack(root)
         stack.up(say)
         prepare(stack.environment())
         system = system_of(root, stack.environment())
-        system.up(say)
+        system.up(say, setting=setting)
+    say_what_is_set(system.layout.options)
     say(f"pages: {system.layout.api_url}/ · the API: {system.layout.api_url}/v1")
     say("all is up; `darkroom demo` shows it, `darkroom down` stops it")
 
@@ -48,7 +65,7 @@ def down() -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """What runs on this machine, and where. Exits 1 where nothing was ever started."""
+    """What runs on this machine, where, and what was set. Exits 1 where nothing was ever started."""
     from deploy.local.stack import Stack
     from deploy.local.system import load
 
@@ -66,10 +83,13 @@ def status(as_json: AsJson = False) -> None:
         }
     )
     api_url = layout.api_url if layout and processes.get("api", {}).get("pid") else None
+    settings = shown(layout.options) if layout else {}
     if as_json:
-        document({"parts": parts, "processes": processes, "api_url": api_url})
+        document({"parts": parts, "processes": processes, "api_url": api_url, "settings": settings})
     else:
         _tell_status(parts, processes, api_url)
+        for name, value in settings.items():
+            typer.echo(f"{'set':<11} {name}={value}")
     if layout is None:
         raise typer.Exit(ExitCode.FOUND)
 
@@ -113,6 +133,41 @@ def prepare(parts: Mapping[str, str], *, ours: bool = True) -> None:
     if ours:
         create_roles(parts["DATABASE_URL"])
         create_users(parts)
+
+
+def agreed(root: Path, words: Sequence[str]) -> dict[str, str]:
+    """What ``words`` set (NAME=VALUE), once every process would take it beside what is kept; ends
+    the command where one would not, before anything is touched."""
+    from deploy.local.system import changed, load
+
+    layout = load(root)
+    kept = layout.options if layout else {}
+    if not (words or kept):
+        return {}
+    from deploy.local.chosen import Refused, agree, read
+
+    try:
+        setting = read(words, kept=kept)
+        agree(changed(kept, setting))
+    except Refused as refused:
+        warn(str(refused))
+        warn("Nothing was started or stopped. `--set NAME=` takes a setting back to its default.")
+        raise typer.Exit(ExitCode.USAGE) from None
+    return setting
+
+
+def shown(options: Mapping[str, str]) -> dict[str, str]:
+    """What is set, without secrets. Where nothing is, nothing is imported that could tell."""
+    if not options:
+        return {}
+    from deploy.local import chosen
+
+    return chosen.shown(options)
+
+
+def say_what_is_set(options: Mapping[str, str]) -> None:
+    for name, value in shown(options).items():
+        say(f"set: {name}={value} (`darkroom up --set {name}=` takes it back)")
 
 
 def system_of(root: Path, parts: Mapping[str, str], *, ours: bool = True) -> "System":

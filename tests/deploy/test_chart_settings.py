@@ -6,7 +6,8 @@ import pytest
 
 from deploy.check import chart_files
 from deploy.check.chart import NotRendered
-from deploy.check.settings import MANAGED, SECRETS, plain, read_by, read_by_any, settings_of
+from deploy.check.settings import MANAGED, SECRETS, plain
+from deploy.local.readers import read_by, read_by_any, settings_of
 from deploy.local.system import SERVICES
 from services.cli.audit import AuditSettings
 from services.cli.checks.settings import DoctorSettings

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from deploy.check.checks import COMPOSE, PASSWORDS, RULES
-from deploy.check.settings import SECRETS, read_by, read_by_any, settings_of
+from deploy.check.settings import SECRETS
 from deploy.check.tools import run
+from deploy.local.readers import read_by, read_by_any, settings_of
 from deploy.local.system import SERVICES
 from shared import recipes
 from shared.settings import read_settings

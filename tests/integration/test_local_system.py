@@ -36,3 +36,53 @@ def test_bringing_it_up_again_changes_nothing(twins: tuple[System, System]) -> N
     other.up()
 
     assert other.child("emulator").mark == before
+
+
+def test_a_setting_of_the_services_leaves_the_emulator_alone(twins: tuple[System, System]) -> None:
+    one, other = twins
+    one.up()
+    before = one.child("emulator").mark
+
+    other.up(setting={"TIMEZONE": "Asia/Seoul"})
+
+    assert other.child("emulator").mark == before
+
+
+def test_a_setting_of_the_emulator_starts_it_anew_where_it_was(
+    twins: tuple[System, System],
+) -> None:
+    one, other = twins
+    one.up()
+    before = one.child("emulator").mark
+
+    other.up(setting={"EMULATOR_RUN_S": "60"})
+
+    after = other.child("emulator").mark
+    assert after is not None
+    assert after != before
+    assert other.layout.emulator_url == one.layout.emulator_url
+    other.wait_ready("emulator")
+
+
+def test_other_parts_start_the_emulator_anew(twins: tuple[System, System]) -> None:
+    one, _ = twins
+    one.up()
+    before = one.child("emulator").mark
+
+    elsewhere = System(one.root, {"S3_BUCKET": "theirs"}, emulator={}, services=())
+    elsewhere.up()
+
+    assert elsewhere.child("emulator").mark not in (None, before)
+
+
+def test_of_two_that_set_something_at_once_neither_undoes_the_other(
+    twins: tuple[System, System],
+) -> None:
+    settings = ({"TIMEZONE": "Asia/Seoul"}, {"EMULATOR_RUN_S": "60"})
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda one, setting: one.up(setting=setting), twins, settings))
+
+    kept = load(twins[0].root)
+    assert kept is not None
+    assert kept.options == {"TIMEZONE": "Asia/Seoul", "EMULATOR_RUN_S": "60"}
