@@ -8,6 +8,7 @@ from yarl import URL
 
 from shared.events import callback_url_of
 from shared.guard import Forbidden, checked
+from shared.recipes import RECIPES
 from shared.settings import BrokerSettings, DatabaseSettings, HttpUrl
 from shared.signatures import is_secret
 
@@ -24,10 +25,14 @@ def _secrets(listed: SecretStr) -> SecretStr:
 
 
 def _addresses(listed: SecretStr) -> SecretStr:
+    known = [recipe.name for recipe in RECIPES]
     for part in _parts(listed):
         recipe, is_pair, url = part.partition("=")
         if not (is_pair and recipe.strip() and callback_url_of(url.strip())):
             raise ValueError("must be recipe=https://…, several with commas between them")
+        if recipe.strip() not in known:
+            # Its name is not repeated: an address that holds a = may stand in its place.
+            raise ValueError(f"names what is no recipe; there is {', '.join(known)}")
     return listed
 
 

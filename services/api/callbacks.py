@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from services.api.callback_settings import CallbackSettings
-from shared import recipes, tracing
+from shared import tracing
 from shared.clock import Clock, utc_now
 from shared.connections import Connections
 from shared.db import jobs, journal
@@ -25,7 +25,7 @@ from shared.db.parked import Parked
 from shared.domain import identity
 from shared.domain.calling import WAITS, Silence, wait_after
 from shared.envelope import Envelope
-from shared.errors import DatabaseUnavailable, Misconfigured, NotOurs, Permanent, Transient
+from shared.errors import DatabaseUnavailable, NotOurs, Permanent, Transient
 from shared.events import (
     CallbackDelivered,
     CallbackFailed,
@@ -230,9 +230,6 @@ async def worker(
     waits: Sequence[timedelta] = WAITS,
 ) -> Worker:
     """The part of the api that calls back. What it states is left to a relay of topology.API."""
-    unknown = set(settings.address_of_recipe) - {recipe.name for recipe in recipes.RECIPES}
-    if unknown:
-        raise Misconfigured(f"CALLBACK_URLS: there is no recipe {', '.join(sorted(unknown))}")
     if not settings.signing_keys:
         log.warning("callbacks.unsigned", why="CALLBACK_SECRET is not set: nobody can be called")
     database = await connections.database(settings)

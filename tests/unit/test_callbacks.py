@@ -143,6 +143,8 @@ def test_keys_addresses_and_hosts_have_commas_between_them(monkeypatch: pytest.M
         ("CALLBACK_URLS", "https://hunter2.example", "recipe="),
         ("CALLBACK_URLS", "restoration=http://hunter2.example", "recipe="),
         ("CALLBACK_URLS", "=https://hunter2.example", "recipe="),
+        ("CALLBACK_URLS", "oil=https://hunter2.example", "no recipe; there is variations, "),
+        ("CALLBACK_URLS", "https://hunter2.example?a=https://b.example", "no recipe"),
     ],
 )
 def test_what_is_set_wrong_is_told_without_repeating_it(
