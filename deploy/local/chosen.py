@@ -3,7 +3,7 @@ processes that read it take it. Told before anything of the system is touched.""
 
 import os
 from base64 import b64encode
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
@@ -13,7 +13,7 @@ from pydantic_settings import SettingsError
 
 from deploy.local import readers
 from deploy.local.emulator.faults import Faults, UnknownFault
-from deploy.local.system import API_PORT, EMULATOR, EMULATORS, SERVICES, Layout
+from deploy.local.system import API_PORT, EMULATOR, EMULATORS, SERVICES, Layout, changed
 from shared.errors import Misconfigured
 from shared.observability import redacted
 from shared.settings import read_settings
@@ -96,27 +96,30 @@ class Refused(Exception):
     """It is not set. The text has a line for each mistake, by the name of the variable."""
 
 
-def read(words: Iterable[str], *, kept: Collection[str] = ()) -> dict[str, str]:
-    """``NAME=VALUE`` each, as a mapping; an empty value takes the name back to its default.
+def agreed(words: Iterable[str], *, kept: Mapping[str, str]) -> dict[str, str]:
+    """What ``words`` set, ``NAME=VALUE`` each, where every process takes it beside what is ``kept``
+    from before. An empty value takes the name back to its default, whatever it is called.
 
-    What is ``kept`` from before can be taken back whatever it is called. Raises Refused with every
-    mistake in the names.
+    Raises Refused with every mistake in names and values, and never with a secret.
     """
-    given: dict[str, str] = {}
+    setting: dict[str, str] = {}
     wrong = []
     for word in words:
         name, equals, value = (part.strip() for part in word.partition("="))
         if not (equals and name):
             # What was typed is not repeated: a secret may be in it.
             wrong.append("--set takes NAME=VALUE, or NAME= for the default")
-        elif name in given:
+        elif name in setting:
             wrong.append(f"{name} is set twice; one --set holds all of its value")
         elif why := None if name in kept and not value else why_not(name):
             wrong.append(why)
-        given[name] = value
+        else:
+            setting[name] = value
+    options = changed(kept, setting)
+    wrong += dict.fromkeys([*_services_say(options), *_emulator_says(options)])
     if wrong:
         raise Refused("\n".join(wrong))
-    return given
+    return setting
 
 
 def why_not(name: str) -> str | None:
@@ -135,14 +138,6 @@ def why_not(name: str) -> str | None:
     )
 
 
-def agree(options: Mapping[str, str]) -> None:
-    """Return where every process takes ``options``. Raises Refused with what they say, and never
-    with a secret."""
-    said = [*_services_say(options), *_emulator_says(options)]
-    if said:
-        raise Refused("\n".join(dict.fromkeys(said)))
-
-
 def shown(options: Mapping[str, str]) -> dict[str, str]:
     """``options`` for people to read: of a secret, or of what nobody reads any more, only that it
     is there."""
@@ -153,13 +148,16 @@ def shown(options: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _services_say(options: Mapping[str, str]) -> Iterator[str]:
+def _services_say(options: Mapping[str, str]) -> list[str]:
+    kinds = [readers.settings_of(service) for service in SERVICES]
+    said: list[str] = []
     with _alone_with(replace(_ANY_SYSTEM, options=dict(options)).environment()):
-        for service in SERVICES:
+        for kind in kinds:
             try:
-                read_settings(readers.settings_of(service))
+                read_settings(kind)
             except Misconfigured as mistakes:
-                yield from str(mistakes).splitlines()
+                said += str(mistakes).splitlines()
+    return said
 
 
 def _emulator_says(options: Mapping[str, str]) -> Iterator[str]:

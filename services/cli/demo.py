@@ -67,12 +67,13 @@ def demo(
         fail("--running starts nothing, so that there is nothing to --set", ExitCode.USAGE)
     began = time.monotonic()
     root = local_root()
+    setting = {} if running else agreed(root, chosen or ())
     placed = orders(photo, locale)
     pages = None
     if running:
         ours = settings(PublishSettings)
     else:
-        pages = _start(root, agreed(root, chosen or ()), external=external)
+        pages = _start(root, setting, external=external)
         say(f"on pages: {pages}/jobs")
         ours = read_settings(PublishSettings)
 

@@ -138,22 +138,20 @@ def prepare(parts: Mapping[str, str], *, ours: bool = True) -> None:
 def agreed(root: Path, words: Sequence[str]) -> dict[str, str]:
     """What ``words`` set (NAME=VALUE), once every process would take it beside what is kept; ends
     the command where one would not, before anything is touched."""
-    from deploy.local.system import changed, load
+    from deploy.local.system import load
 
     layout = load(root)
     kept = layout.options if layout else {}
     if not (words or kept):
         return {}
-    from deploy.local.chosen import Refused, agree, read
+    from deploy.local import chosen
 
     try:
-        setting = read(words, kept=kept)
-        agree(changed(kept, setting))
-    except Refused as refused:
+        return chosen.agreed(words, kept=kept)
+    except chosen.Refused as refused:
         warn(str(refused))
         warn("Nothing was started or stopped. `--set NAME=` takes a setting back to its default.")
         raise typer.Exit(ExitCode.USAGE) from None
-    return setting
 
 
 def shown(options: Mapping[str, str]) -> dict[str, str]:

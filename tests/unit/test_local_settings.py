@@ -24,13 +24,7 @@ def of_nothing(root: Path) -> System:
 
 def said_of(*words: str) -> list[str]:
     with pytest.raises(chosen.Refused) as refused:
-        chosen.read(words)
-    return str(refused.value).splitlines()
-
-
-def refused_with(options: dict[str, str]) -> list[str]:
-    with pytest.raises(chosen.Refused) as refused:
-        chosen.agree(options)
+        chosen.agreed(words, kept={})
     return str(refused.value).splitlines()
 
 
@@ -76,25 +70,33 @@ def test_nothing_is_refused_that_no_process_reads() -> None:
 
 
 def test_what_is_kept_can_be_taken_back_also_where_nobody_reads_it_any_more() -> None:
-    assert chosen.read(["OF_OLD="], kept=["OF_OLD"]) == {"OF_OLD": ""}
+    kept = {"OF_OLD": "4"}
+
+    assert chosen.agreed(["OF_OLD="], kept=kept) == {"OF_OLD": ""}
     with pytest.raises(chosen.Refused):
-        chosen.read(["OF_OLD=5"], kept=["OF_OLD"])
+        chosen.agreed(["OF_OLD=5"], kept=kept)
 
 
 def test_a_value_may_hold_what_separates_it_from_its_name() -> None:
-    assert chosen.read(["COST_CAPS=variations=5,restoration=2"]) == {
-        "COST_CAPS": "variations=5,restoration=2"
-    }
+    setting = chosen.agreed(["COST_CAPS=variations=5,studio-concepts=2"], kept={})
+
+    assert setting == {"COST_CAPS": "variations=5,studio-concepts=2"}
 
 
 def test_every_mistake_is_told_at_once_and_a_secret_typed_wrongly_not_at_all() -> None:
-    lines = said_of(f"CALLBACK_SECRET {SECRET}", "LOCALE=ko", "LOCALE=en", "AMQP_URI=x", "=5")
+    lines = said_of(
+        *(f"CALLBACK_SECRET {SECRET}", "LOCALE=ko", "LOCALE=en", "AMQP_URI=x", "=5"),
+        *("AGGREGATOR_BATCH=0", "TIMEZONE=Mars", "EMULATOR_RUN_S=long"),
+    )
 
     assert lines == [
         "--set takes NAME=VALUE, or NAME= for the default",
         "LOCALE is set twice; one --set holds all of its value",
         "there is no setting AMQP_URI; the nearest is AMQP_URL",
         "--set takes NAME=VALUE, or NAME= for the default",
+        "TIMEZONE: 'Mars' is no time zone; write it like Asia/Seoul or UTC",
+        "AGGREGATOR_BATCH: must be 1 or more",
+        "EMULATOR_RUN_S: must be a number",
     ]
 
 
@@ -123,13 +125,13 @@ def test_every_mistake_is_told_at_once_and_a_secret_typed_wrongly_not_at_all() -
 def test_a_value_that_a_process_refuses_is_told_in_its_words(
     name: str, value: str, why: str
 ) -> None:
-    [line] = refused_with({name: value})
+    [line] = said_of(f"{name}={value}")
 
     assert line.startswith(why)
 
 
 def test_a_secret_that_is_refused_is_not_repeated() -> None:
-    [line] = refused_with({"CALLBACK_SECRET": "hush-hush"})
+    [line] = said_of("CALLBACK_SECRET=hush-hush")
 
     assert "hush-hush" not in line
 
@@ -142,16 +144,18 @@ def test_values_are_held_against_each_other_not_against_the_callers(
     monkeypatch.setenv("COST_CAPS", "five")
     ours = dict(os.environ)  # noqa: TID251
 
-    chosen.agree({"LOCALE": "ko", "EMULATOR_COLD_START_S": "0.5", "CREATE_LEASE_SECONDS": "600"})
+    chosen.agreed(
+        ["CREATE_WITHIN_SECONDS=100", "EMULATOR_COLD_START_S=0.5"],
+        kept={"LOCALE": "ko", "CREATE_LEASE_SECONDS": "150"},
+    )
 
     assert dict(os.environ) == ours  # noqa: TID251
-    chosen.agree({"CREATE_WITHIN_SECONDS": "100", "CREATE_LEASE_SECONDS": "150"})
 
 
 def test_the_callers_variables_are_back_after_a_refusal() -> None:
     ours = dict(os.environ)  # noqa: TID251
 
-    refused_with({"TIMEZONE": "Mars", "EMULATOR_RUN_S": "long"})
+    said_of("TIMEZONE=Mars", "EMULATOR_RUN_S=long")
 
     assert dict(os.environ) == ours  # noqa: TID251
 
