@@ -66,7 +66,7 @@ class Settings(
     ask_after_seconds: Annotated[float, Field(ge=1, le=3000)] | None = None
     # Longer than the slowest queue: the model fetches its input when it starts, not when asked.
     input_link_seconds: Annotated[float, Field(ge=3600, le=604_800)] = 6 * 3600.0
-    # Dollars that recipes may cost a day of this zone, such as variations=5, restoration=2.50.
+    # Dollars that recipes may cost a day of this zone, such as variations=5,studio-concepts=2.50.
     cost_caps: Annotated[Listed, AfterValidator(_caps)] = ()
 
     @model_validator(mode="after")
