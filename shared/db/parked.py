@@ -495,6 +495,31 @@ async def counts(tx: Connection) -> list[ParkedCount]:
     return [ParkedCount(**dict(row)) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class OfJob:
+    """How many messages about a job are parked: waiting for their time, and for an operator."""
+
+    waiting: int
+    dead: int
+
+    @property
+    def count(self) -> int:
+        return self.waiting + self.dead
+
+
+async def of_job(tx: Connection, job_id: UUID) -> OfJob:
+    row = await tx.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE due_at IS NOT NULL) AS waiting,
+               count(*) FILTER (WHERE due_at IS NULL) AS dead
+          FROM parked_message
+         WHERE subject = $1::text
+        """,
+        str(job_id),
+    )
+    return OfJob(0, 0) if row is None else OfJob(row["waiting"], row["dead"])
+
+
 async def forget_suspects(tx: Connection, *, older_than: timedelta) -> int:
     """Drop notes of starts that killed nothing for so long."""
     return await tx.execute(

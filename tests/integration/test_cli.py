@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import aio_pika
@@ -11,8 +12,12 @@ import pytest
 
 from services.cli import live
 from services.cli.exit_codes import ExitCode
+from shared.clock import utc_now
+from shared.db import rate_limit
 from shared.db.connection import Database
+from shared.db.parked import Parked
 from shared.domain.slot import SlotState
+from shared.envelope import Envelope
 from shared.messaging import topology
 from shared.objects import open_bucket
 from shared.recipes.standing import typical_of
@@ -181,6 +186,91 @@ async def test_a_job_is_shown_with_its_live_fields(
     assert 0.3 < shown["progress"] < 0.5
     assert "token" not in json.loads(out)["predictions"][0]
     assert "만들고 있습니다(40%)." in text
+
+
+async def test_a_job_that_waits_says_what_for_and_which_command_tells_more(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    job_id = await a_job(database)
+    async with database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO cost_cap (recipe, cap_micros, begins_at, ends_at, held_until)"
+            " VALUES ('variations', 0, now() - interval '9 hours', now() + interval '15 hours',"
+            " now() + interval '1 hour')"
+        )
+        await rate_limit.pause(
+            tx, rate_limit.CREATES, lasting=timedelta(hours=1), reason="no credit left (402)"
+        )
+    for due_in in (None, None, timedelta(hours=1)):
+        await park(database, job_id, due_in=due_in)
+
+    show = ("jobs", "show", str(job_id))
+    _, text, err = await darkroom(service_environment, *show)
+    _, korean, _ = await darkroom(service_environment, *show, "--locale", "ko")
+    _, told, _ = await darkroom(service_environment, *show, "--json")
+
+    waits = [line for line in text.splitlines() if " ledger " in line or "parked list" in line]
+    assert len(waits) == 3, err
+    assert waits[0].startswith("waits ")
+    assert "COST_CAPS" in waits[0]
+    assert "no credit left (402)" in text
+    assert f"messages for an operator: 2; `darkroom parked list --job {job_id} --dead`" in waits[1]
+    assert f"messages for their next try: 1; `darkroom parked list --job {job_id}" in waits[2]
+    assert "대기 사유" in korean
+    assert json.loads(told)["parked"] == {"waiting": 1, "dead": 2}
+    assert json.loads(told)["buying_paused"]["reason"] == "no credit left (402)"
+    listed = waits[1].partition("`darkroom ")[2].rstrip("`").split()
+    _, dead, _ = await darkroom(service_environment, *listed, "--json")
+    assert len(json.loads(dead)) == 2
+
+
+async def test_nothing_is_said_of_waiting_where_a_job_goes_its_way(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    other = await a_job(database)
+    slot = await a_slot(database, SlotState.RUNNING)
+    async with database.transaction() as tx:
+        await rate_limit.pause(
+            tx, rate_limit.CREATES, lasting=timedelta(hours=1), reason="no credit left (402)"
+        )
+    await park(database, other, due_in=None)
+
+    _, text, err = await darkroom(service_environment, "jobs", "show", str(slot.job_id))
+
+    assert "running" in text, err
+    assert "waits" not in text
+
+
+async def test_a_job_whose_order_is_parked_is_not_only_unknown(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    job_id = uuid4()
+    await park(database, job_id, due_in=None)
+
+    code, _, said = await darkroom(service_environment, "jobs", "show", str(job_id))
+
+    assert code == 1
+    assert f"no job {job_id} is known here" in said
+    assert f"`darkroom parked list --job {job_id} --dead`" in said
+
+
+async def park(database: Database, job_id: UUID, *, due_in: timedelta | None) -> None:
+    envelope = Envelope(
+        id=f"e-{uuid4()}",
+        type="upload.received",
+        source="test",
+        time=utc_now(),
+        body=b"{}",
+        subject=str(job_id),
+    )
+    await Parked(database).park(
+        "darkroom.generator.jobs",
+        envelope,
+        reason="no",
+        trace=None,
+        attempts=1,
+        due_in=due_in,
+    )
 
 
 async def test_jobs_are_listed_with_their_sentences(
