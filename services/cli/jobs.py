@@ -29,7 +29,7 @@ from services.cli.live import (
     seen,
     shown,
 )
-from services.cli.naming import SHORTEST, meant_by, read_name
+from services.cli.naming import id_shown, meant_by, read_name, the_job
 from services.cli.retry import retry
 from services.cli.spans import moment
 from services.cli.telling import AsJson, document, fail, run, warn, wide_console
@@ -181,7 +181,7 @@ def _print_table(listed: Listed, locale: Tongue) -> None:
     for one in listed.found:
         told = _facts(one)
         table.add_row(
-            str(told["id"]) if whole else str(told["id"])[:SHORTEST],
+            id_shown(told["id"], whole=whole),
             Text(str(told["recipe"])),
             Text(say.states.get(told["state"], told["state"]), style=COLOURS[told["state"]]),
             f"{told['stored']}/{told['n']}",
@@ -488,7 +488,7 @@ async def _watched(chosen: FollowSettings, name: UUID | str, show: Any) -> View:
     """How the job stood at its end. An order that nobody has planned yet is waited for."""
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
         async with database.connection() as db:
-            [job_id] = await meant_by(db, [name])
+            job_id = await the_job(db, name)
             waits = await _is_ordered(db, job_id)
         if not waits:
             job_id = (await _known(database, job_id)).job.id
@@ -511,7 +511,7 @@ async def _latest(chosen: DatabaseSettings, wanted: Wanted, limit: int) -> Liste
 async def _known(database: Database, name: UUID | str) -> View:
     """The job as it stands; ends the command where there is none."""
     async with database.connection() as tx:
-        [job_id] = await meant_by(tx, [name])
+        job_id = await the_job(tx, name)
         now = await live.read(tx, job_id)
         if now is None:
             warn(await _why_unknown(tx, job_id))

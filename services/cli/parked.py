@@ -8,10 +8,12 @@ from uuid import UUID
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from services.cli import completing
 from services.cli.entries import example
 from services.cli.environment import settings
+from services.cli.naming import id_shown, parked_ids, read_name, the_job
 from services.cli.spans import moment
 from services.cli.telling import AsJson, document, fail, run, wide_console
 from shared.clock import utc_now
@@ -28,15 +30,20 @@ app = typer.Typer(
 Ids = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Ids as `parked list` shows them, or ids of the events.", metavar="[ID]..."
+        help="Ids as `parked list` shows them, or how they begin; or ids of the events.",
+        metavar="[ID]...",
     ),
 ]
 Queue = Annotated[str | None, typer.Option(help="Only of this queue.")]
 Type = Annotated[str | None, typer.Option("--type", help="Only events of this type.")]
 Reason = Annotated[str | None, typer.Option(help="Only where the reason contains this.")]
 Job = Annotated[
-    UUID | None,
-    typer.Option(help="Only what is about this job.", autocompletion=completing.job_ids),
+    str | None,
+    typer.Option(
+        help="Only what is about this job: its id, or how it begins.",
+        metavar="ID",
+        autocompletion=completing.job_ids,
+    ),
 ]
 Since = Annotated[
     str | None,
@@ -50,6 +57,7 @@ DryRun = Annotated[
 ]
 
 BODY_SHOWN = 4_000
+WIDE = 180  # characters of a terminal that shows whole ids beside a reason
 
 R = TypeVar("R")
 
@@ -69,9 +77,8 @@ def list_parked(
     as_json: AsJson = False,
 ) -> None:
     """What is parked, the latest first."""
-    which = Which(
-        dead=dead, queue=queue, type=event_type, reason=reason, job=job, since=_since(since)
-    )
+    filters = Which(dead=dead, queue=queue, type=event_type, reason=reason, since=_since(since))
+    which = _meant(filters, None, job)
 
     async def look(tx: Connection) -> tuple[list[ParkedMessage], int]:
         return await parked.listing(tx, which, limit=limit), await parked.how_many(tx, which)
@@ -80,16 +87,18 @@ def list_parked(
     if as_json:
         document([_facts(message) for message in found])
         return
+    console = wide_console()
+    whole = console.width >= WIDE
     table = Table(show_edge=False, pad_edge=False)
     for column in ("id", "queue", "type", "job", "state", "tries", "parked", "reason"):
         # An id that is broken over lines is none that could be copied.
         table.add_column(column, overflow="fold", no_wrap=column == "id")
     for message in found:
         table.add_row(
-            str(message.id),
-            message.queue,
-            message.type,
-            message.subject or "",
+            id_shown(message.id, whole=whole),
+            Text(message.queue),
+            Text(message.type),
+            Text(_job_shown(message.subject, whole=whole)),
             "[red]dead[/red]" if message.is_dead else f"due {_when(message)}",
             str(message.attempts),
             f"{message.parked_at:%Y-%m-%d %H:%M:%S}Z",
@@ -98,7 +107,7 @@ def list_parked(
     if not found:
         typer.echo("nothing is parked" + (" that fits" if which != EVERYTHING else ""))
         return
-    wide_console().print(table)
+    console.print(table)
     if all_of_them > len(found):
         typer.echo(f"{all_of_them - len(found)} more; --limit shows them")
 
@@ -108,7 +117,8 @@ def show(
     message_id: Annotated[
         str,
         typer.Argument(
-            help="An id as `parked list` shows it, or the id of its event.", metavar="ID"
+            help="An id as `parked list` shows it, or how it begins; or the id of its event.",
+            metavar="ID",
         ),
     ],
     body: Annotated[
@@ -117,7 +127,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One parked message and its story."""
-    which = Which(named=[message_id])
+    which = _meant(EVERYTHING, [message_id], None)
 
     async def look(tx: Connection) -> list[ParkedMessage]:
         return await parked.listing(tx, which, limit=100)
@@ -225,20 +235,34 @@ def _which(
     queue: str | None,
     event_type: str | None,
     reason: str | None,
-    job: UUID | None,
+    job: str | None,
     since: str | None,
 ) -> Which:
     if bool(ids) == everything:
         raise typer.BadParameter("name ids, or say --all (with filters, if you like)")
-    return Which(
-        named=ids or None,
+    filters = Which(
         dead=True if dead else None,
         queue=queue,
         type=event_type,
         reason=reason,
-        job=job,
         since=_since(since),
     )
+    return _meant(filters, ids or None, job)
+
+
+def _meant(filters: Which, ids: list[str] | None, job: str | None) -> Which:
+    """``filters``, and the messages and the job that somebody named. Ends the command where a
+    beginning is not one's alone."""
+    name = None if job is None else read_name(job)
+
+    async def look(tx: Connection) -> Which:
+        return replace(
+            filters,
+            named=None if ids is None else await parked_ids(tx, ids),
+            job=None if name is None else await the_job(tx, name),
+        )
+
+    return filters if ids is None and name is None else _run(look)
 
 
 def _since(since: str | None) -> datetime | None:
@@ -280,6 +304,14 @@ def _when(message: ParkedMessage) -> str:
         return ""
     seconds = round((message.due_at - utc_now()).total_seconds())
     return f"in {seconds} s" if seconds > 0 else "now"
+
+
+def _job_shown(subject: str | None, *, whole: bool) -> str:
+    """The job that a message is about; another team's subject is shown as it is."""
+    try:
+        return id_shown(UUID(subject or ""), whole=whole)
+    except ValueError:
+        return subject or ""
 
 
 def _cell(text: str) -> str:

@@ -323,6 +323,34 @@ async def get(tx: Connection, message_id: UUID) -> ParkedMessage | None:
     return None if row is None else _parked(row)
 
 
+async def beginning_with(tx: Connection, digits: str, *, limit: int) -> list[UUID]:
+    """The messages whose ids begin with these hexadecimal digits (without hyphens, 32 at most)."""
+    rows = await tx.fetch(
+        "SELECT id FROM parked_message WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3",
+        UUID(digits.ljust(32, "0")),
+        UUID(digits.ljust(32, "f")),
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+async def jobs_beginning_with(tx: Connection, digits: str, *, limit: int) -> list[UUID]:
+    """The jobs that messages are about, known here or not, whose ids begin with these digits."""
+    rows = await tx.fetch(
+        """
+        SELECT DISTINCT subject
+          FROM parked_message
+         WHERE subject ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+           AND starts_with(replace(subject, '-', ''), $1)
+      ORDER BY subject
+         LIMIT $2
+        """,
+        digits,
+        limit,
+    )
+    return [UUID(row["subject"]) for row in rows]
+
+
 async def waits(tx: Connection, event_id: str, *, queue: str | None = None) -> bool:
     """Whether this queue's delivery of a fact (None: that of any) waits for its time, which the dead
     do not."""
