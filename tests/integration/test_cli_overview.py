@@ -166,12 +166,17 @@ class TestOverview:
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stdout is not None
-        async with asyncio.timeout(60):
-            first = json.loads(await process.stdout.readline())
-            await a_job(database)
-            second = json.loads(await process.stdout.readline())
-            process.send_signal(signal.SIGINT)
-            _, err = await process.communicate()
+        try:
+            async with asyncio.timeout(60):
+                first = json.loads(await process.stdout.readline())
+                await a_job(database)
+                second = json.loads(await process.stdout.readline())
+                process.send_signal(signal.SIGINT)
+                _, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
 
         assert (first["jobs"]["open"]["count"], second["jobs"]["open"]["count"]) == (0, 1)
         assert process.returncode == ExitCode.INTERRUPTED
