@@ -32,7 +32,7 @@ from services.cli.live import (
 from services.cli.naming import id_shown, meant_by, read_name, the_job
 from services.cli.retry import retry
 from services.cli.spans import moment
-from services.cli.telling import AsJson, document, fail, run, warn, wide_console
+from services.cli.telling import AsJson, document, fail, list_console, print_list, run, warn
 from services.cli.where import draw
 from shared.clock import utc_now
 from shared.db import (
@@ -169,7 +169,7 @@ _WAITING = {tongue: words.alone[Doing.WAITING] for tongue, words in VOCABULARIES
 
 
 def _print_table(listed: Listed, locale: Tongue) -> None:
-    console = wide_console(250)
+    console = list_console()
     # A narrow terminal has room for the beginning of an id, which the other commands take too.
     whole = console.width >= WIDE
     say = LABELS[locale]
@@ -186,11 +186,15 @@ def _print_table(listed: Listed, locale: Tongue) -> None:
             Text(say.states.get(told["state"], told["state"]), style=COLOURS[told["state"]]),
             f"{told['stored']}/{told['n']}",
             f"{told['progress']:.0%}",
-            Text(told["external_ref"] or ""),
+            Text(_one_line(told["external_ref"] or "")),
             f"{told['ordered_at']:%Y-%m-%d %H:%M:%S}Z",
-            Text(told["sentence"][locale]),
+            Text(_one_line(told["sentence"][locale])),
         )
-    console.print(table)
+    print_list(console, table)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 @app.command("show", epilog=example("darkroom jobs show 7b2f6a52 --where"))

@@ -15,7 +15,7 @@ from services.cli.entries import example
 from services.cli.environment import settings
 from services.cli.naming import id_shown, parked_ids, read_name, the_job
 from services.cli.spans import moment
-from services.cli.telling import AsJson, document, fail, run, wide_console
+from services.cli.telling import AsJson, document, fail, list_console, print_list, run
 from shared.clock import utc_now
 from shared.db import parked, server_clock
 from shared.db.connection import Connection, open_database
@@ -87,7 +87,7 @@ def list_parked(
     if as_json:
         document([_facts(message) for message in found])
         return
-    console = wide_console()
+    console = list_console()
     whole = console.width >= WIDE
     table = Table(show_edge=False, pad_edge=False)
     for column in ("id", "queue", "type", "job", "state", "tries", "parked", "reason"):
@@ -107,7 +107,7 @@ def list_parked(
     if not found:
         typer.echo("nothing is parked" + (" that fits" if which != EVERYTHING else ""))
         return
-    console.print(table)
+    print_list(console, table)
     if all_of_them > len(found):
         typer.echo(f"{all_of_them - len(found)} more; --limit shows them")
 

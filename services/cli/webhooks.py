@@ -13,7 +13,7 @@ from services.cli.entries import example
 from services.cli.environment import settings
 from services.cli.naming import id_shown, read_name, the_job
 from services.cli.spans import moment
-from services.cli.telling import AsJson, document, fail, run, wide_console
+from services.cli.telling import AsJson, document, fail, list_console, print_list, run
 from shared.archived import as_text, received_at
 from shared.clock import utc_now
 from shared.db import journal, refused
@@ -78,7 +78,7 @@ def list_webhooks(
     if as_json:
         document(rows)
         return
-    console = wide_console()
+    console = list_console()
     whole = console.width >= WIDE
     table = Table(show_edge=False, pad_edge=False)
     for column in ("received", "id", "what", "verdict", "job", "prediction", "bytes"):
@@ -95,7 +95,7 @@ def list_webhooks(
             row["prediction_id"] or "",
             "" if row["bytes"] is None else str(row["bytes"]),
         )
-    console.print(table)
+    print_list(console, table)
 
 
 @app.command("show", epilog=example("darkroom webhooks show ID --body"))
