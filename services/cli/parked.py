@@ -19,7 +19,7 @@ from services.cli.telling import AsJson, document, fail, list_console, print_lis
 from shared.clock import utc_now
 from shared.db import parked, server_clock
 from shared.db.connection import Connection, open_database
-from shared.db.parked import EVERYTHING, ParkedMessage, Which
+from shared.db.parked import EVERYTHING, Before, ParkedMessage, Which
 from shared.observability import redacted, redacted_header
 from shared.settings import DatabaseSettings
 
@@ -129,16 +129,22 @@ def show(
     """One parked message and its story."""
     which = _meant(EVERYTHING, [message_id], None)
 
-    async def look(tx: Connection) -> list[ParkedMessage]:
-        return await parked.listing(tx, which, limit=100)
+    async def look(tx: Connection) -> list[tuple[ParkedMessage, Before | None]]:
+        messages = await parked.listing(tx, which, limit=100)
+        return [(message, await parked.before(tx, message)) for message in messages]
 
     found = _run(look)
     if not found:
         _none(message_id)
     if as_json:
-        document([_facts(message, body=body) for message in found])
+        document(
+            [
+                _facts(message, body=body) | {"parked_before": before and asdict(before)}
+                for message, before in found
+            ]
+        )
         return
-    for message in found:
+    for message, before in found:
         state = "dead: it waits for an operator" if message.is_dead else f"due {_when(message)}"
         typer.echo(f"id         {message.id}")
         typer.echo(f"state      {state}")
@@ -149,6 +155,10 @@ def show(
         typer.echo(f"tries      {message.attempts}")
         typer.echo(f"first      {message.first_at:%Y-%m-%d %H:%M:%S}Z")
         typer.echo(f"parked     {message.parked_at:%Y-%m-%d %H:%M:%S}Z")
+        if before:
+            often = "once" if before.times == 1 else f"{before.times} times"
+            last = f"{before.last_at:%Y-%m-%d %H:%M:%S}Z"
+            typer.echo(f"before     parked {often}, last brought back {last}")
         if message.expires_at:
             typer.echo(f"expires    {message.expires_at:%Y-%m-%d %H:%M:%S}Z")
         typer.echo(f"reason     {redacted(message.reason)}")

@@ -271,6 +271,38 @@ async def brought_back(
     return gone == 1
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How often a message was parked and brought back before it was parked as it is now, and when
+    that was last."""
+
+    times: int
+    last_at: datetime
+
+
+async def before(tx: Connection, message: ParkedMessage) -> Before | None:
+    """None where it is parked for the first time, or is about no job: only the timeline of a job
+    keeps what waited."""
+    row = await tx.fetchrow(
+        """
+        SELECT count(*) AS times, max(recorded_at) AS last_at
+          FROM journal
+         WHERE job_id = coalesce(
+                   (SELECT heard.job_id FROM journal heard WHERE heard.event_id = $1),
+                   CASE WHEN $2::text ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                        THEN $2::uuid END)
+           AND type = $3
+           AND causation_id = $1
+           AND outcome = $4
+        """,
+        message.event_id,
+        message.subject,
+        WAITED,
+        message.queue,
+    )
+    return Before(row["times"], row["last_at"]) if row and row["times"] else None
+
+
 async def release(tx: Connection, claimed: Sequence[tuple[UUID, int]], *, due_in: timedelta) -> int:
     """Give back claims (id and generation) that were not used, before their lease is over."""
     return await tx.execute(

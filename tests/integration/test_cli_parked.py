@@ -84,6 +84,29 @@ async def test_what_is_parked_after_the_look_is_not_discarded_with_the_rest(
     assert seen != later
 
 
+async def test_a_message_says_how_often_it_was_parked_before(
+    database: Database, database_url: str
+) -> None:
+    env = {"DATABASE_URL": database_url}
+    job_id = str(await a_job(database))
+    for _ in range(2):
+        parked_once = await a_parked(database, due=None, subject=job_id, event_id="e-again")
+        async with database.transaction() as tx:
+            assert await parked.brought_back(tx, parked_once, 1)
+    await a_parked(database, due=None, subject=job_id, event_id="e-again")
+    await a_parked(database, due=None, subject=job_id, event_id="e-first")
+
+    _, again, err = await darkroom(env, "parked", "show", "e-again")
+    _, first, _ = await darkroom(env, "parked", "show", "e-first")
+    _, told, _ = await darkroom(env, "parked", "show", "e-again", "--json")
+    _, silent, _ = await darkroom(env, "parked", "show", "e-first", "--json")
+
+    assert "before     parked 2 times, last brought back 20" in again, err
+    assert "before" not in first
+    assert json.loads(told)[0]["parked_before"]["times"] == 2
+    assert json.loads(silent)[0]["parked_before"] is None
+
+
 # ---- what is named by the beginning of its id
 
 
