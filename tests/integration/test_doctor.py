@@ -481,16 +481,34 @@ async def test_a_bucket_that_lets_every_page_in_is_well_where_every_page_may_cal
     assert '"AllowedOrigins": ["*"]' in named_only.mend
 
 
-async def test_a_store_that_takes_no_content_type_keeps_pages_from_putting(seeds: Seeds) -> None:
-    async def let_in_but_plainly(_request: web.Request) -> web.Response:
-        headers = {"Access-Control-Allow-Origin": PAGE, "Access-Control-Allow-Methods": "PUT"}
-        return web.Response(headers=headers)
+LETS_IN = {
+    "Access-Control-Allow-Origin": PAGE,
+    "Access-Control-Allow-Methods": "GET, PUT",
+    "Access-Control-Allow-Headers": "content-type",
+}
 
-    seeds.known["s3_endpoint_url"] = await seeds.enter(listening(let_in_but_plainly))
+
+@pytest.mark.parametrize(
+    ("status", "headers", "said"),
+    [
+        (200, LETS_IN | {"Access-Control-Allow-Headers": "x-other"}, "and not put originals"),
+        (200, LETS_IN | {"Access-Control-Allow-Origin": "https://b.example"}, "may neither put"),
+        (403, LETS_IN, "and not put originals"),
+        (200, LETS_IN, "may put originals and read results"),
+    ],
+    ids=["takes no content type", "lets another in", "refuses the question", "lets it in"],
+)
+async def test_what_a_browser_would_not_believe_lets_no_page_in(
+    seeds: Seeds, status: int, headers: dict[str, str], said: str
+) -> None:
+    async def a_store(_request: web.Request) -> web.Response:
+        return web.Response(status=status, headers=headers)
+
+    seeds.known["s3_endpoint_url"] = await seeds.enter(listening(a_store))
     async with open_bucket(seeds.chosen()) as opened:
         [found] = await origins.look(opened, "doctor/x", [PAGE])
 
-    assert "may read results, and not put originals" in found.said
+    assert said in found.said
 
 
 async def test_without_origins_nothing_is_said_of_them(seeds: Seeds) -> None:
