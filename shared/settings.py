@@ -25,6 +25,8 @@ from shared.validation import faults
 
 Locale = Literal["en", "ko"]
 
+ANY_ORIGIN = "*"
+
 
 def is_loopback(url: str) -> bool:
     """Whether ``url`` points at this very machine."""
@@ -79,6 +81,20 @@ def listed(text: str) -> tuple[str, ...]:
 
 def _listed(text: object) -> object:
     return listed(text) if isinstance(text, str) else text
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin == ANY_ORIGIN:
+            continue
+        if f"{parts.scheme}://{parts.netloc}" != origin or not parts.hostname or "@" in origin:
+            raise ValueError(
+                "must be origins such as https://app.example.com, with nothing behind them"
+            )
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(origin)):
+            raise ValueError("must be https, or http on a loopback address")
+    return tuple(origin.lower() for origin in origins)
 
 
 def _readable(path: str) -> str:
@@ -225,6 +241,13 @@ class OriginalSettings(CommonSettings):
     @property
     def source_folders(self) -> tuple[str, ...]:
         return tuple(p if p.endswith("/") else f"{p}/" for p in self.source_prefixes)
+
+
+class OriginSettings(CommonSettings):
+    """Origins whose pages may call the API from a browser; ``*`` is every one. The same pages put
+    originals into the bucket and read results there."""
+
+    api_cors_origins: Annotated[Listed, AfterValidator(_origins)] = ()
 
 
 class SourceSettings(OriginalSettings):

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
-ANY_ORIGIN = "*"
+from shared.settings import ANY_ORIGIN
+
 EXPOSED = "Location, Retry-After, Idempotent-Replayed"
 ASKED_WITH = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, traceparent"
 REMEMBER_S = 600

@@ -2,41 +2,29 @@
 
 from collections.abc import Mapping
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from services.api.callback_settings import CallbackSettings
-from services.api.cors import ANY_ORIGIN
 from shared import recipes
 from shared.errors import Misconfigured
 from shared.settings import (
     BucketSettings,
     FilesLiveSettings,
     HttpUrl,
-    Listed,
     OriginalSettings,
+    OriginSettings,
     PeopleSettings,
-    is_loopback,
 )
 
 
-def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
-    for origin in origins:
-        parts = urlsplit(origin)
-        if origin == ANY_ORIGIN:
-            continue
-        if f"{parts.scheme}://{parts.netloc}" != origin or not parts.hostname or "@" in origin:
-            raise ValueError(
-                "must be origins such as https://app.example.com, with nothing behind them"
-            )
-        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(origin)):
-            raise ValueError("must be https, or http on a loopback address")
-    return tuple(origin.lower() for origin in origins)
-
-
 class Settings(
-    CallbackSettings, BucketSettings, OriginalSettings, PeopleSettings, FilesLiveSettings
+    CallbackSettings,
+    BucketSettings,
+    OriginalSettings,
+    OriginSettings,
+    PeopleSettings,
+    FilesLiveSettings,
 ):
     """Without a token in the database only this very machine is served: see ``api_open``."""
 
@@ -44,8 +32,6 @@ class Settings(
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8090
     # Serve everybody who comes, also without a token. Only behind a wall of your own.
     api_open: bool = False
-    # Origins whose pages may call the API from a browser; * is every one.
-    api_cors_origins: Annotated[Listed, AfterValidator(_origins)] = ()
 
     # Of each token, lasting; twice that at once. 0 is no limit.
     api_requests_per_second: Annotated[float, Field(ge=0, le=100_000)] = 50.0

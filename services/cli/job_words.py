@@ -23,6 +23,11 @@ class Labels:
     sentence: str
     progress: str
     stored_of: str
+    waits: str
+    held: str
+    paused: str
+    parked_dead: str
+    parked_waiting: str
     replicate: str
     last_webhook: str
     report: str
@@ -65,6 +70,13 @@ EN = Labels(
     sentence="sentence",
     progress="progress",
     stored_of="{stored} of {n} stored",
+    waits="waits",
+    held="until {until} at the latest: COST_CAPS leave {recipe} no room today; "
+    "`darkroom ledger --by recipe` shows what was bought",
+    paused="until {until}: nothing is bought for this account ({reason}); `darkroom doctor` tells more",
+    parked_dead="messages for an operator: {count}; `darkroom parked list --job {job} --dead`",
+    parked_waiting="messages for their next try: {count}; "
+    "`darkroom parked list --job {job} --waiting`",
     replicate="replicate",
     last_webhook="last webhook {at}",
     report="report",
@@ -112,6 +124,13 @@ KO = Labels(
     sentence="설명",
     progress="진행",
     stored_of="{n}개 중 {stored}개 저장",
+    waits="대기 사유",
+    held="늦어도 {until}까지: 오늘 {recipe}의 COST_CAPS 한도에 여유가 없습니다. "
+    "`darkroom ledger --by recipe`로 볼 수 있습니다",
+    paused="{until}까지: 이 계정의 구매가 멈춰 있습니다({reason}). `darkroom doctor`로 확인하세요",
+    parked_dead="운영자를 기다리는 메시지 {count}개: `darkroom parked list --job {job} --dead`",
+    parked_waiting="다음 재시도를 기다리는 메시지 {count}개: "
+    "`darkroom parked list --job {job} --waiting`",
     replicate="replicate",
     last_webhook="마지막 웹훅 {at}",
     report="보고서",

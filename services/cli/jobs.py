@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from services.cli import completing
+from services.cli import completing, waiting
 from services.cli.entries import example
 from services.cli.environment import settings
 from services.cli.erase import erase
@@ -29,10 +29,10 @@ from services.cli.live import (
     seen,
     shown,
 )
-from services.cli.naming import SHORTEST, meant_by, read_name
+from services.cli.naming import id_shown, meant_by, read_name, the_job
 from services.cli.retry import retry
 from services.cli.spans import moment
-from services.cli.telling import AsJson, document, fail, run, warn, wide_console
+from services.cli.telling import AsJson, document, fail, list_console, print_list, run, warn
 from services.cli.where import draw
 from shared.clock import utc_now
 from shared.db import (
@@ -41,6 +41,7 @@ from shared.db import (
     journal,
     listing,
     live,
+    parked,
     predictions,
     retention,
     slots,
@@ -168,7 +169,7 @@ _WAITING = {tongue: words.alone[Doing.WAITING] for tongue, words in VOCABULARIES
 
 
 def _print_table(listed: Listed, locale: Tongue) -> None:
-    console = wide_console(250)
+    console = list_console()
     # A narrow terminal has room for the beginning of an id, which the other commands take too.
     whole = console.width >= WIDE
     say = LABELS[locale]
@@ -180,16 +181,20 @@ def _print_table(listed: Listed, locale: Tongue) -> None:
     for one in listed.found:
         told = _facts(one)
         table.add_row(
-            str(told["id"]) if whole else str(told["id"])[:SHORTEST],
+            id_shown(told["id"], whole=whole),
             Text(str(told["recipe"])),
             Text(say.states.get(told["state"], told["state"]), style=COLOURS[told["state"]]),
             f"{told['stored']}/{told['n']}",
             f"{told['progress']:.0%}",
-            Text(told["external_ref"] or ""),
+            Text(_one_line(told["external_ref"] or "")),
             f"{told['ordered_at']:%Y-%m-%d %H:%M:%S}Z",
-            Text(told["sentence"][locale]),
+            Text(_one_line(told["sentence"][locale])),
         )
-    console.print(table)
+    print_list(console, table)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 @app.command("show", epilog=example("darkroom jobs show 7b2f6a52 --where"))
@@ -217,11 +222,11 @@ def show(
     if webhooks:
         _tell_webhooks(read_name(job_id), as_json=as_json)
         return
-    view, story, spares, costs = run(_story(settings(DatabaseSettings), read_name(job_id)))
+    view, story, spares, costs, waits = run(_story(settings(DatabaseSettings), read_name(job_id)))
     if as_json:
         document(story, indent=2)
         return
-    _tell(view, story["artifacts"], story["timeline"], locale, spares, costs)
+    _tell(view, story["artifacts"], story["timeline"], locale, spares, costs, waits)
 
 
 def _tell_webhooks(name: UUID | str, *, as_json: bool) -> None:
@@ -252,6 +257,7 @@ def _tell(
     locale: Tongue,
     spares: Spared | None,
     costs: Bill,
+    waits: waiting.Waits,
 ) -> None:
     job, now, say = view.job, view.live, LABELS[locale]
     line = _lines_under(say)
@@ -263,6 +269,8 @@ def _tell(
     line("", now.sentence[locale])
     for note in now.notes:
         line("", note[locale])
+    for number, why in enumerate(waiting.told(view, waits, say)):
+        line("" if number else say.waits, why)
     line(say.progress, f"{now.progress:.0%}, {say.stored_of.format(stored=now.stored, n=now.n)}")
     line(say.replicate, (now.replicate_status or "-") + _heard(view, say))
     line(say.report, job.report_key or now.report or say.no_report)
@@ -308,7 +316,7 @@ def _tell(
 def _lines_under(say: Labels) -> Callable[[str, str], None]:
     """Writes a label and what is said under it. A letter of Korean is as wide as two."""
     labels = (say.job, say.recipe, say.state, say.progress, say.replicate, say.report, say.cost)
-    width = max(map(cell_len, (*labels, say.spared, say.reference))) + 2
+    width = max(map(cell_len, (*labels, say.spared, say.reference, say.waits))) + 2
 
     def write(label: str, words: str) -> None:
         typer.echo(label + " " * (width - cell_len(label)) + words)
@@ -484,7 +492,7 @@ async def _watched(chosen: FollowSettings, name: UUID | str, show: Any) -> View:
     """How the job stood at its end. An order that nobody has planned yet is waited for."""
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
         async with database.connection() as db:
-            [job_id] = await meant_by(db, [name])
+            job_id = await the_job(db, name)
             waits = await _is_ordered(db, job_id)
         if not waits:
             job_id = (await _known(database, job_id)).job.id
@@ -507,7 +515,7 @@ async def _latest(chosen: DatabaseSettings, wanted: Wanted, limit: int) -> Liste
 async def _known(database: Database, name: UUID | str) -> View:
     """The job as it stands; ends the command where there is none."""
     async with database.connection() as tx:
-        [job_id] = await meant_by(tx, [name])
+        job_id = await the_job(tx, name)
         now = await live.read(tx, job_id)
         if now is None:
             warn(await _why_unknown(tx, job_id))
@@ -518,9 +526,11 @@ async def _known(database: Database, name: UUID | str) -> View:
 async def _why_unknown(tx: Connection, job_id: UUID) -> str:
     if await retention.is_buried(tx, job_id):
         return f"job {job_id} was deleted after its retention"
+    about_it = waiting.told_parked(await parked.of_job(tx, job_id), job_id, LABELS[Tongue.EN])
     if await _is_ordered(tx, job_id):
-        return f"job {job_id} is ordered, and waits to be planned; `jobs watch` waits with it"
-    return f"no job {job_id} is known here"
+        ordered = f"job {job_id} is ordered, and waits to be planned; `jobs watch` waits with it"
+        return "\n".join([ordered, *about_it])
+    return "\n".join([f"no job {job_id} is known here", *about_it])
 
 
 async def _fallen(chosen: DatabaseSettings, name: UUID | str) -> Waterfall:
@@ -535,7 +545,7 @@ async def _fallen(chosen: DatabaseSettings, name: UUID | str) -> Waterfall:
 
 async def _story(
     chosen: DatabaseSettings, name: UUID | str
-) -> tuple[View, dict[str, Any], Spared | None, Bill]:
+) -> tuple[View, dict[str, Any], Spared | None, Bill, waiting.Waits]:
     async with open_database(chosen.database_url.get_secret_value(), name="cli") as database:
         view = await _known(database, name)
         job_id = view.job.id
@@ -545,9 +555,11 @@ async def _story(
             planned = await slots.of_job(tx, job_id)
             entries = await journal.of_job(tx, job_id)
             spares = await _spared(tx, view.job)
+            waits = await waiting.look(tx, view)
     costs = bill(bought)
     story = {
         "job": asdict(view.job) | live_fields(view.live),
+        **waits.data,
         "cost": asdict(costs) | {"micros": costs.micros},
         "spared": asdict(spares) | {"saved": spares.dollars} if spares else None,
         "slots": [asdict(slot) for slot in planned],
@@ -567,7 +579,7 @@ async def _story(
             for entry in entries
         ],
     }
-    return view, story, spares, costs
+    return view, story, spares, costs, waits
 
 
 def _without_token(row: dict[str, Any]) -> dict[str, Any]:

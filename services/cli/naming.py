@@ -1,49 +1,108 @@
-"""Which jobs an operator means: by their whole ids, or by beginnings that only one has."""
+"""What an operator means by an id: all of it, or a beginning that only one thing here has."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import typer
 
 from services.cli.exit_codes import ExitCode
 from services.cli.telling import warn
-from shared.db import jobs
+from shared.db import jobs, journal, parked
 from shared.db.connection import Connection
+from shared.db.parked import Which
 
-SHORTEST = 8  # hexadecimal digits: the first group of a uuid, as the live view shows it
+SHORTEST = 8  # hexadecimal digits: the first group of a uuid, as lists show it
+CANDIDATES = 5
 
 _BEGINNING = re.compile(rf"[0-9a-f]{{{SHORTEST},32}}")
 
 
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """A sort of things that have uuids. ``beginning_with`` finds those that begin with such digits,
+    so many at the most."""
+
+    one: str
+    several: str
+    beginning_with: Callable[[Connection, str, int], Awaitable[Sequence[UUID]]]
+
+
+async def _jobs(tx: Connection, digits: str, limit: int) -> Sequence[UUID]:
+    """Also those that are only ordered, or whose order is parked: lists name them as well."""
+    planned = await jobs.beginning_with(tx, digits, limit=limit)
+    ordered = await journal.orders_beginning_with(tx, digits, limit=limit)
+    told_of = await parked.jobs_beginning_with(tx, digits, limit=limit)
+    return sorted({*planned, *ordered, *told_of})[:limit]
+
+
+async def _parked(tx: Connection, digits: str, limit: int) -> Sequence[UUID]:
+    return await parked.beginning_with(tx, digits, limit=limit)
+
+
+JOBS = Sort("job", "jobs", _jobs)
+PARKED = Sort("parked message", "parked messages", _parked)
+
+
 def read_name(text: str) -> UUID | str:
     """A whole id, or the digits that one begins with. Raises BadParameter where it is neither."""
+    name = _read(text)
+    if name is None:
+        raise typer.BadParameter(
+            f"{text!r} is no job id: a uuid, or its first {SHORTEST} digits or more"
+        )
+    return name
+
+
+def _read(text: str) -> UUID | str | None:
     try:
         return UUID(text)
     except ValueError:
         digits = text.strip().lower().replace("-", "")
-        if _BEGINNING.fullmatch(digits):
-            return digits
-        raise typer.BadParameter(
-            f"{text!r} is no job id: a uuid, or its first {SHORTEST} digits or more"
-        ) from None
+        return digits if _BEGINNING.fullmatch(digits) else None
 
 
 async def meant_by(tx: Connection, names: Sequence[UUID | str]) -> list[UUID]:
-    """The job of each name, in order, each once. Ends the command where a beginning is nobody's,
-    or not one job's alone; a whole id is taken as it is, known or not."""
-    found = [name if isinstance(name, UUID) else await _the_one(tx, name) for name in names]
+    """The job of each name, in order, each once. Ends the command where a beginning is nobody's, or
+    not one job's alone; a whole id is taken as it is, known or not."""
+    found = [name if isinstance(name, UUID) else await _the_one(tx, name, JOBS) for name in names]
     return list(dict.fromkeys(found))
 
 
-async def _the_one(tx: Connection, digits: str) -> UUID:
-    begin = await jobs.beginning_with(tx, digits, limit=5)
+def id_shown(whole_id: UUID | str, *, whole: bool) -> str:
+    """An id in a list: whole, or its beginning where there is no room."""
+    return str(whole_id) if whole else str(whole_id)[:SHORTEST]
+
+
+async def the_job(tx: Connection, name: UUID | str) -> UUID:
+    """The one job of a name, as ``meant_by``."""
+    [job_id] = await meant_by(tx, [name])
+    return job_id
+
+
+async def parked_ids(tx: Connection, texts: Sequence[str]) -> list[str]:
+    """Parked messages as lists name them, each by its whole id; what is no beginning of one is the
+    id of an event, which is taken as it is."""
+    return [await _parked_id(tx, text) for text in texts]
+
+
+async def _parked_id(tx: Connection, text: str) -> str:
+    name = _read(text)
+    # Another team's event may be called by digits alone.
+    if isinstance(name, str) and not await parked.how_many(tx, Which(named=[text])):
+        return str(await _the_one(tx, name, PARKED))
+    return text
+
+
+async def _the_one(tx: Connection, digits: str, among: Sort) -> UUID:
+    begin = await among.beginning_with(tx, digits, CANDIDATES)
     if len(begin) == 1:
         return begin[0]
     if begin:
         named = ", ".join(map(str, begin))
-        sentence = f"several jobs begin with {digits}: {named}; write more of it"
+        sentence = f"several {among.several} begin with {digits}: {named}; write more of it"
     else:
-        sentence = f"no job that begins with {digits} is known here"
+        sentence = f"no {among.one} that begins with {digits} is known here"
     warn(sentence)
     raise typer.Exit(ExitCode.FOUND)

@@ -8,16 +8,18 @@ from uuid import UUID
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from services.cli import completing
 from services.cli.entries import example
 from services.cli.environment import settings
+from services.cli.naming import id_shown, parked_ids, read_name, the_job
 from services.cli.spans import moment
-from services.cli.telling import AsJson, document, fail, run, wide_console
+from services.cli.telling import AsJson, document, fail, list_console, print_list, run
 from shared.clock import utc_now
 from shared.db import parked, server_clock
 from shared.db.connection import Connection, open_database
-from shared.db.parked import EVERYTHING, ParkedMessage, Which
+from shared.db.parked import EVERYTHING, Before, ParkedMessage, Which
 from shared.observability import redacted, redacted_header
 from shared.settings import DatabaseSettings
 
@@ -28,15 +30,20 @@ app = typer.Typer(
 Ids = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Ids as `parked list` shows them, or ids of the events.", metavar="[ID]..."
+        help="Ids as `parked list` shows them, or how they begin; or ids of the events.",
+        metavar="[ID]...",
     ),
 ]
 Queue = Annotated[str | None, typer.Option(help="Only of this queue.")]
 Type = Annotated[str | None, typer.Option("--type", help="Only events of this type.")]
 Reason = Annotated[str | None, typer.Option(help="Only where the reason contains this.")]
 Job = Annotated[
-    UUID | None,
-    typer.Option(help="Only what is about this job.", autocompletion=completing.job_ids),
+    str | None,
+    typer.Option(
+        help="Only what is about this job: its id, or how it begins.",
+        metavar="ID",
+        autocompletion=completing.job_ids,
+    ),
 ]
 Since = Annotated[
     str | None,
@@ -50,6 +57,7 @@ DryRun = Annotated[
 ]
 
 BODY_SHOWN = 4_000
+WIDE = 180  # characters of a terminal that shows whole ids beside a reason
 
 R = TypeVar("R")
 
@@ -69,9 +77,8 @@ def list_parked(
     as_json: AsJson = False,
 ) -> None:
     """What is parked, the latest first."""
-    which = Which(
-        dead=dead, queue=queue, type=event_type, reason=reason, job=job, since=_since(since)
-    )
+    filters = Which(dead=dead, queue=queue, type=event_type, reason=reason, since=_since(since))
+    which = _meant(filters, None, job)
 
     async def look(tx: Connection) -> tuple[list[ParkedMessage], int]:
         return await parked.listing(tx, which, limit=limit), await parked.how_many(tx, which)
@@ -80,16 +87,18 @@ def list_parked(
     if as_json:
         document([_facts(message) for message in found])
         return
+    console = list_console()
+    whole = console.width >= WIDE
     table = Table(show_edge=False, pad_edge=False)
     for column in ("id", "queue", "type", "job", "state", "tries", "parked", "reason"):
         # An id that is broken over lines is none that could be copied.
         table.add_column(column, overflow="fold", no_wrap=column == "id")
     for message in found:
         table.add_row(
-            str(message.id),
-            message.queue,
-            message.type,
-            message.subject or "",
+            id_shown(message.id, whole=whole),
+            Text(message.queue),
+            Text(message.type),
+            Text(_job_shown(message.subject, whole=whole)),
             "[red]dead[/red]" if message.is_dead else f"due {_when(message)}",
             str(message.attempts),
             f"{message.parked_at:%Y-%m-%d %H:%M:%S}Z",
@@ -98,7 +107,7 @@ def list_parked(
     if not found:
         typer.echo("nothing is parked" + (" that fits" if which != EVERYTHING else ""))
         return
-    wide_console().print(table)
+    print_list(console, table)
     if all_of_them > len(found):
         typer.echo(f"{all_of_them - len(found)} more; --limit shows them")
 
@@ -108,7 +117,8 @@ def show(
     message_id: Annotated[
         str,
         typer.Argument(
-            help="An id as `parked list` shows it, or the id of its event.", metavar="ID"
+            help="An id as `parked list` shows it, or how it begins; or the id of its event.",
+            metavar="ID",
         ),
     ],
     body: Annotated[
@@ -117,18 +127,24 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One parked message and its story."""
-    which = Which(named=[message_id])
+    which = _meant(EVERYTHING, [message_id], None)
 
-    async def look(tx: Connection) -> list[ParkedMessage]:
-        return await parked.listing(tx, which, limit=100)
+    async def look(tx: Connection) -> list[tuple[ParkedMessage, Before | None]]:
+        messages = await parked.listing(tx, which, limit=100)
+        return [(message, await parked.before(tx, message)) for message in messages]
 
     found = _run(look)
     if not found:
         _none(message_id)
     if as_json:
-        document([_facts(message, body=body) for message in found])
+        document(
+            [
+                _facts(message, body=body) | {"parked_before": before and asdict(before)}
+                for message, before in found
+            ]
+        )
         return
-    for message in found:
+    for message, before in found:
         state = "dead: it waits for an operator" if message.is_dead else f"due {_when(message)}"
         typer.echo(f"id         {message.id}")
         typer.echo(f"state      {state}")
@@ -139,6 +155,10 @@ def show(
         typer.echo(f"tries      {message.attempts}")
         typer.echo(f"first      {message.first_at:%Y-%m-%d %H:%M:%S}Z")
         typer.echo(f"parked     {message.parked_at:%Y-%m-%d %H:%M:%S}Z")
+        if before:
+            often = "once" if before.times == 1 else f"{before.times} times"
+            last = f"{before.last_at:%Y-%m-%d %H:%M:%S}Z"
+            typer.echo(f"before     parked {often}, last brought back {last}")
         if message.expires_at:
             typer.echo(f"expires    {message.expires_at:%Y-%m-%d %H:%M:%S}Z")
         typer.echo(f"reason     {redacted(message.reason)}")
@@ -225,20 +245,34 @@ def _which(
     queue: str | None,
     event_type: str | None,
     reason: str | None,
-    job: UUID | None,
+    job: str | None,
     since: str | None,
 ) -> Which:
     if bool(ids) == everything:
         raise typer.BadParameter("name ids, or say --all (with filters, if you like)")
-    return Which(
-        named=ids or None,
+    filters = Which(
         dead=True if dead else None,
         queue=queue,
         type=event_type,
         reason=reason,
-        job=job,
         since=_since(since),
     )
+    return _meant(filters, ids or None, job)
+
+
+def _meant(filters: Which, ids: list[str] | None, job: str | None) -> Which:
+    """``filters``, and the messages and the job that somebody named. Ends the command where a
+    beginning is not one's alone."""
+    name = None if job is None else read_name(job)
+
+    async def look(tx: Connection) -> Which:
+        return replace(
+            filters,
+            named=None if ids is None else await parked_ids(tx, ids),
+            job=None if name is None else await the_job(tx, name),
+        )
+
+    return filters if ids is None and name is None else _run(look)
 
 
 def _since(since: str | None) -> datetime | None:
@@ -280,6 +314,14 @@ def _when(message: ParkedMessage) -> str:
         return ""
     seconds = round((message.due_at - utc_now()).total_seconds())
     return f"in {seconds} s" if seconds > 0 else "now"
+
+
+def _job_shown(subject: str | None, *, whole: bool) -> str:
+    """The job that a message is about; another team's subject is shown as it is."""
+    try:
+        return id_shown(UUID(subject or ""), whole=whole)
+    except ValueError:
+        return subject or ""
 
 
 def _cell(text: str) -> str:

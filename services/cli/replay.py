@@ -11,6 +11,7 @@ import typer
 from services.cli import completing
 from services.cli.environment import settings
 from services.cli.exit_codes import ExitCode
+from services.cli.naming import read_name, the_job
 from services.cli.spans import moment
 from services.cli.telling import Progress, fail, run, written
 from shared.clock import utc_now
@@ -39,7 +40,12 @@ class Tally:
 
 def replay(
     job: Annotated[
-        UUID | None, typer.Option(help="This job.", autocompletion=completing.job_ids)
+        str | None,
+        typer.Option(
+            help="This job: its id, or how it begins.",
+            metavar="ID",
+            autocompletion=completing.job_ids,
+        ),
     ] = None,
     since: Annotated[
         str | None,
@@ -66,9 +72,10 @@ def replay(
     """
     if (job is None) == (since is None):
         raise typer.BadParameter("say --job or --since")
+    name = None if job is None else read_name(job)
     with Progress("replaying") as progress:
         tally = run(
-            _replay(job, since, progress, dry_run=dry_run, as_json=as_json),
+            _replay(name, since, progress, dry_run=dry_run, as_json=as_json),
             cannot="the replay could not be made",
         )
     if job is not None and not tally.jobs and not tally.placed:
@@ -80,10 +87,11 @@ def replay(
 
 
 async def _replay(
-    job: UUID | None, since: str | None, progress: Progress, *, dry_run: bool, as_json: bool
+    name: UUID | str | None, since: str | None, progress: Progress, *, dry_run: bool, as_json: bool
 ) -> Tally:
     tally = Tally()
     async with _database() as database:
+        job = await _job(database, name)
         chosen = await _chosen(database, job, since)
         for number, job_id in enumerate(chosen, start=1):
             progress.at(f"{number} of {len(chosen)} jobs")
@@ -140,6 +148,13 @@ async def _database() -> AsyncIterator[Database]:
     url = settings(DatabaseSettings).database_url.get_secret_value()
     async with open_database(url, name="replay") as database:
         yield database
+
+
+async def _job(database: Database, name: UUID | str | None) -> UUID | None:
+    if name is None:
+        return None
+    async with database.connection() as db:
+        return await the_job(db, name)
 
 
 async def _chosen(database: Database, job: UUID | None, since: str | None) -> list[UUID]:

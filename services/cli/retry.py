@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from services.cli import completing
 from services.cli.environment import settings
 from services.cli.live import FollowSettings, JsonLines, Tongue, follow, how_it_ended, shown
-from services.cli.naming import meant_by, read_name
+from services.cli.naming import read_name, the_job
 from services.cli.telling import AsJson, document, fail, run
 from shared.clock import utc_now
 from shared.db import jobs, journal, retention
@@ -82,7 +82,7 @@ async def _order_again(where: RetrySettings, name: UUID | str, again: UUID) -> U
 
     async with open_database(where.database_url.get_secret_value(), name="cli") as database:
         async with database.connection() as tx:
-            [old] = await meant_by(tx, [name])
+            old = await the_job(tx, name)
             job = await jobs.get(tx, old)
             first = await journal.order_of(tx, old)
             buried = job is None and await retention.is_buried(tx, old)

@@ -19,6 +19,7 @@ from services.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 # How often progress is told where it moves, and where each time is another line.
 MOVES_EVERY_S = 0.1
 LINE_EVERY_S = 5.0
+
+LONGEST_LINE = 100_000  # characters; longer than any row of a list
 
 
 def document(what: Any, *, indent: int | None = None) -> None:
@@ -71,6 +74,24 @@ def wide_console(width: int = 260) -> "Console":
 
     console = Console()
     return console if console.is_terminal else Console(width=width)
+
+
+def list_console() -> "Console":
+    """The terminal, or room for the longest line where a program reads."""
+    return wide_console(LONGEST_LINE)
+
+
+def print_list(console: "Console", table: "Table") -> None:
+    """On a terminal a table within its width; for programs a line for each row, aligned, with
+    nothing folded and nothing drawn between the columns."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    table.box = None
+    with console.capture() as drawn:
+        console.print(table)
+    for line in drawn.get().splitlines():
+        typer.echo(line.rstrip())
 
 
 class Progress:

@@ -1,5 +1,6 @@
 """The webhook archive: what came, what it did here, and what was not believed."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,8 +11,9 @@ from rich.text import Text
 from services.cli import completing
 from services.cli.entries import example
 from services.cli.environment import settings
+from services.cli.naming import id_shown, read_name, the_job
 from services.cli.spans import moment
-from services.cli.telling import AsJson, document, fail, run, wide_console
+from services.cli.telling import AsJson, document, fail, list_console, print_list, run
 from shared.archived import as_text, received_at
 from shared.clock import utc_now
 from shared.db import journal, refused
@@ -31,13 +33,18 @@ Row = dict[str, Any]
 
 
 OF_ONE_JOB = 10_000
+WIDE = 160  # characters of a terminal that shows whole ids of jobs
 
 
 @app.command("list", epilog=example("darkroom webhooks list --since 1h --refused"))
 def list_webhooks(
     job: Annotated[
-        UUID | None,
-        typer.Option(help="Only of this job.", autocompletion=completing.job_ids),
+        str | None,
+        typer.Option(
+            help="Only of this job: its id, or how it begins.",
+            metavar="ID",
+            autocompletion=completing.job_ids,
+        ),
     ] = None,
     prediction: Annotated[str | None, typer.Option(help="Only of this prediction.")] = None,
     since: Annotated[
@@ -61,15 +68,18 @@ def list_webhooks(
 ) -> None:
     """What came, the latest first."""
     after = None if since is None else moment(since, "--since", now=utc_now())
-    wanted = NewsWanted(job_id=job, since=after, outcome=outcome, prediction_id=prediction)
+    name = None if job is None else read_name(job)
+    wanted = NewsWanted(since=after, outcome=outcome, prediction_id=prediction)
     taken_too = only is not True
     # What was not believed is nobody's: it belongs to no job.
     refused_too = only is not False and job is None and prediction is None
     origins = (FROM_WEBHOOK, FROM_RECONCILER) if asked else (FROM_WEBHOOK,)
-    rows = run(_rows(wanted, origins, limit, taken=taken_too, refused_too=refused_too))
+    rows = run(_rows(wanted, name, origins, limit, taken=taken_too, refused_too=refused_too))
     if as_json:
         document(rows)
         return
+    console = list_console()
+    whole = console.width >= WIDE
     table = Table(show_edge=False, pad_edge=False)
     for column in ("received", "id", "what", "verdict", "job", "prediction", "bytes"):
         table.add_column(column, overflow="fold")
@@ -79,11 +89,13 @@ def list_webhooks(
             row["id"],
             row["type"],
             Text(row["verdict"], style="" if row["taken"] else "red"),
-            "" if row["job_id"] is None else f"{row['job_id']}.{row['ordinal'] or '?'}",
+            ""
+            if row["job_id"] is None
+            else f"{id_shown(row['job_id'], whole=whole)}.{row['ordinal'] or '?'}",
             row["prediction_id"] or "",
             "" if row["bytes"] is None else str(row["bytes"]),
         )
-    wide_console().print(table)
+    print_list(console, table)
 
 
 @app.command("show", epilog=example("darkroom webhooks show ID --body"))
@@ -135,11 +147,19 @@ async def of_job(db: Connection, job_id: UUID) -> list[Row]:
 
 
 async def _rows(
-    wanted: NewsWanted, origins: tuple[str, ...], limit: int, *, taken: bool, refused_too: bool
+    wanted: NewsWanted,
+    name: UUID | str | None,
+    origins: tuple[str, ...],
+    limit: int,
+    *,
+    taken: bool,
+    refused_too: bool,
 ) -> list[Row]:
     url = settings(DatabaseSettings).database_url.get_secret_value()
     rows: list[Row] = []
     async with open_database(url, name="cli") as database, database.connection() as db:
+        if name is not None:
+            wanted = replace(wanted, job_id=await the_job(db, name))
         if taken:
             entries = await journal.news(db, wanted, origins=origins, limit=limit)
             rows += [_taken(entry) for entry in entries]

@@ -271,6 +271,38 @@ async def brought_back(
     return gone == 1
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How often a message was parked and brought back before it was parked as it is now, and when
+    that was last."""
+
+    times: int
+    last_at: datetime
+
+
+async def before(tx: Connection, message: ParkedMessage) -> Before | None:
+    """None where it is parked for the first time, or is about no job: only the timeline of a job
+    keeps what waited."""
+    row = await tx.fetchrow(
+        """
+        SELECT count(*) AS times, max(recorded_at) AS last_at
+          FROM journal
+         WHERE job_id = coalesce(
+                   (SELECT heard.job_id FROM journal heard WHERE heard.event_id = $1),
+                   CASE WHEN $2::text ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                        THEN $2::uuid END)
+           AND type = $3
+           AND causation_id = $1
+           AND outcome = $4
+        """,
+        message.event_id,
+        message.subject,
+        WAITED,
+        message.queue,
+    )
+    return Before(row["times"], row["last_at"]) if row and row["times"] else None
+
+
 async def release(tx: Connection, claimed: Sequence[tuple[UUID, int]], *, due_in: timedelta) -> int:
     """Give back claims (id and generation) that were not used, before their lease is over."""
     return await tx.execute(
@@ -321,6 +353,34 @@ async def next_due_in(tx: Connection) -> timedelta | None:
 async def get(tx: Connection, message_id: UUID) -> ParkedMessage | None:
     row = await tx.fetchrow("SELECT * FROM parked_message WHERE id = $1", message_id)
     return None if row is None else _parked(row)
+
+
+async def beginning_with(tx: Connection, digits: str, *, limit: int) -> list[UUID]:
+    """The messages whose ids begin with these hexadecimal digits (without hyphens, 32 at most)."""
+    rows = await tx.fetch(
+        "SELECT id FROM parked_message WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3",
+        UUID(digits.ljust(32, "0")),
+        UUID(digits.ljust(32, "f")),
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+async def jobs_beginning_with(tx: Connection, digits: str, *, limit: int) -> list[UUID]:
+    """The jobs that messages are about, known here or not, whose ids begin with these digits."""
+    rows = await tx.fetch(
+        """
+        SELECT DISTINCT subject
+          FROM parked_message
+         WHERE subject ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+           AND starts_with(replace(subject, '-', ''), $1)
+      ORDER BY subject
+         LIMIT $2
+        """,
+        digits,
+        limit,
+    )
+    return [UUID(row["subject"]) for row in rows]
 
 
 async def waits(tx: Connection, event_id: str, *, queue: str | None = None) -> bool:
@@ -493,6 +553,31 @@ async def counts(tx: Connection) -> list[ParkedCount]:
         """
     )
     return [ParkedCount(**dict(row)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class OfJob:
+    """How many messages about a job are parked: waiting for their time, and for an operator."""
+
+    waiting: int
+    dead: int
+
+    @property
+    def count(self) -> int:
+        return self.waiting + self.dead
+
+
+async def of_job(tx: Connection, job_id: UUID) -> OfJob:
+    row = await tx.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE due_at IS NOT NULL) AS waiting,
+               count(*) FILTER (WHERE due_at IS NULL) AS dead
+          FROM parked_message
+         WHERE subject = $1::text
+        """,
+        str(job_id),
+    )
+    return OfJob(0, 0) if row is None else OfJob(row["waiting"], row["dead"])
 
 
 async def forget_suspects(tx: Connection, *, older_than: timedelta) -> int:

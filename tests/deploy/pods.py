@@ -58,12 +58,13 @@ def by_secret(workload: Document) -> dict[str, dict[str, str]]:
 
 
 def by_text(documents: Rendered, workload: Document) -> dict[str, str]:
-    """Variables that stand in ConfigMaps."""
+    """Variables that stand in ConfigMaps, or beside the workload itself."""
     maps = of_kind(documents, "ConfigMap")
     told: dict[str, str] = {}
     for source in container(workload).get("envFrom", []):
         told |= maps[source["configMapRef"]["name"]]["data"]
-    return told
+    own = container(workload).get("env", [])
+    return told | {each["name"]: each["value"] for each in own if "value" in each}
 
 
 def environment(documents: Rendered, workload: Document, *, mounts: Path) -> dict[str, str]:

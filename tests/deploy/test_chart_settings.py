@@ -127,6 +127,14 @@ def test_every_command_of_an_operator_works_in_the_toolbox(
     assert {each["key"].split("-")[0] for each in by_secret(pod).values()} == {"operator", "api"}
 
 
+def test_the_doctor_in_the_toolbox_knows_whose_pages_may_call_the_api(render: Render) -> None:
+    documents = render("full")
+    pod = toolbox(documents)
+    assert pod is not None
+
+    assert by_text(documents, pod)["API_CORS_ORIGINS"] == "https://app.example.com"
+
+
 def test_nobody_has_a_place_to_type_in_unless_it_is_asked_for(render: Render) -> None:
     assert toolbox(render("least")) is None
 

@@ -77,8 +77,9 @@ async def test_what_is_refused_is_told_by_its_name(world: World, tmp_path: Path)
         DARKROOM_URL=world.system.layout.api_url,
     )
 
-    assert said.returncode != 0
-    assert "flawed: bytes" in said.stderr
+    assert said.returncode == 1
+    assert said.stderr.startswith("flawed: bytes")
+    assert len(said.stderr.splitlines()) == 1
 
 
 async def test_who_names_no_photo_is_told_how_it_is_called(tmp_path: Path) -> None:
@@ -87,6 +88,40 @@ async def test_who_names_no_photo_is_told_how_it_is_called(tmp_path: Path) -> No
     assert (said.returncode, said.stdout) == (2, "")
     assert said.stderr.startswith("usage: node order.mjs PHOTO")
     assert len(said.stderr.splitlines()) == 1
+
+
+async def test_a_photo_that_is_not_there_is_one_line_with_its_name(tmp_path: Path) -> None:
+    said = await node(str(EXAMPLE / "order.mjs"), "holiday.jpg", at=tmp_path)
+
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr.startswith("the photo cannot be read: ")
+    assert "holiday.jpg" in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8090", "localhost:8090", "http://", "darkroom"])
+async def test_an_address_that_is_none_is_one_line_that_repeats_it(
+    tmp_path: Path, address: str
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(photos.a_photo())
+
+    said = await node(str(EXAMPLE / "order.mjs"), "photo.jpg", at=tmp_path, DARKROOM_URL=address)
+
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr.startswith("DARKROOM_URL is no address such as http")
+    assert said.stderr.endswith(f": {address}\n")
+    assert len(said.stderr.splitlines()) == 1
+
+
+async def test_somebody_else_at_the_address_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(photos.a_photo())
+    async with scripted_server(answer(404, "<html>nginx</html>")) as server:
+        said = await node(
+            str(EXAMPLE / "order.mjs"), "photo.jpg", at=tmp_path, DARKROOM_URL=server.url
+        )
+
+    assert said.returncode == 1
+    assert said.stderr == f"what answers at {server.url} is not the API: 404, and no JSON\n"
 
 
 async def test_an_api_that_is_away_is_one_line_with_its_address(tmp_path: Path) -> None:

@@ -292,6 +292,7 @@ async def test_a_job_that_a_cap_holds_says_so_wherever_it_is_told(api: Api) -> N
     assert sentence != listed[str(free)]["sentence"]["en"]
     assert (listed[str(free)]["waits_for"], listed[str(free)]["held_until"]) == (None, None)
     assert sentence in unescape(page)
+    assert "A new day of that limit begins at" in page
 
 
 class TestRetrying:

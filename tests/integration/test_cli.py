@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import aio_pika
@@ -11,8 +12,12 @@ import pytest
 
 from services.cli import live
 from services.cli.exit_codes import ExitCode
+from shared.clock import utc_now
+from shared.db import rate_limit
 from shared.db.connection import Database
+from shared.db.parked import Parked
 from shared.domain.slot import SlotState
+from shared.envelope import Envelope
 from shared.messaging import topology
 from shared.objects import open_bucket
 from shared.recipes.standing import typical_of
@@ -183,6 +188,91 @@ async def test_a_job_is_shown_with_its_live_fields(
     assert "만들고 있습니다(40%)." in text
 
 
+async def test_a_job_that_waits_says_what_for_and_which_command_tells_more(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    job_id = await a_job(database)
+    async with database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO cost_cap (recipe, cap_micros, begins_at, ends_at, held_until)"
+            " VALUES ('variations', 0, now() - interval '9 hours', now() + interval '15 hours',"
+            " now() + interval '1 hour')"
+        )
+        await rate_limit.pause(
+            tx, rate_limit.CREATES, lasting=timedelta(hours=1), reason="no credit left (402)"
+        )
+    for due_in in (None, None, timedelta(hours=1)):
+        await park(database, job_id, due_in=due_in)
+
+    show = ("jobs", "show", str(job_id))
+    _, text, err = await darkroom(service_environment, *show)
+    _, korean, _ = await darkroom(service_environment, *show, "--locale", "ko")
+    _, told, _ = await darkroom(service_environment, *show, "--json")
+
+    waits = [line for line in text.splitlines() if " ledger " in line or "parked list" in line]
+    assert len(waits) == 3, err
+    assert waits[0].startswith("waits ")
+    assert "COST_CAPS" in waits[0]
+    assert "no credit left (402)" in text
+    assert f"messages for an operator: 2; `darkroom parked list --job {job_id} --dead`" in waits[1]
+    assert f"messages for their next try: 1; `darkroom parked list --job {job_id}" in waits[2]
+    assert "대기 사유" in korean
+    assert json.loads(told)["parked"] == {"waiting": 1, "dead": 2}
+    assert json.loads(told)["buying_paused"]["reason"] == "no credit left (402)"
+    listed = waits[1].partition("`darkroom ")[2].rstrip("`").split()
+    _, dead, _ = await darkroom(service_environment, *listed, "--json")
+    assert len(json.loads(dead)) == 2
+
+
+async def test_nothing_is_said_of_waiting_where_a_job_goes_its_way(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    other = await a_job(database)
+    slot = await a_slot(database, SlotState.RUNNING)
+    async with database.transaction() as tx:
+        await rate_limit.pause(
+            tx, rate_limit.CREATES, lasting=timedelta(hours=1), reason="no credit left (402)"
+        )
+    await park(database, other, due_in=None)
+
+    _, text, err = await darkroom(service_environment, "jobs", "show", str(slot.job_id))
+
+    assert "running" in text, err
+    assert "waits" not in text
+
+
+async def test_a_job_whose_order_is_parked_is_not_only_unknown(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    job_id = uuid4()
+    await park(database, job_id, due_in=None)
+
+    code, _, said = await darkroom(service_environment, "jobs", "show", str(job_id))
+
+    assert code == 1
+    assert f"no job {job_id} is known here" in said
+    assert f"`darkroom parked list --job {job_id} --dead`" in said
+
+
+async def park(database: Database, job_id: UUID, *, due_in: timedelta | None) -> None:
+    envelope = Envelope(
+        id=f"e-{uuid4()}",
+        type="upload.received",
+        source="test",
+        time=utc_now(),
+        body=b"{}",
+        subject=str(job_id),
+    )
+    await Parked(database).park(
+        "darkroom.generator.jobs",
+        envelope,
+        reason="no",
+        trace=None,
+        attempts=1,
+        due_in=due_in,
+    )
+
+
 async def test_jobs_are_listed_with_their_sentences(
     database: Database, service_environment: dict[str, str]
 ) -> None:
@@ -212,6 +302,24 @@ async def test_a_list_in_korean_speaks_korean_throughout(
     assert "진행 중" in listed
     assert "running" not in listed + shown.partition("기록")[0]
     assert not {"job", "state", "progress", "slots", "files"} & set(shown.split())
+
+
+async def test_for_programs_a_list_is_a_line_for_each_job_however_narrow_the_terminal(
+    database: Database, service_environment: dict[str, str]
+) -> None:
+    long = f"brief\nof {'the long name of somebody ' * 6}"
+    ids = {str(await a_job(database, external_ref=ref)) for ref in (long, "brief-7")}
+
+    _, out, err = await darkroom(service_environment | {"COLUMNS": "40"}, "jobs", "list")
+
+    head, *lines = out.splitlines()
+    assert head.split() == ["job", "recipe", "state", "stored", "reference", "ordered", "sentence"]
+    assert {line.split()[0] for line in lines} == ids, err
+    assert len(lines) == 2
+    assert all("Your order is in" in line[head.index("sentence") :] for line in lines)
+    [named] = [line for line in lines if " ".join(long.split()) in line]
+    assert named.index("brief of") == head.index("reference")
+    assert lines == [line.rstrip() for line in lines]
 
 
 async def test_a_list_says_that_there_is_more_and_that_there_is_nothing(

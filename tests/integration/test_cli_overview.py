@@ -166,12 +166,17 @@ class TestOverview:
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stdout is not None
-        async with asyncio.timeout(60):
-            first = json.loads(await process.stdout.readline())
-            await a_job(database)
-            second = json.loads(await process.stdout.readline())
-            process.send_signal(signal.SIGINT)
-            _, err = await process.communicate()
+        try:
+            async with asyncio.timeout(60):
+                first = json.loads(await process.stdout.readline())
+                await a_job(database)
+                second = json.loads(await process.stdout.readline())
+                process.send_signal(signal.SIGINT)
+                _, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
 
         assert (first["jobs"]["open"]["count"], second["jobs"]["open"]["count"]) == (0, 1)
         assert process.returncode == ExitCode.INTERRUPTED
@@ -261,6 +266,15 @@ async def an_order(database: Database) -> UUID:
 
 
 class TestStories:
+    async def test_an_order_that_nobody_has_planned_yet_is_known_by_the_beginning_of_its_id(
+        self, database: Database, service_environment: Env
+    ) -> None:
+        order_id = await an_order(database)
+
+        _, _, err = await darkroom(service_environment, "jobs", "show", str(order_id)[:8])
+
+        assert f"job {order_id} is ordered, and waits to be planned" in err
+
     async def test_an_order_that_nobody_has_planned_yet_is_waited_for(
         self, database: Database, service_environment: Env
     ) -> None:

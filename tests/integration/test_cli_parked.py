@@ -1,6 +1,7 @@
 """What ``darkroom parked`` says where there is nothing to do, and what it never takes along."""
 
 import asyncio
+import json
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -10,13 +11,25 @@ from shared.db.connection import Database
 from shared.db.parked import Parked, Which
 from shared.envelope import Envelope
 from tests.integration.test_cli import darkroom
+from tests.support.purchases import a_job
 
 QUEUE = "darkroom.storage.outputs"
 
 
-async def a_parked(database: Database, *, due: timedelta | None) -> UUID:
+async def a_parked(
+    database: Database,
+    *,
+    due: timedelta | None,
+    subject: str | None = None,
+    event_id: str | None = None,
+) -> UUID:
     envelope = Envelope(
-        id=f"e-{uuid4()}", type="prediction.succeeded", source="test", time=utc_now(), body=b"{}"
+        id=event_id or f"e-{uuid4()}",
+        type="prediction.succeeded",
+        source="test",
+        time=utc_now(),
+        body=b"{}",
+        subject=subject,
     )
     await Parked(database).park(QUEUE, envelope, reason="no", trace=None, attempts=1, due_in=due)
     async with database.connection() as db:
@@ -69,3 +82,117 @@ async def test_what_is_parked_after_the_look_is_not_discarded_with_the_rest(
 
     assert [message.id for message in left] == [later]
     assert seen != later
+
+
+async def test_a_message_says_how_often_it_was_parked_before(
+    database: Database, database_url: str
+) -> None:
+    env = {"DATABASE_URL": database_url}
+    job_id = str(await a_job(database))
+    for _ in range(2):
+        parked_once = await a_parked(database, due=None, subject=job_id, event_id="e-again")
+        async with database.transaction() as tx:
+            assert await parked.brought_back(tx, parked_once, 1)
+    await a_parked(database, due=None, subject=job_id, event_id="e-again")
+    await a_parked(database, due=None, subject=job_id, event_id="e-first")
+
+    _, again, err = await darkroom(env, "parked", "show", "e-again")
+    _, first, _ = await darkroom(env, "parked", "show", "e-first")
+    _, told, _ = await darkroom(env, "parked", "show", "e-again", "--json")
+    _, silent, _ = await darkroom(env, "parked", "show", "e-first", "--json")
+
+    assert "before     parked 2 times, last brought back 20" in again, err
+    assert "before" not in first
+    assert json.loads(told)[0]["parked_before"]["times"] == 2
+    assert json.loads(silent)[0]["parked_before"] is None
+
+
+# ---- what is named by the beginning of its id
+
+
+async def named(database: Database, message_id: UUID, new: UUID) -> UUID:
+    """The same message under an id that a test can foresee."""
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE parked_message SET id = $2 WHERE id = $1", message_id, new)
+    return new
+
+
+async def test_a_message_is_meant_by_the_beginning_that_a_narrow_list_shows(
+    database: Database, database_url: str
+) -> None:
+    env = {"DATABASE_URL": database_url}
+    job_id = await a_job(database)
+    await a_parked(database, due=None)
+    message = await a_parked(database, due=None, subject=str(job_id))
+
+    on_a_terminal = env | {"COLUMNS": "150", "FORCE_COLOR": "1", "NO_COLOR": "1"}
+    _, narrow, _ = await darkroom(on_a_terminal, "parked", "list", "--job", str(job_id)[:8])
+    _, listed, _ = await darkroom(env, "parked", "list", "--job", str(job_id)[:13], "--json")
+    begins = str(message)[:8]
+    _, shown, err = await darkroom(env, "parked", "show", begins, "--json")
+    _, dry, _ = await darkroom(env, "parked", "replay", begins.upper(), "--dry-run")
+    _, replayed, _ = await darkroom(env, "parked", "replay", begins)
+    _, gone, _ = await darkroom(env, "parked", "discard", begins, "--any", "--yes")
+
+    assert begins in narrow
+    assert str(message) not in narrow
+    assert str(job_id)[:8] in narrow
+    assert [one["id"] for one in json.loads(listed)] == [str(message)]
+    assert [one["id"] for one in json.loads(shown)] == [str(message)], err
+    assert "1 would be brought back" in dry
+    assert "1 brought back" in replayed
+    assert "1 discarded" in gone
+    async with database.connection() as db:
+        assert len(await parked.listing(db, limit=9)) == 1
+
+
+async def test_a_beginning_that_several_messages_have_does_nothing_and_names_them(
+    database: Database, database_url: str
+) -> None:
+    env = {"DATABASE_URL": database_url}
+    ids = [
+        await named(database, await a_parked(database, due=None), UUID(int=0xBADCAFE << 96 | n))
+        for n in (1, 2)
+    ]
+
+    several = await darkroom(env, "parked", "discard", "0badcafe", "--yes")
+    nobodys = await darkroom(env, "parked", "replay", "0badcafd")
+    _, gone, _ = await darkroom(env, "parked", "discard", str(ids[0]), "--yes")
+
+    assert several[0] == nobodys[0] == 1
+    assert all(str(one) in several[2] for one in ids)
+    assert "several parked messages begin with 0badcafe" in several[2]
+    assert "no parked message that begins with 0badcafd is known here" in nobodys[2]
+    assert "1 discarded" in gone
+
+
+async def test_an_event_that_is_called_by_digits_alone_is_no_beginning(
+    database: Database, database_url: str
+) -> None:
+    env = {"DATABASE_URL": database_url}
+    by_event = await a_parked(database, due=None, event_id="20261122")
+    await named(
+        database, await a_parked(database, due=None), UUID("20261122-0000-4000-8000-000000000001")
+    )
+
+    _, shown, err = await darkroom(env, "parked", "show", "20261122", "--json")
+
+    assert [one["id"] for one in json.loads(shown)] == [str(by_event)], err
+
+
+async def test_the_beginning_of_a_job_whose_order_is_only_parked_is_known(
+    database: Database, database_url: str
+) -> None:
+    env = {"DATABASE_URL": database_url}
+    job_id = uuid4()
+    message = await a_parked(database, due=None, subject=str(job_id))
+    await a_parked(database, due=None, subject="invoice 17")
+
+    _, listed, err = await darkroom(env, "parked", "list", "--job", str(job_id)[:8], "--json")
+    code, _, said = await darkroom(env, "parked", "list", "--job", "0badcafe")
+    wrong, _, complaint = await darkroom(env, "parked", "list", "--job", "invoice")
+
+    assert [one["id"] for one in json.loads(listed)] == [str(message)], err
+    assert (code, said.strip()) == (1, "no job that begins with 0badcafe is known here")
+    assert wrong == 2
+    assert "is no job id" in complaint

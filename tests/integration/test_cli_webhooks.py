@@ -4,7 +4,7 @@ secret."""
 import json
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -18,7 +18,7 @@ from shared.domain.refusal import RefusedWebhook
 from shared.domain.slot import SlotState
 from shared.envelope import FROM_WEBHOOK, ORIGIN, WEBHOOK_ID, WEBHOOK_SIGNATURE
 from tests.integration.test_cli import darkroom
-from tests.support.purchases import PREDICTION, a_slot, hear, news, the_purchase, the_slot
+from tests.support.purchases import PREDICTION, a_job, a_slot, hear, news, the_purchase, the_slot
 
 LINK = "https://bucket.example/a.jpg?X-Amz-Signature=0123456789abcdef"
 SIGNATURE = "v1,c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
@@ -88,7 +88,7 @@ async def test_the_list_tells_what_came_and_what_it_did_here(
     old = await a_refusal(database, received_at=utc_now() - timedelta(hours=3), outcome="stale")
 
     everything = await listed(env)
-    [of_the_job] = await listed(env, "--job", str(slot.job_id))
+    [of_the_job] = await listed(env, "--job", str(slot.job_id)[:8])
     [of_the_prediction] = await listed(env, "--prediction", PREDICTION)
 
     assert [row["id"] for row in everything][-1] == str(old.id)
@@ -185,7 +185,7 @@ async def test_a_dry_replay_shows_the_difference_and_changes_nothing(
     slot = await a_slot(database, SlotState.RUNNING)
     await a_webhook(database, slot, outcome="unknown")
 
-    code, out, err = await darkroom(env, "replay", "--job", str(slot.job_id), "--dry-run")
+    code, out, err = await darkroom(env, "replay", "--job", str(slot.job_id)[:8], "--dry-run")
 
     assert code == 0, err
     assert "is running; by its webhooks it is succeeded" in out
@@ -208,6 +208,22 @@ async def test_a_replay_shows_the_difference_and_says_the_facts_again(
     assert code == 0, err
     assert out.index("by its webhooks it is succeeded") < out.index("1 facts said again")
     assert await owed(database) == 1
+
+
+async def test_a_beginning_that_is_nobodys_or_not_one_jobs_alone_replays_and_lists_nothing(
+    env: dict[str, str], database: Database
+) -> None:
+    ids = [UUID(int=0xBADCAFE << 96 | number) for number in (1, 2)]
+    for job_id in ids:
+        await a_job(database, id=job_id)
+
+    for command in (("replay",), ("webhooks", "list")):
+        several = await darkroom(env, *command, "--job", "0badcafe")
+        nobodys = await darkroom(env, *command, "--job", "0badcafd")
+
+        assert several[:2] == nobodys[:2] == (1, "")
+        assert all(str(job_id) in several[2] for job_id in ids)
+        assert "no job that begins with 0badcafd is known here" in nobodys[2]
 
 
 async def a_homeless_webhook(database: Database) -> Slot:

@@ -5,11 +5,14 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
-from shared.db import parked
+import pytest
+
+from shared.db import journal, parked
 from shared.db.connection import Database
-from shared.db.parked import Parked, ParkedMessage, Which
+from shared.db.parked import Before, Parked, ParkedMessage, Which
+from shared.domain.slot import SlotState
 from shared.envelope import Envelope
-from tests.support.purchases import MINUTE, NOON, news
+from tests.support.purchases import MINUTE, NOON, PREDICTION, a_job, a_slot, hear, news
 
 QUEUE = "darkroom.storage.outputs"
 NOW = timedelta(0)
@@ -105,6 +108,74 @@ async def test_a_message_parked_anew_while_it_was_brought_back_stays(database: D
     assert kept is not None
     assert (kept.attempts, kept.reason, kept.generation) == (2, "again", 2)
     assert kept.first_at == message.first_at
+
+
+async def parked_and_brought_back(
+    database: Database, envelope: Envelope, queue: str = QUEUE
+) -> None:
+    await Parked(database).park(queue, envelope, reason="busy", trace=None, attempts=1, due_in=NOW)
+    (message,) = await due(database)
+    async with database.transaction() as tx:
+        assert await parked.brought_back(tx, message.id, message.generation)
+
+
+async def before(database: Database, envelope: Envelope) -> Before | None:
+    """What is told of the message that is parked now, for good."""
+    await park(database, envelope, due_in=None)
+    async with database.connection() as db:
+        (message,) = await parked.listing(db, Which(named=[envelope.id]), limit=9)
+        return await parked.before(db, message)
+
+
+async def test_a_message_tells_how_often_it_was_parked_before_for_its_queue(
+    database: Database,
+) -> None:
+    job_id = await a_job(database)
+    envelope = replace(news("p1", "succeeded"), subject=str(job_id))
+    other = replace(news("p2", "succeeded"), subject=str(job_id))
+    for _ in range(3):
+        await parked_and_brought_back(database, envelope)
+    await parked_and_brought_back(database, envelope, "darkroom.generator.verdicts")
+    await parked_and_brought_back(database, other)
+
+    told = await before(database, envelope)
+
+    async with database.connection() as db:
+        last = await db.fetchval(
+            "SELECT max(recorded_at) FROM journal WHERE causation_id = $1 AND outcome = $2",
+            envelope.id,
+            QUEUE,
+        )
+    assert told == Before(3, last)
+
+
+async def test_news_that_named_no_job_tells_it_by_the_job_that_it_was_heard_of(
+    database: Database,
+) -> None:
+    slot = await a_slot(database, SlotState.SUBMITTED)
+    envelope = news(PREDICTION, "succeeded")
+    assert envelope.subject is None
+    await hear(database, envelope)
+    await parked_and_brought_back(database, envelope)
+
+    told = await before(database, envelope)
+
+    assert told is not None
+    assert told.times == 1
+    async with database.connection() as db:
+        assert [one.type for one in await journal.of_job(db, slot.job_id)][-1] == parked.WAITED
+
+
+@pytest.mark.parametrize("subject", [None, "invoice 17"])
+async def test_nothing_is_told_of_before_where_nothing_is_on_record(
+    database: Database, subject: str | None
+) -> None:
+    about_a_job = replace(news("p1", "succeeded"), subject=str(await a_job(database)))
+    about_none = replace(news("p2", "succeeded"), subject=subject)
+    await parked_and_brought_back(database, about_none)
+
+    assert await before(database, about_a_job) is None
+    assert await before(database, about_none) is None
 
 
 async def test_parking_again_forgets_no_expiry(database: Database) -> None:

@@ -9,10 +9,36 @@ from uuid import UUID
 from shared.db import caps, jobs, journal, parked, predictions, slots
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Wanted
+from shared.db.parked import ParkedMessage
 from shared.domain.cap import Day
 from tests.support.purchases import MINUTE, NOON, a_job
 
 Ask = Callable[[Connection], Awaitable[object]]
+
+
+def a_message() -> ParkedMessage:
+    return ParkedMessage(
+        id=UUID(int=7),
+        queue="darkroom.storage.outputs",
+        event_id="event-77",
+        type="prediction.succeeded",
+        source="replicate",
+        subject=str(UUID(int=7)),
+        body=b"",
+        headers={},
+        causation_id=None,
+        traceparent=None,
+        attempts=1,
+        reason="no",
+        trace=None,
+        occurred_at=NOON,
+        first_at=NOON,
+        parked_at=NOON,
+        due_at=None,
+        expires_at=None,
+        generation=1,
+    )
+
 
 HOT: dict[str, tuple[Ask, str]] = {
     "slots to buy": (lambda tx: slots.claim_due(tx, limit=20, lease=MINUTE), "slot_due"),
@@ -44,6 +70,18 @@ HOT: dict[str, tuple[Ask, str]] = {
     "messages to bring back": (
         lambda tx: parked.claim_due(tx, limit=20, lease=MINUTE),
         "parked_message_due",
+    ),
+    "how often a message was parked before": (
+        lambda tx: parked.before(tx, a_message()),
+        "journal_of_a_job",
+    ),
+    "parked messages whose ids begin so": (
+        lambda tx: parked.beginning_with(tx, "7b2f6a52", limit=5),
+        "parked_message_pkey",
+    ),
+    "orders whose jobs begin so": (
+        lambda tx: journal.orders_beginning_with(tx, "7b2f6a52", limit=5),
+        "journal_of_a_job",
     ),
     "when a message is due": (parked.next_due_in, "parked_message_due"),
     "jobs past their deadline": (lambda tx: jobs.overdue(tx, limit=20), "job_open_by_deadline"),
@@ -90,6 +128,9 @@ SELECT job_id, ordinal, 1, 'token-0123456789', 'owner/model',
 INSERT INTO journal (event_id, type, source, origin, body, occurred_at, published_at)
 SELECT 'event-' || i, 'prediction.succeeded', 'replicate', 'webhook', 'x', now(), now()
   FROM generate_series(1, 10000) i;
+INSERT INTO journal (event_id, type, source, origin, job_id, occurred_at, published_at)
+SELECT 'order-' || id, 'upload.received', 'shop', 'heard', id, now(), now()
+  FROM job;
 INSERT INTO parked_message (queue, event_id, type, source, body, reason, occurred_at)
 SELECT 'queue', 'event-' || i, 'prediction.succeeded', 'replicate', 'x', 'dead', now()
   FROM generate_series(1, 5000) i;

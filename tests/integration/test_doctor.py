@@ -1,5 +1,6 @@
 """The doctor against an installation that is well, and against everything that can be set up wrong."""
 
+import json
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 
 from deploy.local.emulator import Emulator
 from deploy.local.emulator import Settings as EmulatorSettings
-from services.cli.checks import broker, bucket, database, provider, webhooks
+from services.cli.checks import broker, bucket, database, origins, provider, webhooks
 from services.cli.checks.finding import Finding, Look
 from services.cli.checks.settings import DoctorSettings
 from services.cli.doctor import examine
@@ -29,7 +30,9 @@ from shared.db.connection import Database
 from shared.health import Health
 from shared.messaging import topology
 from shared.messaging.apply import arguments
+from shared.objects import open_bucket
 from shared.runtime import run
+from tests.support.bucket_rules import let_pages_in, rule
 from tests.support.frontage import Store, a_proxy, listening
 from tests.support.one_process import SECRET, TOKEN, a_free_port, all_services
 from tests.support.scripted_http import answer, scripted_server
@@ -408,3 +411,115 @@ async def test_what_is_set_up_wrong_is_named_with_what_mends_it(
     told = " ".join(finding.said + finding.mend for finding in found)
     assert TOKEN not in told
     assert SECRET not in told
+
+
+# ---- pages of other origins, on the real store
+
+PAGE = "https://app.example.com"
+ALLOWED = rule(PAGE, "PUT", "GET", headers=("Content-Type",))
+
+
+async def asked_for(seeds: Seeds, pages: str) -> list[Finding]:
+    seeds.known["api_cors_origins"] = pages
+    return [one for one in await bucket.look(seeds.chosen()) if one.check == origins.CHECK]
+
+
+async def test_a_bucket_that_lets_the_pages_of_an_origin_in_is_well(seeds: Seeds) -> None:
+    await let_pages_in(seeds.known, ALLOWED)
+
+    found = await asked_for(seeds, PAGE)
+
+    assert found == [
+        Finding(origins.CHECK, True, f"pages of {PAGE} may put originals and read results")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (rule("https://other.example.com", "PUT", "GET", headers=("*",)), "may neither put"),
+        (rule(PAGE, "GET", headers=("Content-Type",)), "may read results, and not put originals"),
+        (rule(PAGE, "PUT", headers=("Content-Type",)), "may put originals, and not read results"),
+    ],
+    ids=["of another origin", "only to read", "only to put"],
+)
+async def test_an_origin_that_the_bucket_keeps_out_is_named_with_the_rule_that_lets_it_in(
+    seeds: Seeds, kept: dict[str, Any], said: str
+) -> None:
+    await let_pages_in(seeds.known, kept)
+
+    [found] = await asked_for(seeds, PAGE)
+
+    assert not found.well
+    assert f"pages of {PAGE} {said}" in found.said
+    await let_pages_in(seeds.known, json.loads(found.mend.partition(": ")[2]))
+    assert [one.well for one in await asked_for(seeds, PAGE)] == [True]
+
+
+async def test_each_origin_has_a_finding_of_its_own_and_no_more_than_five_are_asked_for(
+    seeds: Seeds,
+) -> None:
+    await let_pages_in(seeds.known, ALLOWED)
+    others = [f"https://{number}.example.com" for number in range(6)]
+
+    found = await asked_for(seeds, ",".join([PAGE, *others]))
+
+    assert [one.well for one in found] == [True, *[False] * 4, True]
+    assert [other in one.said for other, one in zip(others, found[1:5], strict=False)] == [True] * 4
+    assert found[-1].said.startswith("2 more origins")
+
+
+async def test_a_bucket_that_lets_every_page_in_is_well_where_every_page_may_call(
+    seeds: Seeds,
+) -> None:
+    [anybody] = await asked_for(seeds, "*")
+    await let_pages_in(seeds.known, ALLOWED)
+    [named_only] = await asked_for(seeds, "*")
+
+    assert anybody.well
+    assert not named_only.well
+    assert '"AllowedOrigins": ["*"]' in named_only.mend
+
+
+LETS_IN = {
+    "Access-Control-Allow-Origin": PAGE,
+    "Access-Control-Allow-Methods": "GET, PUT",
+    "Access-Control-Allow-Headers": "content-type",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "said"),
+    [
+        (200, LETS_IN | {"Access-Control-Allow-Headers": "x-other"}, "and not put originals"),
+        (200, LETS_IN | {"Access-Control-Allow-Origin": "https://b.example"}, "may neither put"),
+        (403, LETS_IN, "and not put originals"),
+        (200, LETS_IN, "may put originals and read results"),
+    ],
+    ids=["takes no content type", "lets another in", "refuses the question", "lets it in"],
+)
+async def test_what_a_browser_would_not_believe_lets_no_page_in(
+    seeds: Seeds, status: int, headers: dict[str, str], said: str
+) -> None:
+    async def a_store(_request: web.Request) -> web.Response:
+        return web.Response(status=status, headers=headers)
+
+    seeds.known["s3_endpoint_url"] = await seeds.enter(listening(a_store))
+    async with open_bucket(seeds.chosen()) as opened:
+        [found] = await origins.look(opened, "doctor/x", [PAGE])
+
+    assert said in found.said
+
+
+async def test_without_origins_nothing_is_said_of_them(seeds: Seeds) -> None:
+    assert await asked_for(seeds, "") == []
+
+
+async def test_a_bucket_without_tls_is_nothing_for_pages_that_came_by_it(seeds: Seeds) -> None:
+    seeds.known["s3_public_endpoint_url"] = "http://files.example.com"
+    async with open_bucket(seeds.chosen()) as opened:
+        [found] = await origins.look(opened, "doctor/x", [PAGE])
+
+    assert not found.well
+    assert "nothing by http" in found.said
+    assert "S3_PUBLIC_ENDPOINT_URL" in found.mend

@@ -195,27 +195,34 @@ class TestShowing:
         assert one.all("a", href=f"/jobs/{again}")
         assert two.all("a", href=f"/jobs/{first}")
 
-    async def test_messages_of_it_that_are_parked_are_linked(self, api: Api) -> None:
+    async def test_messages_of_it_that_are_parked_are_linked_for_who_settles_them(
+        self, api: Api
+    ) -> None:
         job_id = await a_job(api.database)
-        await Parked(api.database).park(
-            "darkroom.storage.outputs",
-            Envelope(
-                id="e-1",
-                type="prediction.succeeded",
-                source="replicate",
-                time=NOON,
-                body=b"{}",
-                subject=str(job_id),
-            ),
-            reason="no",
-            trace=None,
-            attempts=3,
-            due_in=None,
-        )
+        for due_in in (None, timedelta(hours=1), timedelta(hours=2)):
+            await Parked(api.database).park(
+                "darkroom.storage.outputs",
+                Envelope(
+                    id=f"e-{due_in}",
+                    type="prediction.succeeded",
+                    source="replicate",
+                    time=NOON,
+                    body=b"{}",
+                    subject=str(job_id),
+                ),
+                reason="no",
+                trace=None,
+                attempts=3,
+                due_in=due_in,
+            )
+        reader = await visitor(api, Scope.READ)
+        operator = await visitor(api, Scope.OPERATE)
 
-        page = Html((await api.front.get(f"/jobs/{job_id}")).body)
+        looked = Html((await reader.get(f"/jobs/{job_id}")).body)
+        page = Html((await operator.get(f"/jobs/{job_id}")).body)
 
-        assert page.one("a", href=f"/parked?job={job_id}").text.endswith("1")
+        assert page.one("a", href=f"/parked?job={job_id}").text.endswith("3 (dead: 1)")
+        assert not looked.all("a", href=f"/parked?job={job_id}")
 
     async def test_words_of_others_are_text_and_never_markup(self, api: Api) -> None:
         job_id = await a_job(

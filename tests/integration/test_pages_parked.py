@@ -17,7 +17,7 @@ from shared.domain.token import Scope, kept, word_of
 from shared.envelope import Envelope
 from tests.support.front_end import FrontEnd, Heard
 from tests.support.pages import Html
-from tests.support.purchases import NOON
+from tests.support.purchases import NOON, a_job
 from tests.support.serving_api import Api, an_api
 from tests.support.waiting import eventually
 
@@ -42,9 +42,10 @@ async def park(
     subject: str | None = None,
     body: bytes = b"{}",
     headers: dict[str, str] | None = None,
+    event_id: str | None = None,
 ) -> ParkedMessage:
     """A message that died, or (``due_in``) that waits."""
-    event_id = f"e-{uuid4()}"
+    event_id = event_id or f"e-{uuid4()}"
     await Parked(api.database).park(
         queue,
         Envelope(
@@ -177,6 +178,24 @@ class TestShowing:
         assert "Traceback: here" in heard.body
         assert "It goes on" in heard.body
         assert len(heard.body) < 100_000
+
+    async def test_one_says_how_often_it_was_parked_before_and_nothing_where_it_was_not(
+        self, api: Api
+    ) -> None:
+        job_id = str(await a_job(api.database))
+        for _ in range(2):
+            message = await park(api, subject=job_id, event_id="e-again")
+            async with api.database.transaction() as tx:
+                assert await parked.brought_back(tx, message.id, message.generation)
+        again = await park(api, subject=job_id, event_id="e-again")
+        first = await park(api, subject=job_id)
+
+        told = (await api.front.get(f"/parked/{again.id}")).body
+        silent = (await api.front.get(f"/parked/{first.id}")).body
+
+        assert "Parked before" in told
+        assert "2 ×, last brought back" in told
+        assert "Parked before" not in silent
 
     async def test_one_that_is_not_there_any_more_says_so(self, api: Api) -> None:
         assert (await api.front.get(f"/parked/{uuid4()}")).status == 410

@@ -26,7 +26,7 @@ from shared.db import jobs, journal, parked, spared, spend, times
 from shared.db.connection import Connection, Database
 from shared.db.jobs import Job
 from shared.db.journal import Kept
-from shared.db.parked import Which
+from shared.db.parked import OfJob
 from shared.domain.cost import Bill
 from shared.domain.slot import CLOSED
 from shared.domain.spared import Spared
@@ -109,7 +109,7 @@ class Beside:
     bill: Bill
     spared: Spared | None
     retries: Sequence[UUID]
-    parked: int
+    parked: OfJob | None
     webhooks: Sequence[Kept]
 
 
@@ -224,7 +224,7 @@ class OneJob:
                 bill=await spend.bill_of_job(db, job_id),
                 spared=await self._spared(db, job),
                 retries=await jobs.retries(db, job_id),
-                parked=await parked.how_many(db, Which(job=job_id)) if operates else 0,
+                parked=await parked.of_job(db, job_id) if operates else None,
                 webhooks=await journal.archive(
                     db, job_id, limit=WEBHOOKS_SHOWN + 1, at_most=BODY_SHOWN + BEHIND
                 )

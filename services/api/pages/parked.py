@@ -112,14 +112,16 @@ class Parking:
                 limit=1,
                 body_at_most=BODY_SHOWN + BEHIND,
             )
-        if not found:
-            raise Refused(GONE, "it is not parked any more")
-        [message] = found
+            if not found:
+                raise Refused(GONE, "it is not parked any more")
+            [message] = found
+            before = await parked.before(db, message)
         body, cut = laid_out(message.body, at_most=BODY_SHOWN)
         return Page(
             "parked_one.html",
             {
                 "story": _story(visit, message),
+                "before": before,
                 "headers": [
                     (name, redacted_header(name, value))
                     for name, value in sorted(message.headers.items())

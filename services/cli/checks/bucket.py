@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import aiohttp
 
+from services.cli.checks import origins
 from services.cli.checks.finding import Finding, bad, well
 from services.cli.checks.settings import DoctorSettings
 from shared.errors import Permanent, Transient
@@ -35,6 +36,7 @@ async def look(chosen: DoctorSettings) -> list[Finding]:
         found.append(await _may("list", _listed(bucket)))
         found.append(await _never_overwrites(bucket, key))
         found += await _from_outside(bucket, key, chosen)
+        found += await origins.look(bucket, key, chosen.api_cors_origins)
         found.append(await _may("delete", bucket.delete(key)))
         return found
 

@@ -9,6 +9,7 @@ from shared.settings import (
     BucketSettings,
     DatabaseSettings,
     DownloadSettings,
+    OriginSettings,
     ReplicateSettings,
     SourceSettings,
     WebhookUrlSettings,
@@ -24,6 +25,7 @@ class DoctorSettings(
     WebhookUrlSettings,
     DownloadSettings,
     SourceSettings,
+    OriginSettings,
 ):
     """Every part. Without the ingress' own secret the doctor signs with the account's."""
 

@@ -11,8 +11,10 @@ WORDS = {
         "이 작업의 파일, 본문, 입력은 삭제되었습니다.",
     ),
     "job.parked": Said(
-        "Messages of this job that are parked: {count}", "이 작업에서 보류된 메시지: {count}개"
+        "Messages of this job that are parked: {count} (dead: {dead})",
+        "이 작업에서 보류된 메시지: {count}개(중단됨: {dead}개)",
     ),
+    "job.held": Said("A new day of that limit begins at {at}", "한도가 새로 시작되는 시각: {at}"),
     "job.report.open": Said("Open the report", "보고서 열기"),
     "job.cancel": Said("Cancel…", "취소…"),
     "job.retry": Said("Do it once more…", "다시 하기…"),

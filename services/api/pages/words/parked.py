@@ -34,6 +34,10 @@ WORDS = {
     "parked.tries": Said("Tries", "시도"),
     "parked.first": Said("First failed", "첫 실패"),
     "parked.last": Said("Last failed", "마지막 실패"),
+    "parked.before": Said("Parked before", "이전 보류"),
+    "parked.before_times": Said(
+        "{count} ×, last brought back {at}", "{count}회, 마지막으로 다시 보냄: {at}"
+    ),
     "parked.expires": Said("Its files are gone at", "파일 만료 시각"),
     "parked.job": Said("Job", "작업"),
     "parked.event": Said("Event", "이벤트"),
