@@ -11,6 +11,7 @@ import pytest
 
 from darkroom_client import AsyncDarkroom, Darkroom, Refused, Unanswered
 from tests.support.calling import Request
+from tests.support.ports import a_port
 from tests.support.scripted_http import ScriptedServer, answer, scripted_server
 from tests.support.told_by_api import JOB, ORDERED, a_slot, an_event, standing
 
@@ -157,12 +158,11 @@ async def test_an_api_that_is_away_is_named_by_its_address(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("darkroom_client.asking.TRIES", 1)
-    async with scripted_server() as away:
-        pass
-
-    async with opened(away) as darkroom:
-        with pytest.raises(Unanswered) as unanswered:
-            await darkroom("job", JOB)
+    with a_port() as nobodys:
+        away = ScriptedServer(f"http://127.0.0.1:{nobodys}")
+        async with opened(away) as darkroom:
+            with pytest.raises(Unanswered) as unanswered:
+                await darkroom("job", JOB)
 
     assert str(unanswered.value) == f"the API at {away.url} does not answer: ConnectError"
 

@@ -34,7 +34,8 @@ from shared.objects import open_bucket
 from shared.runtime import run
 from tests.support.bucket_rules import let_pages_in, rule
 from tests.support.frontage import Store, a_proxy, listening
-from tests.support.one_process import SECRET, TOKEN, a_free_port, all_services
+from tests.support.one_process import SECRET, TOKEN, all_services
+from tests.support.ports import a_port
 from tests.support.scripted_http import answer, scripted_server
 from tests.support.waiting import eventually
 
@@ -61,7 +62,7 @@ class Seeds:
         """An ingress alone, with the parts of this test; its address."""
         import asyncio
 
-        port = a_free_port()
+        port = self.stack.enter_context(a_port())
         told = {
             "amqp_url": self.known["amqp_url"],
             "replicate_webhook_secret": SECRET,

@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import random
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from shared.domain import identity
 from shared.health import Health
 from shared.messaging import topology
 from shared.messaging.apply import apply
+from tests.support.ports import a_port
 from tests.support.signing import signed
 from tests.support.waiting import eventually
 
@@ -119,26 +119,24 @@ class Ingress:
 @asynccontextmanager
 async def an_ingress(amqp_url: str, **options: Any) -> AsyncIterator[Ingress]:
     """The ingress as it ships, on a free port; stopped and drained at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    told: dict[str, Any] = {"replicate_webhook_secret": SecretStr(SECRET), **options}
-    settings = Settings(
-        amqp_url=SecretStr(amqp_url), ingress_host="127.0.0.1", ingress_port=port, **told
-    )
-    stop = asyncio.Event()
-    async with (
-        Connections(Health("ingress")) as connections,
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
-    ):
-        running = asyncio.gather(*(w(stop) for w in await workers(settings, connections)))
-        ingress = Ingress(amqp_url, port, stop, session)
-        try:
-            await eventually("the ingress listens", lambda: _listens(ingress))
-            yield ingress
-        finally:
-            stop.set()
-            await running
+    with a_port() as port:
+        told: dict[str, Any] = {"replicate_webhook_secret": SecretStr(SECRET), **options}
+        settings = Settings(
+            amqp_url=SecretStr(amqp_url), ingress_host="127.0.0.1", ingress_port=port, **told
+        )
+        stop = asyncio.Event()
+        async with (
+            Connections(Health("ingress")) as connections,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
+        ):
+            running = asyncio.gather(*(w(stop) for w in await workers(settings, connections)))
+            ingress = Ingress(amqp_url, port, stop, session)
+            try:
+                await eventually("the ingress listens", lambda: _listens(ingress))
+                yield ingress
+            finally:
+                stop.set()
+                await running
 
 
 async def _listens(ingress: Ingress) -> bool:

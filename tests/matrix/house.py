@@ -1,7 +1,6 @@
 """Services on real parts in this process, as they ship: ingress, news, storage, ends, retries."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from shared.recipes.again import again_rule
 from shared.runtime import Worker
 from tests.matrix.ground import Rooms
 from tests.support.consuming import depth
+from tests.support.ports import a_port
 from tests.support.purchases import a_job, bought, claim
 from tests.support.signing import signed
 from tests.support.waiting import eventually
@@ -107,56 +107,54 @@ async def a_house(
 ) -> AsyncIterator[House]:
     """All of it, ready; drained at the end. ``retries``: parked messages are brought back.
     ``origin`` is where outputs may be fetched from."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    bucket = {name.lower(): value for name, value in rooms.bucket.items()}
-    settings = Settings(
-        **bucket,  # type: ignore[arg-type]
-        **{
-            "amqp_url": SecretStr(rooms.amqp_url),
-            "database_url": SecretStr(rooms.database_url),
-            "replicate_webhook_secret": SecretStr(SECRET),
-            "replicate_api_token": SecretStr("r8_matrix000000000000000000000000000000"),
-            "public_base_url": f"http://127.0.0.1:{port}",
-            "ingress_host": "127.0.0.1",
-            "ingress_port": port,
-            "download_allowed_origin": origin,
-            "webhook_confirm_seconds": 30.0,  # a busy machine is no fault of the broker's
-            **more,
-        },
-    )
-    stop = asyncio.Event()
-    async with (
-        Connections(Health("matrix")) as connections,
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=64), timeout=aiohttp.ClientTimeout(total=120)
-        ) as session,
-    ):
-        database = await connections.database(settings)
-        workers = [
-            *await ingress.workers(settings, connections),
-            *await _news(settings, connections),
-            *await storage.workers(settings, connections),
-            *await aggregator.workers(settings, connections),
-        ]
-        if retries:
-            workers.append(await _bring_back(settings, connections))
-        house = House(
-            rooms=rooms,
-            database=database,
-            connections=connections,
-            settings=settings,
-            port=port,
-            session=session,
+    with a_port() as port:
+        bucket = {name.lower(): value for name, value in rooms.bucket.items()}
+        settings = Settings(
+            **bucket,  # type: ignore[arg-type]
+            **{
+                "amqp_url": SecretStr(rooms.amqp_url),
+                "database_url": SecretStr(rooms.database_url),
+                "replicate_webhook_secret": SecretStr(SECRET),
+                "replicate_api_token": SecretStr("r8_matrix000000000000000000000000000000"),
+                "public_base_url": f"http://127.0.0.1:{port}",
+                "ingress_host": "127.0.0.1",
+                "ingress_port": port,
+                "download_allowed_origin": origin,
+                "webhook_confirm_seconds": 30.0,  # a busy machine is no fault of the broker's
+                **more,
+            },
         )
-        running = asyncio.gather(*(worker(stop) for worker in workers))
-        try:
-            await eventually("the house is ready", lambda: _ready(connections), within=60)
-            yield house
-        finally:
-            stop.set()
-            await running
+        stop = asyncio.Event()
+        async with (
+            Connections(Health("matrix")) as connections,
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=64), timeout=aiohttp.ClientTimeout(total=120)
+            ) as session,
+        ):
+            database = await connections.database(settings)
+            workers = [
+                *await ingress.workers(settings, connections),
+                *await _news(settings, connections),
+                *await storage.workers(settings, connections),
+                *await aggregator.workers(settings, connections),
+            ]
+            if retries:
+                workers.append(await _bring_back(settings, connections))
+            house = House(
+                rooms=rooms,
+                database=database,
+                connections=connections,
+                settings=settings,
+                port=port,
+                session=session,
+            )
+            running = asyncio.gather(*(worker(stop) for worker in workers))
+            try:
+                await eventually("the house is ready", lambda: _ready(connections), within=60)
+                yield house
+            finally:
+                stop.set()
+                await running
 
 
 async def _ready(connections: Connections) -> bool:

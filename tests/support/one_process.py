@@ -1,7 +1,6 @@
 """Every service in the process of a test, as ``python -m services`` runs them, and an emulator."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from shared.connections import Connections
 from shared.health import Health
 from shared.objects import Bucket
 from shared.runtime import run
+from tests.support.ports import a_port
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TOKEN = "r8_services000000000000000000000000000"
@@ -28,39 +28,32 @@ class Running:
     settings: Mapping[str, Any]
 
 
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def all_services(environment: Mapping[str, str], **more: Any) -> AsyncIterator[Running]:
     """Until the block ends; then drained. ``environment`` names the parts."""
-    port = a_free_port()
     provider = EmulatorSettings(port=0, files_port=0, run_s=0.1, webhook_secret=SECRET)
-    async with Emulator(provider) as emulator, Connections(Health("test")) as connections:
-        known: dict[str, Any] = {
-            **{name.lower(): value for name, value in environment.items()},
-            "replicate_api_token": TOKEN,
-            "replicate_base_url": emulator.url,
-            "replicate_webhook_secret": SECRET,
-            "public_base_url": f"http://127.0.0.1:{port}",
-            "ingress_host": "127.0.0.1",
-            "ingress_port": port,
-            "api_host": "127.0.0.1",
-            "api_port": 0,
-            "download_allowed_origin": emulator.files_url,
-            **more,
-        }
-        settings, stop = Settings(**known), asyncio.Event()
-        at_work = asyncio.create_task(
-            run(*await workers(settings, connections), grace_s=20, stop=stop)
-        )
-        try:
-            bucket = await connections.bucket(settings)
-            yield Running(bucket=bucket, emulator=emulator, settings=known)
-        finally:
-            stop.set()
-            await at_work
+    with a_port() as port:
+        async with Emulator(provider) as emulator, Connections(Health("test")) as connections:
+            known: dict[str, Any] = {
+                **{name.lower(): value for name, value in environment.items()},
+                "replicate_api_token": TOKEN,
+                "replicate_base_url": emulator.url,
+                "replicate_webhook_secret": SECRET,
+                "public_base_url": f"http://127.0.0.1:{port}",
+                "ingress_host": "127.0.0.1",
+                "ingress_port": port,
+                "api_host": "127.0.0.1",
+                "api_port": 0,
+                "download_allowed_origin": emulator.files_url,
+                **more,
+            }
+            settings, stop = Settings(**known), asyncio.Event()
+            at_work = asyncio.create_task(
+                run(*await workers(settings, connections), grace_s=20, stop=stop)
+            )
+            try:
+                bucket = await connections.bucket(settings)
+                yield Running(bucket=bucket, emulator=emulator, settings=known)
+            finally:
+                stop.set()
+                await at_work

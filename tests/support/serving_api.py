@@ -15,7 +15,7 @@ from shared.messaging.publisher import Publisher
 from shared.objects import Bucket
 from shared.runtime import run
 from tests.support.front_end import FrontEnd, a_front_end
-from tests.support.one_process import a_free_port
+from tests.support.ports import a_port
 from tests.support.waiting import eventually
 
 
@@ -34,28 +34,29 @@ class Api:
 @asynccontextmanager
 async def an_api(environment: Mapping[str, str], **more: Any) -> AsyncIterator[Api]:
     """Until the block ends; then drained."""
-    port, stop = a_free_port(), asyncio.Event()
+    stop = asyncio.Event()
     known = {name.lower(): value for name, value in environment.items()}
-    settings = Settings(**{**known, "api_host": "127.0.0.1", "api_port": port, **more})
     health = Health("api")
-    async with Connections(health) as connections:
-        at_work = asyncio.create_task(
-            run(*await workers(settings, connections), grace_s=20, stop=stop)
-        )
-        try:
-            async with a_front_end(f"http://127.0.0.1:{port}") as front:
-                await eventually("the API listens", _listens(front), within=20)
-                yield Api(
-                    front=front,
-                    database=await connections.database(settings),
-                    bucket=await connections.bucket(settings),
-                    publisher=await connections.publisher(settings),
-                    health=health,
-                    stop=stop,
-                )
-        finally:
-            stop.set()
-            await at_work
+    with a_port() as port:
+        settings = Settings(**{**known, "api_host": "127.0.0.1", "api_port": port, **more})
+        async with Connections(health) as connections:
+            at_work = asyncio.create_task(
+                run(*await workers(settings, connections), grace_s=20, stop=stop)
+            )
+            try:
+                async with a_front_end(f"http://127.0.0.1:{port}") as front:
+                    await eventually("the API listens", _listens(front), within=60)
+                    yield Api(
+                        front=front,
+                        database=await connections.database(settings),
+                        bucket=await connections.bucket(settings),
+                        publisher=await connections.publisher(settings),
+                        health=health,
+                        stop=stop,
+                    )
+            finally:
+                stop.set()
+                await at_work
 
 
 def _listens(front: FrontEnd) -> Any:
