@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from shared.clock import utc_now
 from shared.db import caps, jobs, journal, overview, parked, rate_limit
@@ -30,11 +29,12 @@ from shared.messaging.topology import (
 from shared.overview import Depths, Overviews
 from tests.integration.test_db_levels import A_FLOOD
 from tests.support.consuming import an_event
+from tests.support.days import where_it_is_noon
 from tests.support.proxy import proxied
 from tests.support.purchases import a_job, a_slot, end_job
 from tests.support.waiting import eventually
 
-SEOUL = ZoneInfo("Asia/Seoul")
+HERE = where_it_is_noon()
 HOUR = timedelta(hours=1)
 
 
@@ -44,7 +44,7 @@ class NoBroker:
 
 
 def overviews(database: Database, depths: Depths | None = None) -> Overviews:
-    return Overviews(database=database, depths=depths or NoBroker(), zone=SEOUL, files_live=HOUR)
+    return Overviews(database=database, depths=depths or NoBroker(), zone=HERE, files_live=HOUR)
 
 
 async def seen(database: Database, depths: Depths | None = None) -> Overview:
@@ -190,7 +190,7 @@ async def test_the_money_of_the_day_stands_beside_its_cap_and_what_it_holds(
                     cap_micros=cap,
                     estimate_micros=4000,
                     wanted=1,
-                    zone=SEOUL,
+                    zone=HERE,
                     look_again=HOUR,
                 )
 
@@ -206,7 +206,7 @@ async def test_the_money_of_the_day_stands_beside_its_cap_and_what_it_holds(
     assert held is not None
     assert held.holds
     assert held.ends_at == told.money.ends
-    assert told.money.begins.astimezone(SEOUL).hour == 0
+    assert told.money.begins.astimezone(HERE).hour == 0
     assert told.concerns == (Concern.CAPPED,)
 
 

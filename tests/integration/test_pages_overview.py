@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
@@ -21,16 +20,19 @@ from shared.envelope import ORIGIN
 from shared.messaging.topology import STORAGE_OUTPUTS
 from tests.integration.test_overview import HOUR
 from tests.support.consuming import an_event
+from tests.support.days import where_it_is_noon
 from tests.support.front_end import FrontEnd
 from tests.support.proxy import proxied
 from tests.support.purchases import a_job, a_slot, end_job, hear, news
 from tests.support.serving_api import Api, an_api
 from tests.support.waiting import eventually
 
+HERE = where_it_is_noon()
+
 
 @pytest_asyncio.fixture
 async def api(service_environment: dict[str, str]) -> AsyncIterator[Api]:
-    async with an_api(service_environment, timezone="Asia/Seoul") as running:
+    async with an_api(service_environment, timezone=HERE.key) as running:
         yield running
 
 
@@ -159,7 +161,7 @@ async def test_money_stands_beside_its_cap_with_what_is_held(api: Api) -> None:
                 cap_micros=5000,
                 estimate_micros=4000,
                 wanted=1,
-                zone=ZoneInfo("Asia/Seoul"),
+                zone=HERE,
                 look_again=HOUR,
             )
 
