@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from playwright.async_api import Route
+
 from tests.browser.gallery import under_way
 from tests.browser.marks import has_the_mark, leave_a_mark
 from tests.support.front_end import FrontEnd
@@ -22,7 +24,7 @@ async def test_a_live_page_outlives_a_restart_of_its_server(
 ) -> None:
     job_id = await a_job_that_runs(world)
     kim = await visit()
-    kim.forgives("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE|503")
+    kim.forgives("ERR_CONNECTION_(REFUSED|RESET)|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE|503")
     await kim.go(f"/jobs/{job_id}")
     await leave_a_mark(kim)
 
@@ -36,6 +38,43 @@ async def test_a_live_page_outlives_a_restart_of_its_server(
     assert "meanwhile" in await kim.text()
     assert await has_the_mark(kim)
     assert await kim.page.locator("[data-live]").count() == 0
+
+
+# How often the last word was heard, and what was asked for again after that.
+COUNT_ENDS = """globalThis.darkroomTestEnds = 0;
+globalThis.EventSource = class extends EventSource {
+    constructor(...where) {
+        super(...where);
+        this.addEventListener("end", () => { darkroomTestEnds += 1; });
+    }
+}"""
+
+
+async def test_a_page_that_heard_the_end_asks_for_it_until_it_is_answered(
+    visit: Visits, world: World, front: FrontEnd
+) -> None:
+    job_id = await a_job_that_runs(world)
+    kim = await visit()
+    kim.forgives("ERR_CONNECTION_REFUSED")
+    await kim.page.add_init_script(COUNT_ENDS)
+    await kim.go(f"/jobs/{job_id}")
+    unanswered = 0
+
+    async def cut(route: Route) -> None:
+        nonlocal unanswered
+        unanswered += await kim.page.evaluate("darkroomTestEnds")
+        await route.abort("connectionrefused")
+
+    await kim.page.route(f"**/jobs/{job_id}", cut)
+    await front.post(f"/v1/jobs/{job_id}/cancel", {"reason": "for a test"})
+
+    async def asked() -> int:
+        return unanswered
+
+    # What was on its way, what that made wait, and one that nothing but the end has asked for.
+    await eventually("it asks again", asked, holds=lambda times: times >= 3, within=60)
+    await kim.page.unroute_all(behavior="wait")
+    await kim.page.locator(".state", has_text="canceled").wait_for()
 
 
 async def test_what_is_open_stays_open_while_the_page_moves(

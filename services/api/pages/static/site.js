@@ -3,6 +3,7 @@
 "use strict";
 (() => {
   const AT_MOST_EVERY_MS = 1000;
+  const LAST_AGAIN_MS = 3000;
   let asking = false;
   let wanted = false;
   let last = -Infinity;
@@ -100,12 +101,19 @@
     }
   }
 
+  // Behind the last word nothing comes that would make us look again: until a look was answered with
+  // a page that lives no more, we do so ourselves.
+  async function end() {
+    await renew();
+    if (document.querySelector("[data-live]")) setTimeout(end, LAST_AGAIN_MS);
+  }
+
   function listen(url) {
     const source = new EventSource(url);
     for (const kind of ["snapshot", "change"]) source.addEventListener(kind, renew);
     source.addEventListener("end", () => {
       source.close();
-      renew();
+      end();
     });
     // A ticket lives for minutes: when the line is refused, a fresh page has a fresh one, and what
     // is open or plays stays as it is.
