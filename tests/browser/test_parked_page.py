@@ -8,25 +8,16 @@ import pytest
 from shared.messaging.topology import STORAGE_OUTPUTS
 from tests.browser.gallery import a_dead_message
 from tests.support.photos import a_photo
+from tests.support.unplaced import a_success_that_could_not_be_placed, put_back
 from tests.support.visiting import ON_A_PHONE, Visits, shows
 from tests.support.waiting import eventually
 from tests.support.world import World
 
 
-async def a_success_that_could_not_be_placed(world: World) -> tuple[UUID, list[dict[str, Any]]]:
-    """A job whose output waits, because its purchase is not on record, as after a restore of an older
-    database; and the rows that are missing."""
-    world.system.child("storage").stop(within=35)
-    try:
-        job_id = await world.order(a_photo(seed=4), params={"count": 1})
-
-        async def waiting() -> int:
-            return (await world.queue_depths())[STORAGE_OUTPUTS.name]
-
-        await eventually("the prediction's success waits for storage", waiting, within=60)
-        lost = await world.rows("DELETE FROM prediction WHERE job_id = $1 RETURNING *", job_id)
-    finally:
-        world.system.start("storage")
+async def a_parked_success(world: World) -> tuple[UUID, list[dict[str, Any]]]:
+    """A job whose output waits for a person, because its purchase is not on record; and the rows that
+    are missing."""
+    job_id, lost = await a_success_that_could_not_be_placed(world, a_photo(seed=4))
 
     async def dead() -> int:
         return len([one for one in await world.dead(str(job_id)) if "succeeded" in one["type"]])
@@ -35,20 +26,11 @@ async def a_success_that_could_not_be_placed(world: World) -> tuple[UUID, list[d
     return job_id, lost
 
 
-async def put_back(world: World, rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        marks = ", ".join(f"${n}" for n in range(1, len(row) + 1))
-        await world.execute(
-            f"INSERT INTO prediction ({', '.join(row)}) VALUES ({marks})",  # noqa: S608
-            *row.values(),
-        )
-
-
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
 async def test_a_dead_message_is_brought_back_and_its_job_completes(
     visit: Visits, world: World, scripts: bool
 ) -> None:
-    job_id, lost = await a_success_that_could_not_be_placed(world)
+    job_id, lost = await a_parked_success(world)
     await put_back(world, lost)
     kim = await visit(scripts=scripts)
     page = kim.page

@@ -2,14 +2,14 @@
 
 import json
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
-from shared.messaging.topology import STORAGE_OUTPUTS
 from tests.support import photos
 from tests.support.operator import darkroom
 from tests.support.signing import signed
+from tests.support.unplaced import a_success_that_could_not_be_placed, put_back
 from tests.support.waiting import eventually
 from tests.support.world import World
 
@@ -24,24 +24,13 @@ async def dead_of(world: World, text: str) -> list[dict[str, Any]]:
 
 @pytest.mark.system("A9")
 async def test_a9_a_webhook_that_could_not_be_placed_is_replayed_once_it_can(world: World) -> None:
-    world.system.child("storage").stop(within=35)
-    try:
-        job_id = await world.order(A_PHOTO, params={"count": 1})
-
-        async def waiting() -> int:
-            return (await world.queue_depths())[STORAGE_OUTPUTS.name]
-
-        await eventually("the prediction's success waits for storage", waiting)
-        # As after a restore of a database that is older than the purchase.
-        lost = await world.rows("DELETE FROM prediction WHERE job_id = $1 RETURNING *", job_id)
-    finally:
-        world.system.start("storage")
+    job_id, lost = await a_success_that_could_not_be_placed(world, A_PHOTO)
 
     async def parked_dead() -> list[dict[str, Any]]:
         return [one for one in await dead_of(world, str(job_id)) if "succeeded" in one["type"]]
 
     [dead] = await eventually("it is parked for a look", parked_dead, within=60)
-    await _put_back(world, job_id, lost)
+    await put_back(world, lost)
     dry = await darkroom(world, "parked", "replay", "--all", "--type", dead["type"], "--dry-run")
     replayed = await darkroom(world, "parked", "replay", dead["id"])
 
@@ -86,13 +75,3 @@ async def test_replaying_without_saying_what_is_refused(world: World) -> None:
 
     assert said.code == 2
     assert "name ids, or say --all" in said.err
-
-
-async def _put_back(world: World, job_id: UUID, rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        columns = list(row)
-        marks = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
-        await world.execute(
-            f"INSERT INTO prediction ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608
-            *row.values(),
-        )

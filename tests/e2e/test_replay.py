@@ -42,7 +42,8 @@ async def test_the_archive_holds_each_webhook_as_it_was_sent_with_what_it_did(
         for entry in await world.ledger("delivery")
         if entry["prediction"] == won[0]["prediction_id"] and entry["event"] == "completed"
     ]
-    assert [entry["bytes"] for entry in sent] == [won[0]["bytes"]] == [len(stored)]
+    # More than once, where an answer of ours was slow to come.
+    assert {entry["bytes"] for entry in sent} == {won[0]["bytes"]} == {len(stored)}
     assert sent[0]["webhook_id"] == won[0]["webhook_id"]
 
 
@@ -143,14 +144,17 @@ async def _success_in_the_archive_only(world: World, job_id: UUID) -> str:
         queue = await channel.get_queue(STORAGE_OUTPUTS.name, ensure=False)
 
         async def taken() -> aio_pika.abc.AbstractIncomingMessage | None:
-            return await queue.get(fail=False, no_ack=True)
+            # Those of other jobs go back as the line is closed.
+            message = await queue.get(fail=False)
+            return message if message and str(job_id).encode() in message.body else None
 
         message = await eventually("the success waits for storage", taken, within=60)
         assert message is not None
+        await message.ack()
     headers = {k: str(v) for k, v in message.headers.items() if not k.startswith("cloudEvents:")}
     [row] = await world.purchases(job_id)
     event_id = identity.verdict_id(row["prediction_id"], "succeeded")
-    assert str(job_id).encode() in message.body or row["prediction_id"].encode() in message.body
+    assert row["prediction_id"].encode() in message.body
     await world.execute(
         """
         INSERT INTO journal (event_id, type, source, job_id, origin, body, headers, occurred_at,
