@@ -36,7 +36,8 @@ async def hang(world: World, front: FrontEnd) -> Gallery:
     """Order all of it; return when everything but ``running`` is over."""
     running, failed, canceled = uuid4(), uuid4(), uuid4()
     for job_id in (running, canceled):
-        await world.misbehave(job_id, {"fault": "slow_run", "seconds": 600})
+        # Longer than all tests of a worker take: nearly as long as the provider lets anything run.
+        await world.misbehave(job_id, {"fault": "slow_run", "seconds": 1700})
     await world.misbehave(failed, {"fault": "nsfw"})
     pictures = await world.order(a_photo(), params={"count": 3}, external_ref="the lake, again")
     await world.order(a_photo(seed=8), job_id=failed, params={"count": 1})
@@ -62,15 +63,16 @@ async def hang(world: World, front: FrontEnd) -> Gallery:
     )
 
 
-async def under_way(world: World, *job_ids: UUID) -> None:
-    """Return when a prediction of each of the jobs runs at the provider."""
+async def under_way(world: World, *job_ids: UUID, slots: int = 1) -> None:
+    """Return when predictions of so many slots of each of the jobs run at the provider."""
 
-    async def running() -> set[UUID]:
+    async def running() -> list[int]:
         rows = await world.rows(
-            "SELECT job_id FROM prediction WHERE job_id = ANY($1) AND started_at IS NOT NULL",
+            "SELECT count(*) FROM prediction WHERE job_id = ANY($1) AND started_at IS NOT NULL"
+            " GROUP BY job_id",
             list(job_ids),
         )
-        return {row["job_id"] for row in rows}
+        return [row["count"] for row in rows if row["count"] >= slots]
 
     await eventually("they run", running, holds=lambda seen: len(seen) == len(job_ids), within=60)
 

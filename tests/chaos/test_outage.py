@@ -1,6 +1,5 @@
 """Nobody hears of anything for 45 minutes; then everything is stored while its files last."""
 
-import aiohttp
 import pytest
 
 from tests.support import photos
@@ -11,16 +10,6 @@ A_PHOTO = photos.a_tiny_photo()
 OUTAGE_S = 45 * 60.0
 RETENTION_S = 3600.0
 LEFT_AT_LEAST_S = 600.0
-
-
-async def provider_time_passes(world: World, seconds: float) -> None:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(
-            f"{world.system.layout.emulator_url}/_emulator/clock", json={"advance_s": seconds}
-        ) as answer,
-    ):
-        assert answer.status == 200
 
 
 @pytest.mark.timeout(400)
@@ -41,7 +30,7 @@ async def test_45_minutes_without_webhooks_and_reconciler_lose_nothing(world: Wo
     bought = await eventually(
         "all of them end at the provider", ended, holds=lambda e: len(e) == 36, within=120
     )
-    await provider_time_passes(world, OUTAGE_S)
+    await world.provider_time_passes(OUTAGE_S)
     await world.execute("UPDATE prediction SET ask_at = now() WHERE ask_at IS NOT NULL")
     world.system.start("reconciler")
     for job_id in job_ids:

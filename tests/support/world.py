@@ -236,6 +236,15 @@ class World:
         async with aiohttp.ClientSession() as session, session.delete(url) as answer:
             assert answer.status == 204
 
+    async def provider_time_passes(self, seconds: float) -> None:
+        """For whatever runs or lies at the provider; the wall clock stays."""
+        url = f"{self.system.layout.emulator_url}/_emulator/clock"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, json={"advance_s": seconds}) as answer,
+        ):
+            assert answer.status == 200
+
     async def at_replicate(self, prediction_id: str) -> Row:
         """A prediction as the provider answers it to its owner."""
         url = f"{self.system.layout.emulator_url}/v1/predictions/{prediction_id}"
