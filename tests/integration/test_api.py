@@ -19,6 +19,7 @@ from shared.domain.job import JobState
 from shared.domain.slot import SlotState
 from shared.domain.token import Scope, kept, word_of
 from shared.events import Artifact
+from tests.support.days import where_it_is_noon
 from tests.support.front_end import Heard
 from tests.support.photos import a_photo
 from tests.support.proxy import proxied
@@ -273,7 +274,7 @@ async def test_a_job_that_a_cap_holds_says_so_wherever_it_is_told(api: Api) -> N
             cap_micros=0,
             estimate_micros=4000,
             wanted=1,
-            zone=UTC,
+            zone=where_it_is_noon(),
             look_again=timedelta(hours=1),
         )
         ends_at = await tx.fetchval("SELECT ends_at FROM cost_cap")
@@ -645,7 +646,7 @@ class TestWhoMayAsk:
         async def status() -> int:
             return (await front.get("/v1/jobs")).status
 
-        await eventually("it is shut", status, holds=lambda s: s == 401, within=5)
+        await eventually("it is shut", status, holds=lambda s: s == 401, within=20)
         assert (await api.front.get("/v1/jobs")).status == 401
 
     @pytest.mark.parametrize("word", ["dk_" + "x" * 43, "x", "dk_"])
@@ -694,11 +695,14 @@ class TestLimits:
         self, service_environment: dict[str, str]
     ) -> None:
         async with an_api(service_environment, api_requests_per_second=1) as api:
-            answers = [await api.front.get("/v1/recipes") for _ in range(5)]
+            at_first = [await api.front.get("/v1/recipes") for _ in range(2)]
+            # Together: one after the other, a machine that is slow enough asks no more than it may.
+            answers = await asyncio.gather(*(api.front.get("/v1/recipes") for _ in range(20)))
 
-        assert [heard.status for heard in answers[:2]] == [200, 200]
-        assert (answers[-1].status, answers[-1].code) == (429, "too_many")
-        assert answers[-1].headers["Retry-After"] == "1"
+        assert [heard.status for heard in at_first] == [200, 200]
+        refused = [heard for heard in answers if heard.status != 200]
+        assert {(heard.status, heard.code) for heard in refused} == {(429, "too_many")}
+        assert {heard.headers["Retry-After"] for heard in refused} == {"1"}
 
     async def test_a_body_that_never_comes_ends(self, service_environment: dict[str, str]) -> None:
         async with an_api(service_environment, api_body_seconds=0.2) as api:

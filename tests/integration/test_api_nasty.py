@@ -49,7 +49,7 @@ async def nothing_is_broken(api: Api) -> list[dict[str, Any]]:
     for job in listed.body["jobs"]:
         shown = await api.front.get(job["url"])
         assert shown.status == 200, shown.body
-        async with api.front.follow(f"{job['url']}/events") as events, asyncio.timeout(10):
+        async with api.front.follow(f"{job['url']}/events") as events, asyncio.timeout(30):
             assert (await anext(events)).name == "snapshot"
     return list(listed.body["jobs"])
 

@@ -153,7 +153,8 @@ async def test_a_hundred_streams_ask_about_their_tokens_by_one_question(
             took = loop.time() - began
 
     assert sum(beats) == 500
-    assert asked <= took / gate.LOOK_AGAIN_S + 1
+    # A look that takes longer than what it tells is believed is followed by another one at once.
+    assert asked <= 2 * (took / gate.LOOK_AGAIN_S + 1)
 
 
 async def _beats(stream: aiohttp.ClientResponse, enough: int) -> int:

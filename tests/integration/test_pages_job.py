@@ -272,9 +272,9 @@ class TestShowing:
         await connection.close()
         await api.front.get(f"/jobs/{job_id}")  # the templates are read once
 
-        began = time.perf_counter()
+        began = time.process_time()
         heard = await api.front.get(f"/jobs/{job_id}")
-        took = time.perf_counter() - began
+        took = time.process_time() - began  # of the API, which is in this process
 
         assert heard.status == 200
         assert len(heard.body) < 1_000_000

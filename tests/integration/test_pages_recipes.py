@@ -315,7 +315,7 @@ class TestFaults:
         async with (
             proxied(service_environment["S3_ENDPOINT_URL"]) as (proxy, through),
             an_api(
-                {**service_environment, "S3_ENDPOINT_URL": through}, api_answer_seconds=2
+                {**service_environment, "S3_ENDPOINT_URL": through}, api_answer_seconds=5
             ) as api,
         ):
             shown = filled(await api.front.get("/recipes/variations"))
