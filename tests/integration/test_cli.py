@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -25,6 +26,7 @@ from shared.recipes.variations import VARIATIONS
 from shared.settings import BucketSettings
 from tests.support import photos
 from tests.support.purchases import a_job, a_slot, end_job, hear, news
+from tests.support.waiting import eventually
 
 
 async def darkroom(env: dict[str, str], *words: str) -> tuple[int, str, str]:
@@ -450,16 +452,25 @@ async def test_who_watches_an_order_that_nobody_takes_is_told_so_once(
         }
     )
     told: list[str] = []
+    looks: list[int] = []  # at each, how often it was told by then
 
-    views = await live.follow(
-        chosen,
-        [uuid4()],
-        show=live.Unseen(),
-        timeout=2.0,
-        unknown=lambda: told.append("nobody"),
+    class Looks(live.Unseen):
+        def update(self, views: Sequence[live.View]) -> None:
+            assert views == []
+            looks.append(len(told))
+
+    following = asyncio.create_task(
+        live.follow(chosen, [uuid4()], show=Looks(), unknown=lambda: told.append("nobody"))
     )
 
-    assert (views, told) == ({}, ["nobody"])
+    async def looked_on() -> int:
+        return sum(times > 0 for times in looks)
+
+    await eventually("it looks on after that", looked_on, holds=lambda n: n >= 3)
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    assert told == ["nobody"]
 
 
 async def test_watching_ends_with_the_job_and_says_by_its_code_how(
