@@ -11,6 +11,7 @@ import pytest
 
 from shared.media.sniff import sniff
 from tests.support import photos
+from tests.support.ports import a_port
 from tests.support.scripted_http import answer, scripted_server
 from tests.support.world import World
 
@@ -37,6 +38,8 @@ async def test_it_orders_with_a_photo_follows_live_and_fetches_the_files(
     world: World, tmp_path: Path
 ) -> None:
     (tmp_path / "photo.jpg").write_bytes(photos.a_photo())
+    # It is under way for a while: what there is to see live is not over before somebody looks.
+    await world.misbehave(None, {"fault": "slow_run", "seconds": 4.0})
 
     said = await node(
         *(str(EXAMPLE / "order.mjs"), "photo.jpg", "files"),
@@ -126,10 +129,9 @@ async def test_somebody_else_at_the_address_is_one_line(tmp_path: Path) -> None:
 
 async def test_an_api_that_is_away_is_one_line_with_its_address(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(photos.a_photo())
-    async with scripted_server() as server:
-        away = server.url
-
-    said = await node(str(EXAMPLE / "order.mjs"), "photo.jpg", at=tmp_path, DARKROOM_URL=away)
+    with a_port() as nobodys:
+        away = f"http://127.0.0.1:{nobodys}"
+        said = await node(str(EXAMPLE / "order.mjs"), "photo.jpg", at=tmp_path, DARKROOM_URL=away)
 
     assert said.returncode == 3
     assert said.stderr.startswith(f"nobody answers at {away}: ")

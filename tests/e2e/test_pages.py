@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.support.days import the_day_lasts
 from tests.support.front_end import a_front_end
 from tests.support.waiting import eventually
 from tests.support.world import World
@@ -18,6 +19,7 @@ def words(page: str) -> str:
 
 @pytest.mark.system("R6")
 async def test_r6_one_page_shows_how_webhooks_and_jobs_are_doing(world: World) -> None:
+    await the_day_lasts(120)
     async with a_front_end(world.system.layout.api_url) as front:
         ordered = await front.post("/v1/jobs", SOUND)
         await world.reported(ordered.body["id"])
