@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.browser.gallery import under_way
 from tests.support.nasty import KEPT
 from tests.support.visiting import Visits
 from tests.support.world import World
@@ -88,6 +89,7 @@ async def test_words_of_a_reason_are_only_words(visit: Visits, world: World) -> 
     job_id = uuid4()
     await world.misbehave(job_id, {"fault": "slow_run", "seconds": 600})
     await world.order_words("sound-effect", job_id=job_id, params={"prompt": "wind", "seconds": 1})
+    await under_way(world, job_id)
     kim = await visit()
     await kim.go(f"/jobs/{job_id}/cancel")
 
