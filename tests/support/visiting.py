@@ -23,7 +23,7 @@ from playwright.async_api import (
 from tests.support.waiting import eventually
 
 # A page that takes longer is broken, also on a machine that is busy with other tests.
-PATIENCE_MS = 20_000
+PATIENCE_MS = 45_000
 # A request that the page itself gave up, as it does when somebody goes on to another one.
 GIVEN_UP = "net::ERR_ABORTED"
 # What has the focus and a little around it, in view; null: nothing has it.
@@ -311,7 +311,7 @@ async def visits(browser: Browser, *, site: str, album: Path) -> AsyncIterator[V
         await visiting.leave()
 
 
-async def shows(visitor: Visitor, text: str, *, within: float = 20.0) -> None:
+async def shows(visitor: Visitor, text: str, *, within: float = PATIENCE_MS / 1000) -> None:
     """Return when the page shows ``text``, by whatever means it learns of it."""
 
     async def look() -> str:
