@@ -169,7 +169,7 @@ async def test_who_is_silent_is_left_after_its_time_and_told_again(
 ) -> None:
     async with (
         scripted_server(None, OK) as receiver,
-        calling(*parts, receiver.url, callback_within_seconds=0.5) as desk,
+        calling(*parts, receiver.url, callback_within_seconds=2.0) as desk,
     ):
         [line] = await desk.called(await desk.completes(receiver.url), "callback.delivered")
 
@@ -180,7 +180,7 @@ async def test_who_is_silent_is_left_after_its_time_and_told_again(
 async def test_who_hangs_keeps_one_place_and_not_all_of_them(database: Database) -> None:
     async with (
         scripted_server(None, None, OK, OK) as receiver,
-        a_handler(database, receiver.url, within_s=0.5) as handler,
+        a_handler(database, receiver.url, within_s=2.0) as handler,
     ):
         first, second, third = [await a_completed_job(database, receiver.url) for _ in range(3)]
         with pytest.raises(NotTaken, match="took too long"):
