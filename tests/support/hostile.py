@@ -148,14 +148,21 @@ async def hostile(url: str, token: str, *, lines: int) -> AsyncIterator[Noted]:
         assert process.stdout is not None
         process.stdin.write(token.encode() + b"\n")  # not for those who list processes
         assert await process.stdout.readline() == b"begun\n"
+        reading = asyncio.create_task(_read(process.stdout, noted))
         yield noted
-        told, _ = await asyncio.wait_for(process.communicate(b"enough\n"), 30)
-        for kind, answers in json.loads(told).items():
-            noted.answers[kind] = Counter({int(status): n for status, n in answers.items()})
+        process.stdin.write(b"enough\n")
+        await asyncio.wait_for(reading, 60)  # to its last word
+        await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def _read(told: asyncio.StreamReader, noted: Noted) -> None:
+    async for line in told:
+        for kind, answers in json.loads(line).items():
+            noted.answers[kind] = Counter({int(status): n for status, n in answers.items()})
 
 
 async def _harm(url: str, token: str, lines: int) -> None:
@@ -168,9 +175,15 @@ async def _harm(url: str, token: str, lines: int) -> None:
                     await KINDS[kind](line, token, lambda status: noted.note(kind, status))
             await asyncio.sleep(AGAIN_S)
 
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            print(json.dumps(noted.answers), flush=True)
+
     names = list(KINDS)
     tasks = [asyncio.create_task(one(names[n % len(names)])) for n in range(lines)]
     print("begun", flush=True)
+    tasks.append(asyncio.create_task(tell()))
     await asyncio.to_thread(sys.stdin.readline)
     for task in tasks:
         task.cancel()
