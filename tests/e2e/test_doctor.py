@@ -5,27 +5,31 @@ import shlex
 import subprocess
 import sys
 
+import pytest
+
 from deploy.local.stack.processes import PATH
-from tests.support.operator import darkroom
+from tests.support.operator import Said, darkroom
 from tests.support.waiting import eventually
 from tests.support.world import World
 
 
+@pytest.mark.timeout(600)
 async def test_the_doctor_finds_a_running_system_well_and_names_what_nobody_listens_to(
     world: World,
 ) -> None:
-    async def well() -> bool:
-        return (await darkroom(world, "doctor")).code == 0
+    async def doctor() -> Said:
+        return await darkroom(world, "doctor")
 
-    await eventually("all is well", well, within=60)
+    await eventually("all is well", doctor, holds=lambda said: said.code == 0, within=120)
     world.system.child("storage").kill()
     try:
-
-        async def missed() -> bool:
-            done = await darkroom(world, "doctor")
-            return done.code == 1 and "nobody listens to darkroom.storage.outputs" in done.out
-
-        await eventually("storage is missed", missed, within=60)
+        missed = "nobody listens to darkroom.storage.outputs"
+        await eventually(
+            "storage is missed",
+            doctor,
+            holds=lambda said: said.code == 1 and missed in said.out,
+            within=120,
+        )
     finally:
         world.system.start("storage")
         world.system.wait_ready("storage")
