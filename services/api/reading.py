@@ -26,11 +26,11 @@ from shared.db.jobs import Wanted
 from shared.db.listing import Listed, place_of
 from shared.db.live import JobNow
 from shared.domain import cursor
+from shared.domain.beginning import digits_of
 from shared.domain.cost import Bill
 from shared.recipes.recipe import Recipe
 
-# Of what somebody looks for by a word: how much of an id is enough, and how many are shown.
-LEAST_DIGITS = 6
+# Of what somebody looks for by a word.
 MOST_FOUND = 20
 
 
@@ -99,14 +99,12 @@ class Reading:
     async def found(self, word: str) -> Found:
         """The jobs that somebody means by a word: by id, by how it begins, by the publisher's own id
         or by the id of one of its predictions. The latest first; a few of many."""
-        digits = word.replace("-", "").lower()
+        digits = digits_of(word)
         async with self.database.connection() as db:
-            if LEAST_DIGITS <= len(digits) <= 32 and not set(digits) - set("0123456789abcdef"):
+            if digits is not None:
                 by_id = await jobs.beginning_with(db, digits, limit=MOST_FOUND)
                 if by_id:
                     return Found(tuple(by_id))
-                if len(digits) == 32 and await journal.order_of(db, UUID(digits)) is not None:
-                    return Found((UUID(digits),))
             listed = await listing.latest(db, Wanted(external_ref=word), limit=MOST_FOUND)
             bought = None if listed.found else await predictions.by_prediction_id(db, word)
         if bought is not None:

@@ -1,6 +1,5 @@
 """What an operator means by an id: all of it, or a beginning that only one thing here has."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,19 +8,17 @@ import typer
 
 from services.cli.exit_codes import ExitCode
 from services.cli.telling import warn
-from shared.db import jobs, journal, parked
+from shared.db import jobs, parked
 from shared.db.connection import Connection
 from shared.db.parked import Which
+from shared.domain.beginning import LEAST, digits_of
 
-SHORTEST = 8  # hexadecimal digits: the first group of a uuid, as lists show it
 CANDIDATES = 5
-
-_BEGINNING = re.compile(rf"[0-9a-f]{{{SHORTEST},32}}")
 
 
 @dataclass(frozen=True, slots=True)
-class Sort:
-    """A sort of things that have uuids. ``beginning_with`` finds those that begin with such digits,
+class Named:
+    """What people name by uuids. ``beginning_with`` finds those that begin with such digits,
     so many at the most."""
 
     one: str
@@ -30,19 +27,18 @@ class Sort:
 
 
 async def _jobs(tx: Connection, digits: str, limit: int) -> Sequence[UUID]:
-    """Also those that are only ordered, or whose order is parked: lists name them as well."""
-    planned = await jobs.beginning_with(tx, digits, limit=limit)
-    ordered = await journal.orders_beginning_with(tx, digits, limit=limit)
+    """Also those whose order is only parked: lists name them as well."""
+    known = await jobs.beginning_with(tx, digits, limit=limit)
     told_of = await parked.jobs_beginning_with(tx, digits, limit=limit)
-    return sorted({*planned, *ordered, *told_of})[:limit]
+    return sorted({*known, *told_of})[:limit]
 
 
 async def _parked(tx: Connection, digits: str, limit: int) -> Sequence[UUID]:
     return await parked.beginning_with(tx, digits, limit=limit)
 
 
-JOBS = Sort("job", "jobs", _jobs)
-PARKED = Sort("parked message", "parked messages", _parked)
+JOBS = Named("job", "jobs", _jobs)
+PARKED = Named("parked message", "parked messages", _parked)
 
 
 def read_name(text: str) -> UUID | str:
@@ -50,7 +46,7 @@ def read_name(text: str) -> UUID | str:
     name = _read(text)
     if name is None:
         raise typer.BadParameter(
-            f"{text!r} is no job id: a uuid, or its first {SHORTEST} digits or more"
+            f"{text!r} is no job id: a uuid, or its first {LEAST} digits or more"
         )
     return name
 
@@ -59,8 +55,7 @@ def _read(text: str) -> UUID | str | None:
     try:
         return UUID(text)
     except ValueError:
-        digits = text.strip().lower().replace("-", "")
-        return digits if _BEGINNING.fullmatch(digits) else None
+        return digits_of(text)
 
 
 async def meant_by(tx: Connection, names: Sequence[UUID | str]) -> list[UUID]:
@@ -72,7 +67,7 @@ async def meant_by(tx: Connection, names: Sequence[UUID | str]) -> list[UUID]:
 
 def id_shown(whole_id: UUID | str, *, whole: bool) -> str:
     """An id in a list: whole, or its beginning where there is no room."""
-    return str(whole_id) if whole else str(whole_id)[:SHORTEST]
+    return str(whole_id) if whole else str(whole_id)[:LEAST]
 
 
 async def the_job(tx: Connection, name: UUID | str) -> UUID:
@@ -89,13 +84,13 @@ async def parked_ids(tx: Connection, texts: Sequence[str]) -> list[str]:
 
 async def _parked_id(tx: Connection, text: str) -> str:
     name = _read(text)
-    # Another team's event may be called by digits alone.
-    if isinstance(name, str) and not await parked.how_many(tx, Which(named=[text])):
-        return str(await _the_one(tx, name, PARKED))
-    return text
+    # Another team's event may be called by digits alone, or by a uuid in capitals.
+    if name is None or await parked.how_many(tx, Which(named=[text])):
+        return text
+    return str(name if isinstance(name, UUID) else await _the_one(tx, name, PARKED))
 
 
-async def _the_one(tx: Connection, digits: str, among: Sort) -> UUID:
+async def _the_one(tx: Connection, digits: str, among: Named) -> UUID:
     begin = await among.beginning_with(tx, digits, CANDIDATES)
     if len(begin) == 1:
         return begin[0]

@@ -257,7 +257,12 @@ def _which(
         reason=reason,
         since=_since(since),
     )
-    return _meant(filters, ids or None, job)
+    which = _meant(filters, ids or None, job)
+    for named, meant in zip(ids or (), which.named or (), strict=True):
+        if named != meant:
+            # Whoever throws something away sees what it is, also where nobody is asked.
+            typer.echo(f"{named} is {meant}", err=True)
+    return which
 
 
 def _meant(filters: Which, ids: list[str] | None, job: str | None) -> Which:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.db.connection import Connection, Row
+from shared.domain.beginning import span
 from shared.domain.job import JobState
 
 
@@ -116,11 +117,22 @@ async def hold_open(tx: Connection, job_id: UUID) -> bool:
 
 
 async def beginning_with(tx: Connection, digits: str, *, limit: int) -> list[UUID]:
-    """The ids that begin with these hexadecimal digits (without hyphens, 32 at most)."""
+    """The ids that begin with these hexadecimal digits (without hyphens, 32 at most), also of orders
+    that nobody has planned yet."""
     rows = await tx.fetch(
-        "SELECT id FROM job WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3",
-        UUID(digits.ljust(32, "0")),
-        UUID(digits.ljust(32, "f")),
+        """
+        (SELECT id FROM job WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3)
+         UNION
+        (SELECT DISTINCT job_id
+           FROM journal
+          WHERE job_id BETWEEN $1 AND $2
+            AND type = 'upload.received'
+       ORDER BY job_id
+          LIMIT $3)
+       ORDER BY id
+          LIMIT $3
+        """,
+        *span(digits),
         limit,
     )
     return [row["id"] for row in rows]
@@ -139,8 +151,7 @@ async def latest_beginning_with(
       ORDER BY created_at DESC
          LIMIT $4
         """,
-        UUID(digits.ljust(32, "0")),
-        UUID(digits.ljust(32, "f")),
+        *span(digits),
         open_only,
         limit,
     )

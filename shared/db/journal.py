@@ -237,24 +237,6 @@ async def order_of(tx: Connection, job_id: UUID) -> Entry | None:
     return None if row is None else _entry(row)
 
 
-async def orders_beginning_with(tx: Connection, digits: str, *, limit: int) -> list[UUID]:
-    """The jobs that were ordered, planned or not, whose ids begin with these hexadecimal digits."""
-    rows = await tx.fetch(
-        """
-        SELECT DISTINCT job_id
-          FROM journal
-         WHERE job_id BETWEEN $1 AND $2
-           AND type = 'upload.received'
-      ORDER BY job_id
-         LIMIT $3
-        """,
-        UUID(digits.ljust(32, "0")),
-        UUID(digits.ljust(32, "f")),
-        limit,
-    )
-    return [row["job_id"] for row in rows]
-
-
 async def orders_to_plan(
     tx: Connection,
     *,

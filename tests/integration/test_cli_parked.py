@@ -132,8 +132,9 @@ async def test_a_message_is_meant_by_the_beginning_that_a_narrow_list_shows(
     _, shown, err = await darkroom(env, "parked", "show", begins, "--json")
     _, dry, _ = await darkroom(env, "parked", "replay", begins.upper(), "--dry-run")
     _, replayed, _ = await darkroom(env, "parked", "replay", begins)
-    _, gone, _ = await darkroom(env, "parked", "discard", begins, "--any", "--yes")
+    _, gone, which = await darkroom(env, "parked", "discard", begins, "--any", "--yes")
 
+    assert which.strip() == f"{begins} is {message}"
     assert begins in narrow
     assert str(message) not in narrow
     assert str(job_id)[:8] in narrow
@@ -164,6 +165,17 @@ async def test_a_beginning_that_several_messages_have_does_nothing_and_names_the
     assert "several parked messages begin with 0badcafe" in several[2]
     assert "no parked message that begins with 0badcafd is known here" in nobodys[2]
     assert "1 discarded" in gone
+
+
+async def test_a_whole_id_is_one_however_it_is_spelled(
+    database: Database, database_url: str
+) -> None:
+    env = {"DATABASE_URL": database_url}
+    message = await a_parked(database, due=None)
+
+    for spelled in (message.hex, str(message).upper()):
+        _, shown, err = await darkroom(env, "parked", "show", spelled, "--json")
+        assert [one["id"] for one in json.loads(shown)] == [str(message)], err
 
 
 async def test_an_event_that_is_called_by_digits_alone_is_no_beginning(

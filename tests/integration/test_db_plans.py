@@ -80,8 +80,16 @@ HOT: dict[str, tuple[Ask, str]] = {
         "parked_message_pkey",
     ),
     "orders whose jobs begin so": (
-        lambda tx: journal.orders_beginning_with(tx, "7b2f6a52", limit=5),
+        lambda tx: jobs.beginning_with(tx, "7b2f6a52", limit=5),
         "journal_of_a_job",
+    ),
+    "what is parked of a job": (
+        lambda tx: parked.of_job(tx, UUID(int=7)),
+        "parked_message_of_a_job",
+    ),
+    "jobs that parked messages are about": (
+        lambda tx: parked.jobs_beginning_with(tx, "7b2f6a52", limit=5),
+        "parked_message_of_a_job",
     ),
     "when a message is due": (parked.next_due_in, "parked_message_due"),
     "jobs past their deadline": (lambda tx: jobs.overdue(tx, limit=20), "job_open_by_deadline"),
@@ -131,8 +139,9 @@ SELECT 'event-' || i, 'prediction.succeeded', 'replicate', 'webhook', 'x', now()
 INSERT INTO journal (event_id, type, source, origin, job_id, occurred_at, published_at)
 SELECT 'order-' || id, 'upload.received', 'shop', 'heard', id, now(), now()
   FROM job;
-INSERT INTO parked_message (queue, event_id, type, source, body, reason, occurred_at)
-SELECT 'queue', 'event-' || i, 'prediction.succeeded', 'replicate', 'x', 'dead', now()
+INSERT INTO parked_message (queue, event_id, type, source, subject, body, reason, occurred_at)
+SELECT 'queue', 'event-' || i, 'prediction.succeeded', 'replicate', gen_random_uuid(), 'x', 'dead',
+       now()
   FROM generate_series(1, 5000) i;
 ANALYZE;
 """

@@ -100,8 +100,10 @@ class TestShowing:
         ordered = await api.front.post("/v1/jobs", {**SOUND, "external_ref": "scene-19"})
 
         heard = await api.front.get(f"/jobs/{ordered.body['id']}")
+        begins = await api.front.get(f"/jobs/{ordered.body['id'][:8]}")
 
         assert heard.status == 200
+        assert begins.headers["Location"] == f"/jobs/{ordered.body['id']}"
         assert "scene-19" in heard.body
         assert "Your order is in" in heard.body
 

@@ -3,7 +3,6 @@ all that is on record of it."""
 
 import asyncio
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +12,7 @@ from uuid import UUID, uuid4
 from pydantic import Field
 
 from services.api.answers import File, JobStory, SlotLine, TimelineEntry
-from services.api.asked import KEY_PATTERN, Wish, form_of, job_id_of
+from services.api.asked import KEY_PATTERN, Wish, form_of, job_id_of, uuid_of
 from services.api.orders import Orders
 from services.api.pages.drawing import Drawing, drawing
 from services.api.pages.visit import Elsewhere, Page, Visit
@@ -27,6 +26,7 @@ from shared.db.connection import Connection, Database
 from shared.db.jobs import Job
 from shared.db.journal import Kept
 from shared.db.parked import OfJob
+from shared.domain.beginning import digits_of
 from shared.domain.cost import Bill
 from shared.domain.slot import CLOSED
 from shared.domain.spared import Spared
@@ -46,7 +46,6 @@ BODY_SHOWN = 16 * 1024  # characters of one webhook
 TILES = 24  # places that are kept for what is still made
 # Of a job that lives, where there is no script.
 ASK_AGAIN_S = 5
-BEGINNING = re.compile(r"[0-9a-f]{8,32}")
 SHOWN_AS = {"image": "image", "audio": "audio", "video": "video"}
 
 
@@ -120,8 +119,10 @@ class OneJob:
     database: Database
 
     async def show(self, visit: Visit) -> Page | Elsewhere:
-        if BEGINNING.fullmatch(visit.request.match_info["job_id"].lower()):
-            return await self._begins_with(visit.request.match_info["job_id"].lower())
+        named = visit.request.match_info["job_id"]
+        digits = digits_of(named)
+        if digits is not None and uuid_of(named) is None:
+            return await self._begins_with(digits)
         job_id = job_id_of(visit.request)
         story = await self.reading.story(visit.asker, job_id)
         beside = await self._beside(job_id, operates=visit.may(Scope.OPERATE))
