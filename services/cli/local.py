@@ -44,7 +44,7 @@ def up(chosen: Set = None) -> None:
         stack.up(say)
         prepare(stack.environment())
         system = system_of(root, stack.environment())
-        system.up(say, setting=setting)
+        system.up(say, setting=setting, check=still_agreed)
     say_what_is_set(system.layout.options)
     say(f"pages: {system.layout.api_url}/ · the API: {system.layout.api_url}/v1")
     say("all is up; `darkroom demo` shows it, `darkroom down` stops it")
@@ -151,6 +151,21 @@ def agreed(root: Path, words: Sequence[str]) -> dict[str, str]:
     except chosen.Refused as refused:
         warn(str(refused))
         warn("Nothing was started or stopped. `--set NAME=` takes a setting back to its default.")
+        raise typer.Exit(ExitCode.USAGE) from None
+
+
+def still_agreed(options: Mapping[str, str]) -> None:
+    """Ends the command where a process would refuse ``options``: since `agreed` looked, somebody
+    else may have set what does not go with ours."""
+    if not options:
+        return
+    from deploy.local import chosen
+
+    try:
+        chosen.check(options)
+    except chosen.Refused as refused:
+        warn(str(refused))
+        warn("Somebody else set something meanwhile; no service was started or stopped.")
         raise typer.Exit(ExitCode.USAGE) from None
 
 

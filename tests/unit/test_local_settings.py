@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.local import chosen, readers
+from deploy.local.stack import Stack
 from deploy.local.system import EMULATOR, EMULATORS, SERVICES, System, changed, load
+from services.cli import demo, local
 from services.cli.app import app
 from services.cli.exit_codes import ExitCode
 
@@ -295,6 +297,34 @@ def test_what_cannot_be_set_is_told_before_anything_is_touched(
     assert said.exit_code == ExitCode.USAGE, said.output
     assert "Nothing was started or stopped." in said.output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("up",), ("demo", "--external")], ids=" ".join)
+def test_what_somebody_set_meanwhile_and_does_not_go_with_ours_is_told(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AMQP_URL", "DATABASE_URL", "S3_BUCKET"):
+        monkeypatch.setenv(name, "theirs")
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
+
+    def meanwhile(*_parts: object, **_more: object) -> None:
+        of_nothing(tmp_path).up(setting={"CREATE_LEASE_SECONDS": "120"})
+
+    # The parts are nobody's here; while they come up, another command sets something.
+    monkeypatch.setattr(Stack, "up", lambda *_: None)
+    monkeypatch.setattr(Stack, "environment", lambda _: {})
+    for command in (local, demo):
+        monkeypatch.setattr(command, "prepare", meanwhile)
+        monkeypatch.setattr(command, "system_of", lambda root, *_, **__: of_nothing(root))
+
+    said = CliRunner().invoke(app, [*words, "--set", "CREATE_WITHIN_SECONDS=100"])
+
+    assert said.exit_code == ExitCode.USAGE, said.output
+    assert "CREATE_LEASE_SECONDS must be at least 1.5 " in said.output
+    assert "Somebody else set something meanwhile" in said.output
+    kept = load(tmp_path)
+    assert kept is not None
+    assert kept.options == {"CREATE_LEASE_SECONDS": "120"}
 
 
 def test_what_is_kept_and_refused_by_now_is_told_with_how_to_take_it_back(
