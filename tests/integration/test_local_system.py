@@ -93,8 +93,8 @@ def test_what_does_not_go_with_what_was_set_meanwhile_changes_and_stops_nothing(
     twins: tuple[System, System],
 ) -> None:
     one, late = twins
-    setting = chosen.agreed(["CREATE_WITHIN_SECONDS=100", "EMULATOR_RUN_S=60"], kept={})
-    one.up(setting=chosen.agreed(["CREATE_LEASE_SECONDS=120"], kept={}))
+    setting = chosen.agreed(["CREATE_WITHIN_SECONDS=39", "EMULATOR_RUN_S=60"], kept={})
+    one.up(setting=chosen.agreed(["CREATE_LEASE_SECONDS=50"], kept={}))
     before = one.child("emulator").mark
 
     with pytest.raises(chosen.Refused, match="CREATE_LEASE_SECONDS must be at least 1.5"):
@@ -103,4 +103,4 @@ def test_what_does_not_go_with_what_was_set_meanwhile_changes_and_stops_nothing(
     assert late.child("emulator").mark == before
     kept = load(one.root)
     assert kept is not None
-    assert kept.options == {"CREATE_LEASE_SECONDS": "120"}
+    assert kept.options == {"CREATE_LEASE_SECONDS": "50"}

@@ -308,7 +308,7 @@ def test_what_somebody_set_meanwhile_and_does_not_go_with_ours_is_told(
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
 
     def meanwhile(*_parts: object, **_more: object) -> None:
-        of_nothing(tmp_path).up(setting={"CREATE_LEASE_SECONDS": "120"})
+        of_nothing(tmp_path).up(setting={"CREATE_LEASE_SECONDS": "50"})
 
     # The parts are nobody's here; while they come up, another command sets something.
     monkeypatch.setattr(Stack, "up", lambda *_: None)
@@ -317,14 +317,14 @@ def test_what_somebody_set_meanwhile_and_does_not_go_with_ours_is_told(
         monkeypatch.setattr(command, "prepare", meanwhile)
         monkeypatch.setattr(command, "system_of", lambda root, *_, **__: of_nothing(root))
 
-    said = CliRunner().invoke(app, [*words, "--set", "CREATE_WITHIN_SECONDS=100"])
+    said = CliRunner().invoke(app, [*words, "--set", "CREATE_WITHIN_SECONDS=39"])
 
     assert said.exit_code == ExitCode.USAGE, said.output
     assert "CREATE_LEASE_SECONDS must be at least 1.5 " in said.output
     assert "Somebody else set something meanwhile" in said.output
     kept = load(tmp_path)
     assert kept is not None
-    assert kept.options == {"CREATE_LEASE_SECONDS": "120"}
+    assert kept.options == {"CREATE_LEASE_SECONDS": "50"}
 
 
 def test_what_is_kept_and_refused_by_now_is_told_with_how_to_take_it_back(
