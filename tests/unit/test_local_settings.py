@@ -2,6 +2,9 @@
 
 import json
 import os
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -160,6 +163,22 @@ def test_the_callers_variables_are_back_after_a_refusal() -> None:
     said_of("TIMEZONE=Mars", "EMULATOR_RUN_S=long")
 
     assert dict(os.environ) == ours  # noqa: TID251
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
+def test_a_value_with_a_quote_goes_through_make_as_it_is() -> None:
+    words = ["CALLBACK_URLS=shop=https://x.example/it's;a", "TIMEZONE=Asia/Seoul"]
+
+    done = subprocess.run(
+        ["make", "-n", "up", f"SET={' '.join(words)}"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    [line] = [line for line in done.stdout.splitlines() if "darkroom up" in line]
+    assert shlex.split(line)[1:] == ["up", "--set", words[0], "--set", words[1]]
 
 
 # ---- what is kept, and what each process is given
