@@ -34,9 +34,7 @@ async def a_parked(
         body=b"{}",
         subject=subject,
     )
-    await Parked(database).park(
-        queue, envelope, reason=reason, trace=None, attempts=1, due_in=due
-    )
+    await Parked(database).park(queue, envelope, reason=reason, trace=None, attempts=1, due_in=due)
     async with database.connection() as db:
         [message] = await parked.listing(db, Which(named=[envelope.id]), limit=1)
     return message.id
@@ -70,7 +68,7 @@ async def test_for_programs_what_other_teams_call_theirs_is_a_line_for_each_mess
     _, dry, _ = await darkroom(env, "parked", "discard", "--all", "--dry-run")
 
     head, line = listed.rstrip("\n").split("\n")
-    assert head.split() == "id queue type job state tries parked reason".split(), err
+    assert head.split() == ["id", "queue", "type", "job", "state", "tries", "parked", "reason"], err
     assert line.startswith(str(message))
     assert line.count(told) == 4
     assert listed.splitlines() == [head, line]

@@ -97,7 +97,7 @@ def test_what_does_not_go_with_what_was_set_meanwhile_changes_and_stops_nothing(
     one.up(setting=chosen.agreed(["CREATE_LEASE_SECONDS=50"], kept={}))
     before = one.child("emulator").mark
 
-    with pytest.raises(chosen.Refused, match="CREATE_LEASE_SECONDS must be at least 1.5"):
+    with pytest.raises(chosen.Refused, match=r"CREATE_LEASE_SECONDS must be at least 1\.5"):
         late.up(setting=setting, check=chosen.check)
 
     assert late.child("emulator").mark == before

@@ -51,9 +51,10 @@ _EXPLAIN = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "
 
 
 def _rows(step: dict[str, Any]) -> int:
-    each = sum(
+    each: float = sum(
         count
         for name, count in step.items()
         if name == "Actual Rows" or name.startswith("Rows Removed by ")
     )
-    return round(each * step["Actual Loops"]) + sum(map(_rows, step.get("Plans", ())))
+    times: int = step["Actual Loops"]
+    return round(each * times) + sum(map(_rows, step.get("Plans", ())))
