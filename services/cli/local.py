@@ -83,7 +83,7 @@ def status(as_json: AsJson = False) -> None:
         }
     )
     api_url = layout.api_url if layout and processes.get("api", {}).get("pid") else None
-    settings = shown(layout.options) if layout else {}
+    settings = settings_shown(layout.options) if layout else {}
     if as_json:
         document({"parts": parts, "processes": processes, "api_url": api_url, "settings": settings})
     else:
@@ -169,7 +169,7 @@ def still_agreed(options: Mapping[str, str]) -> None:
         raise typer.Exit(ExitCode.USAGE) from None
 
 
-def shown(options: Mapping[str, str]) -> dict[str, str]:
+def settings_shown(options: Mapping[str, str]) -> dict[str, str]:
     """What is set, without secrets. Where nothing is, nothing is imported that could tell."""
     if not options:
         return {}
@@ -179,7 +179,7 @@ def shown(options: Mapping[str, str]) -> dict[str, str]:
 
 
 def say_what_is_set(options: Mapping[str, str]) -> None:
-    for name, value in shown(options).items():
+    for name, value in settings_shown(options).items():
         say(f"set: {name}={value} (`darkroom up --set {name}=` takes it back)")
 
 
