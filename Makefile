@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.8
 # One worker a processor, each with parts and a system of its own.
 TESTS ?= -n auto --dist loadgroup
-SETTING = $(foreach one,$(SET),--set '$(one)')
+SETTING = $(foreach one,$(SET),--set '$(subst ','\'',$(one))')
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help

@@ -243,7 +243,7 @@ class OriginalSettings(CommonSettings):
         return tuple(p if p.endswith("/") else f"{p}/" for p in self.source_prefixes)
 
 
-class OriginSettings(CommonSettings):
+class CrossOriginSettings(CommonSettings):
     """Origins whose pages may call the API from a browser; ``*`` is every one. The same pages put
     originals into the bucket and read results there."""
 

@@ -115,11 +115,16 @@ def agreed(words: Iterable[str], *, kept: Mapping[str, str]) -> dict[str, str]:
             wrong.append(why)
         else:
             setting[name] = value
-    options = changed(kept, setting)
-    wrong += dict.fromkeys([*_services_say(options), *_emulator_says(options)])
+    wrong += _all_say(changed(kept, setting))
     if wrong:
         raise Refused("\n".join(wrong))
     return setting
+
+
+def check(options: Mapping[str, str]) -> None:
+    """Raises Refused where a process would not start with ``options``, as `agreed` does."""
+    if wrong := _all_say(options):
+        raise Refused("\n".join(wrong))
 
 
 def why_not(name: str) -> str | None:
@@ -146,6 +151,10 @@ def shown(options: Mapping[str, str]) -> dict[str, str]:
         name: redacted(value) if name in plain else "(given)"
         for name, value in sorted(options.items())
     }
+
+
+def _all_say(options: Mapping[str, str]) -> list[str]:
+    return list(dict.fromkeys([*_services_say(options), *_emulator_says(options)]))
 
 
 def _services_say(options: Mapping[str, str]) -> list[str]:

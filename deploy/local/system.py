@@ -32,6 +32,7 @@ BEYOND_DRAIN_S = 7.0
 STOP_WITHIN_S = DRAIN_S + BEYOND_DRAIN_S
 
 Report = Callable[[str], None]
+Check = Callable[[Mapping[str, str]], None]
 
 
 class NotReady(Exception):
@@ -137,17 +138,22 @@ class System:
         report: Report = lambda _line: None,
         *,
         setting: Mapping[str, str] | None = None,
+        check: Check = lambda _options: None,
     ) -> None:
         """Start what does not run; return when all of it is ready. Raises NotReady.
 
         ``setting`` changes the options, as ``changed`` says: what runs is then started anew, at
-        its old addresses, and the emulator only where it or its parts are concerned.
+        its old addresses, and the emulator only where it or its parts are concerned. ``check`` is
+        given the options as they would be, when nobody can change them any more; what it raises
+        leaves all as it is.
         """
         with self._alone(report):
             # Somebody may have brought the same system up while we waited; then it is ours too.
             before = load(self.root)
             layout = _layout(self.root, self.layout.parts, self._options)
-            self.layout = replace(layout, options=changed(layout.options, setting or {}))
+            options = changed(layout.options, setting or {})
+            check(options)
+            self.layout = replace(layout, options=options)
             if before != self.layout:
                 # What still runs was started for other parts or with other settings: it would
                 # answer for the wrong system.

@@ -24,16 +24,25 @@ async function api(path, body, more = {}) {
   const headers = { ...more };
   if (DARKROOM_TOKEN) headers.Authorization = `Bearer ${DARKROOM_TOKEN}`;
   if (body) headers["Content-Type"] = "application/json";
-  const answer = await fetch(new URL(path, DARKROOM_URL), {
+  const answer = await reached(new URL(path, DARKROOM_URL), {
     method: body ? "POST" : "GET",
     headers,
     body: body && JSON.stringify(body),
-  }).catch((error) => give_up(`nobody answers at ${DARKROOM_URL}: ${error.cause?.code ?? error.cause?.message ?? error.message}`, 3));
+  });
   const told = await answer.json().catch(() => {
     throw new Refused(`what answers at ${DARKROOM_URL} is not the API: ${answer.status}, and no JSON`);
   });
   if (!answer.ok) throw Object.assign(new Refused(`${told.code}: ${told.detail}`), told); // application/problem+json
   return told;
+}
+
+// Links lead to the bucket, which may be somewhere else; what they end in opens it, and is not told.
+async function reached(address, options) {
+  const { origin } = new URL(address);
+  return await fetch(address, options).catch((error) => {
+    const why = error.cause?.code ?? error.cause?.message ?? error.message;
+    throw Object.assign(new Refused(`nobody answers at ${origin}: ${why}`), { exit: 3 });
+  });
 }
 
 try {
@@ -46,7 +55,7 @@ try {
   process.exitCode = ended.state === "completed" ? 0 : 1;
 } catch (error) {
   if (!(error instanceof Refused)) throw error;
-  give_up(error.message, 1);
+  give_up(error.message, error.exit ?? 1);
 }
 
 function give_up(why, code) {
@@ -73,7 +82,7 @@ async function ordered() {
     throw problem;
   });
   if (place.ordered) return place.ordered;
-  const put = await fetch(place.url, { method: "PUT", headers: { "Content-Type": contentType }, body: bytes });
+  const put = await reached(place.url, { method: "PUT", headers: { "Content-Type": contentType }, body: bytes });
   if (!put.ok) throw new Refused(`the photo was not taken: ${put.status}`);
 
   const { job_id, source } = place;
@@ -82,13 +91,23 @@ async function ordered() {
 }
 
 async function fetch_files(job) {
-  await mkdir(folder, { recursive: true });
+  const unwritten = (error) => {
+    throw new Refused(`the files cannot be written: ${error.message}`);
+  };
+  await mkdir(folder, { recursive: true }).catch(unwritten);
   for (const file of job.artifacts.filter(({ kind }) => kind !== "original")) {
-    const answer = await fetch(file.url); // opens for 15 minutes, without a token
+    const answer = await reached(file.url); // opens for 15 minutes, without a token
     if (!answer.ok) throw new Refused(`${file.key} was not given: ${answer.status}`);
-    await writeFile(join(folder, basename(file.key)), Buffer.from(await answer.arrayBuffer()));
+    await writeFile(join(folder, basename(file.key)), await whole(answer)).catch(unwritten);
     console.log("file", basename(file.key), file.content_type, file.bytes);
   }
+}
+
+async function whole(answer) {
+  const bytes = await answer.arrayBuffer().catch((error) => {
+    throw new Refused(`a file broke off: ${error.cause?.code ?? error.message}`);
+  });
+  return Buffer.from(bytes);
 }
 
 async function follow(job_id) {

@@ -10,10 +10,10 @@ from shared import recipes
 from shared.errors import Misconfigured
 from shared.settings import (
     BucketSettings,
+    CrossOriginSettings,
     FilesLiveSettings,
     HttpUrl,
     OriginalSettings,
-    OriginSettings,
     PeopleSettings,
 )
 
@@ -22,7 +22,7 @@ class Settings(
     CallbackSettings,
     BucketSettings,
     OriginalSettings,
-    OriginSettings,
+    CrossOriginSettings,
     PeopleSettings,
     FilesLiveSettings,
 ):

@@ -22,6 +22,7 @@ from services.cli.local import (
     prepare,
     say,
     say_what_is_set,
+    still_agreed,
     system_of,
     told,
 )
@@ -112,7 +113,7 @@ def _start(root: Path, setting: Mapping[str, str], *, external: bool) -> str:
             parts = stack.environment()
         prepare(parts, ours=not external)
         system = system_of(root, parts, ours=not external)
-        system.up(say, setting=setting)
+        system.up(say, setting=setting, check=still_agreed)
     say_what_is_set(system.layout.options)
     for name, value in system.layout.environment().items():
         os.environ[name] = value  # noqa: TID251 - its environment is ours now

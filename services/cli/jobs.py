@@ -32,7 +32,16 @@ from services.cli.live import (
 from services.cli.naming import id_shown, meant_by, read_name, the_job
 from services.cli.retry import retry
 from services.cli.spans import moment
-from services.cli.telling import AsJson, document, fail, list_console, print_list, run, warn
+from services.cli.telling import (
+    AsJson,
+    document,
+    fail,
+    list_console,
+    one_line,
+    print_list,
+    run,
+    warn,
+)
 from services.cli.where import draw
 from shared.clock import utc_now
 from shared.db import (
@@ -182,19 +191,15 @@ def _print_table(listed: Listed, locale: Tongue) -> None:
         told = _facts(one)
         table.add_row(
             id_shown(told["id"], whole=whole),
-            Text(str(told["recipe"])),
+            Text(one_line(str(told["recipe"]))),
             Text(say.states.get(told["state"], told["state"]), style=COLOURS[told["state"]]),
             f"{told['stored']}/{told['n']}",
             f"{told['progress']:.0%}",
-            Text(_one_line(told["external_ref"] or "")),
+            Text(one_line(told["external_ref"] or "")),
             f"{told['ordered_at']:%Y-%m-%d %H:%M:%S}Z",
-            Text(_one_line(told["sentence"][locale])),
+            Text(one_line(told["sentence"][locale])),
         )
     print_list(console, table)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 @app.command("show", epilog=example("darkroom jobs show 7b2f6a52 --where"))

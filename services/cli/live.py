@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.exit_codes import ExitCode
-from services.cli.telling import written
+from services.cli.telling import one_line, written
 from shared.db import live
 from shared.db.connection import Database, open_database
 from shared.db.jobs import Job
@@ -289,7 +289,7 @@ def _row(slot: LiveSlot, detail: SlotNow, tongue: Tongue) -> tuple[ProgressBar |
     colour = COLOURS[slot.state]
     words = Text(slot.words[tongue], style=colour, no_wrap=True, overflow="ellipsis")
     if detail.failure_detail:
-        words.append(f": {' '.join(detail.failure_detail.split())}", style="dim")
+        words.append(f": {one_line(detail.failure_detail)}", style="dim")
     tries = f"try {slot.attempt}" if slot.attempt > 1 else ""
     return (
         Text(f"{slot.ordinal:>5}"),

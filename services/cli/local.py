@@ -44,7 +44,7 @@ def up(chosen: Set = None) -> None:
         stack.up(say)
         prepare(stack.environment())
         system = system_of(root, stack.environment())
-        system.up(say, setting=setting)
+        system.up(say, setting=setting, check=still_agreed)
     say_what_is_set(system.layout.options)
     say(f"pages: {system.layout.api_url}/ · the API: {system.layout.api_url}/v1")
     say("all is up; `darkroom demo` shows it, `darkroom down` stops it")
@@ -83,7 +83,7 @@ def status(as_json: AsJson = False) -> None:
         }
     )
     api_url = layout.api_url if layout and processes.get("api", {}).get("pid") else None
-    settings = shown(layout.options) if layout else {}
+    settings = settings_shown(layout.options) if layout else {}
     if as_json:
         document({"parts": parts, "processes": processes, "api_url": api_url, "settings": settings})
     else:
@@ -154,7 +154,22 @@ def agreed(root: Path, words: Sequence[str]) -> dict[str, str]:
         raise typer.Exit(ExitCode.USAGE) from None
 
 
-def shown(options: Mapping[str, str]) -> dict[str, str]:
+def still_agreed(options: Mapping[str, str]) -> None:
+    """Ends the command where a process would refuse ``options``: since `agreed` looked, somebody
+    else may have set what does not go with ours."""
+    if not options:
+        return
+    from deploy.local import chosen
+
+    try:
+        chosen.check(options)
+    except chosen.Refused as refused:
+        warn(str(refused))
+        warn("Somebody else set something meanwhile; no service was started or stopped.")
+        raise typer.Exit(ExitCode.USAGE) from None
+
+
+def settings_shown(options: Mapping[str, str]) -> dict[str, str]:
     """What is set, without secrets. Where nothing is, nothing is imported that could tell."""
     if not options:
         return {}
@@ -164,7 +179,7 @@ def shown(options: Mapping[str, str]) -> dict[str, str]:
 
 
 def say_what_is_set(options: Mapping[str, str]) -> None:
-    for name, value in shown(options).items():
+    for name, value in settings_shown(options).items():
         say(f"set: {name}={value} (`darkroom up --set {name}=` takes it back)")
 
 

@@ -15,7 +15,7 @@ from services.cli.entries import example
 from services.cli.environment import settings
 from services.cli.naming import id_shown, parked_ids, read_name, the_job
 from services.cli.spans import moment
-from services.cli.telling import AsJson, document, fail, list_console, print_list, run
+from services.cli.telling import AsJson, document, fail, list_console, one_line, print_list, run
 from shared.clock import utc_now
 from shared.db import parked, server_clock
 from shared.db.connection import Connection, open_database
@@ -96,13 +96,13 @@ def list_parked(
     for message in found:
         table.add_row(
             id_shown(message.id, whole=whole),
-            Text(message.queue),
-            Text(message.type),
-            Text(_job_shown(message.subject, whole=whole)),
+            Text(one_line(message.queue)),
+            Text(one_line(message.type)),
+            Text(one_line(_job_shown(message.subject, whole=whole))),
             "[red]dead[/red]" if message.is_dead else f"due {_when(message)}",
             str(message.attempts),
             f"{message.parked_at:%Y-%m-%d %H:%M:%S}Z",
-            _cell(message.reason),
+            Text(_line(message.reason)[:300]),
         )
     if not found:
         typer.echo("nothing is parked" + (" that fits" if which != EVERYTHING else ""))
@@ -294,7 +294,8 @@ def _would_be(which: Which, done: str, *, as_json: bool) -> None:
     typer.echo(f"{sum(kind.count for kind in kinds)} would be {done}")
     for kind in kinds:
         latest = _line(kind.reason)[:120]
-        typer.echo(f"{kind.count:>7}  {kind.queue}  {kind.type}  the latest: {latest}")
+        named = f"{one_line(kind.queue)}  {one_line(kind.type)}"
+        typer.echo(f"{kind.count:>7}  {named}  the latest: {latest}")
 
 
 def _facts(message: ParkedMessage, *, body: bool = False) -> dict[str, Any]:
@@ -329,13 +330,8 @@ def _job_shown(subject: str | None, *, whole: bool) -> str:
         return subject or ""
 
 
-def _cell(text: str) -> str:
-    # Square brackets would be read as markup; a row of a table is one line.
-    return _line(text).replace("[", r"\[")[:300]
-
-
-def _line(text: str) -> str:
-    return redacted(text).replace("\n", " ")
+def _line(reason: str) -> str:
+    return one_line(redacted(reason))
 
 
 def _nothing_fits(which: Which, *, as_json: bool, done: str) -> None:

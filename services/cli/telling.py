@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TextIO, TypeVar
+from unicodedata import category
 
 import typer
 
@@ -68,6 +69,15 @@ def run(work: Coroutine[Any, Any, T], *, cannot: str | None = None) -> T:
         fail(f"{cannot}: {error}" if cannot else str(error), ExitCode.UNREACHABLE)
 
 
+def one_line(foreign: str) -> str:
+    """What others wrote, as a part of one line: whatever ends a line somewhere, or would be a command
+    to the terminal, is a space."""
+    return " ".join("".join(" " if category(c) in _NO_TEXT else c for c in foreign).split())
+
+
+_NO_TEXT = ("Cc", "Cs")  # control characters; halves of a character, which nothing can write
+
+
 def wide_console(width: int = 260) -> "Console":
     """The terminal, or room enough where nobody looks at one."""
     from rich.console import Console
@@ -90,7 +100,7 @@ def print_list(console: "Console", table: "Table") -> None:
     table.box = None
     with console.capture() as drawn:
         console.print(table)
-    for line in drawn.get().splitlines():
+    for line in drawn.get().rstrip("\n").split("\n"):
         typer.echo(line.rstrip())
 
 

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from services.cli.entries import example
 from services.cli.environment import settings
-from services.cli.telling import AsJson, document, fail, run
+from services.cli.telling import AsJson, document, fail, list_console, one_line, print_list, run
 from shared.db import tokens
 from shared.db.connection import open_database
 from shared.db.tokens import Token
@@ -70,8 +70,9 @@ def list_tokens(as_json: AsJson = False) -> None:
     for token in found:
         used = f"{token.last_used_at:%Y-%m-%d %H}h" if token.last_used_at else "never"
         closed = f"revoked {token.revoked_at:%Y-%m-%d}" if token.revoked_at else ""
-        table.add_row(token.name, token.scope, f"{token.created_at:%Y-%m-%d}", used, closed)
-    Console().print(table)
+        made = f"{token.created_at:%Y-%m-%d}"
+        table.add_row(Text(one_line(token.name)), token.scope, made, used, closed)
+    print_list(list_console(), table)
 
 
 @app.command("revoke", epilog=example("darkroom tokens revoke shop"))

@@ -135,6 +135,22 @@ def test_the_doctor_in_the_toolbox_knows_whose_pages_may_call_the_api(render: Re
     assert by_text(documents, pod)["API_CORS_ORIGINS"] == "https://app.example.com"
 
 
+def test_what_one_service_is_told_goes_over_what_all_are_told(render: Render) -> None:
+    everybodys = "config.API_CORS_ORIGINS=https://every.example.com"
+    documents = render("full", "--set", everybodys)
+    services, pod = deployments(documents), toolbox(documents)
+    assert pod is not None
+
+    told = {
+        name: by_text(documents, each)["API_CORS_ORIGINS"]
+        for name, each in (services | {"toolbox": pod}).items()
+    }
+
+    own = {told.pop("api"), told.pop("toolbox")}
+    assert own == {"https://app.example.com"}
+    assert set(told.values()) == {"https://every.example.com"}
+
+
 def test_nobody_has_a_place_to_type_in_unless_it_is_asked_for(render: Render) -> None:
     assert toolbox(render("least")) is None
 

@@ -1,6 +1,7 @@
 """The example for Node, run as its page says: it orders, follows and fetches over HTTP alone."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -135,6 +136,83 @@ async def test_an_api_that_is_away_is_one_line_with_its_address(tmp_path: Path) 
 
     assert said.returncode == 3
     assert said.stderr.startswith(f"nobody answers at {away}: ")
+    assert len(said.stderr.splitlines()) == 1
+
+
+async def test_a_bucket_that_nobody_answers_at_is_one_line_without_what_opens_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(photos.a_photo())
+    with a_port() as nobodys:
+        away = f"http://127.0.0.1:{nobodys}"
+        place = {"url": f"{away}/originals/x.jpg?X-Amz-Signature=s3cret", "job_id": "j"}
+        async with scripted_server(answer(201, json.dumps(place))) as server:
+            said = await node(
+                str(EXAMPLE / "order.mjs"), "photo.jpg", at=tmp_path, DARKROOM_URL=server.url
+            )
+
+    assert (said.returncode, said.stdout) == (3, "")
+    assert said.stderr.startswith(f"nobody answers at {away}: ")
+    assert "s3cret" not in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+
+
+ENDED = "event: end\ndata: " + json.dumps({"state": "completed", "sentence": {"en": "x"}}) + "\n\n"
+
+
+async def fetched_after_the_end(
+    tmp_path: Path, folder: str, link: str
+) -> subprocess.CompletedProcess[str]:
+    """What it says of a job that was ordered before and has one file, behind ``link``."""
+    (tmp_path / "photo.jpg").write_bytes(photos.a_photo())
+    file = {"kind": "generated", "key": "jobs/j/1.png", "url": link, "content_type": "image/png"}
+    ordered = {"code": "ordered", "detail": "before", "instance": "/v1/jobs/j"}
+    async with scripted_server(
+        answer(409, json.dumps(ordered)),
+        answer(200, json.dumps({"events_url": "/v1/jobs/j/events"})),
+        answer(200, ENDED),
+        answer(200, json.dumps({"artifacts": [file]})),
+    ) as server:
+        said = await node(
+            *(str(EXAMPLE / "order.mjs"), "photo.jpg", folder),
+            at=tmp_path,
+            DARKROOM_URL=server.url,
+        )
+    assert said.stdout == "ordered j\n", said.stderr
+    return said
+
+
+async def test_a_file_behind_a_link_that_nobody_answers_at_is_one_line(tmp_path: Path) -> None:
+    with a_port() as nobodys:
+        away = f"http://127.0.0.1:{nobodys}"
+        said = await fetched_after_the_end(tmp_path, "files", f"{away}/1.png?sig=s3cret")
+
+    assert said.returncode == 3
+    assert said.stderr.startswith(f"nobody answers at {away}: ")
+    assert "s3cret" not in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+
+
+async def test_a_file_that_breaks_off_is_one_line(tmp_path: Path) -> None:
+    half = answer(200, "half").replace(b"Content-Length: 4", b"Content-Length: 9")
+    async with scripted_server(half) as bucket:
+        said = await fetched_after_the_end(tmp_path, "files", f"{bucket.url}/1.png")
+
+    assert said.returncode == 1
+    assert said.stderr.startswith("a file broke off: ")
+    assert len(said.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("in_its_way", ["files", "files/1.png/x"])
+async def test_files_that_cannot_be_written_are_one_line(tmp_path: Path, in_its_way: str) -> None:
+    # A file where the folder is to be; a folder where a file is to be.
+    (tmp_path / in_its_way).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / in_its_way).touch()
+    async with scripted_server(answer(200, "whole")) as bucket:
+        said = await fetched_after_the_end(tmp_path, "files", f"{bucket.url}/1.png")
+
+    assert said.returncode == 1
+    assert said.stderr.startswith("the files cannot be written: ")
     assert len(said.stderr.splitlines()) == 1
 
 

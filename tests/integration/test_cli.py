@@ -309,7 +309,7 @@ async def test_a_list_in_korean_speaks_korean_throughout(
 async def test_for_programs_a_list_is_a_line_for_each_job_however_narrow_the_terminal(
     database: Database, service_environment: dict[str, str]
 ) -> None:
-    long = f"brief\nof {'the long name of somebody ' * 6}"
+    long = f"brief\nof\u2028a\x85\x1b[2J {'the long name of somebody ' * 6}"
     ids = {str(await a_job(database, external_ref=ref)) for ref in (long, "brief-7")}
 
     _, out, err = await darkroom(service_environment | {"COLUMNS": "40"}, "jobs", "list")
@@ -319,7 +319,7 @@ async def test_for_programs_a_list_is_a_line_for_each_job_however_narrow_the_ter
     assert {line.split()[0] for line in lines} == ids, err
     assert len(lines) == 2
     assert all("Your order is in" in line[head.index("sentence") :] for line in lines)
-    [named] = [line for line in lines if " ".join(long.split()) in line]
+    [named] = [line for line in lines if "brief of a [2J the long name of somebody" in line]
     assert named.index("brief of") == head.index("reference")
     assert lines == [line.rstrip() for line in lines]
 

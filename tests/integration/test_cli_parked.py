@@ -21,17 +21,20 @@ async def a_parked(
     *,
     due: timedelta | None,
     subject: str | None = None,
+    queue: str = QUEUE,
+    event_type: str = "prediction.succeeded",
+    reason: str = "no",
     event_id: str | None = None,
 ) -> UUID:
     envelope = Envelope(
         id=event_id or f"e-{uuid4()}",
-        type="prediction.succeeded",
+        type=event_type,
         source="test",
         time=utc_now(),
         body=b"{}",
         subject=subject,
     )
-    await Parked(database).park(QUEUE, envelope, reason="no", trace=None, attempts=1, due_in=due)
+    await Parked(database).park(queue, envelope, reason=reason, trace=None, attempts=1, due_in=due)
     async with database.connection() as db:
         [message] = await parked.listing(db, Which(named=[envelope.id]), limit=1)
     return message.id
@@ -49,6 +52,27 @@ async def test_nothing_to_do_is_said_in_words(database: Database, database_url: 
     assert (empty[0], empty[1].strip()) == (0, "nothing is parked")
     assert (replayed[0], replayed[1].strip()) == (0, "nothing is parked that fits")
     assert (discarded[0], discarded[1].strip()) == (0, "nothing is parked that fits")
+
+
+async def test_for_programs_what_other_teams_call_theirs_is_a_line_for_each_message(
+    database: Database, database_url: str
+) -> None:
+    nasty = "x[red]y\n1\u20282\x853\x0b4\x1b[2J5\U0001f469\u200d\U0001f680"
+    told = "x[red]y 1 2 3 4 [2J5\U0001f469\u200d\U0001f680"
+    message = await a_parked(
+        database, due=None, subject=nasty, queue=nasty, event_type=nasty, reason=nasty
+    )
+    env = {"DATABASE_URL": database_url, "COLUMNS": "40"}
+
+    _, listed, err = await darkroom(env, "parked", "list")
+    _, dry, _ = await darkroom(env, "parked", "discard", "--all", "--dry-run")
+
+    head, line = listed.rstrip("\n").split("\n")
+    assert head.split() == ["id", "queue", "type", "job", "state", "tries", "parked", "reason"], err
+    assert line.startswith(str(message))
+    assert line.count(told) == 4
+    assert listed.splitlines() == [head, line]
+    assert dry.splitlines()[1:] == [f"      1  {told}  {told}  the latest: {told}"]
 
 
 async def test_a_message_that_only_waits_is_not_said_to_be_nowhere(

@@ -51,3 +51,19 @@ async def test_a_name_that_is_none_is_told_before_anything_is_made(
     assert "63 at most" in err
     async with database.connection() as db:
         assert await tokens.listing(db) == []
+
+
+async def test_for_programs_the_list_is_a_line_for_each_token_however_narrow_the_terminal(
+    database: Database, database_url: str
+) -> None:
+    env = {"DATABASE_URL": database_url, "COLUMNS": "40"}
+    async with database.transaction() as tx:
+        for name in ("shop", long := "shop-" * 12 + "s"):
+            assert await tokens.create(tx, name=name, sha256=kept(name), scope=Scope.WRITE)
+
+    _, out, err = await darkroom(env, "tokens", "list")
+
+    head, *lines = out.splitlines()
+    assert head.split() == ["name", "scope", "made", "last", "used"], err
+    assert {line.split()[0] for line in lines} == {"shop", long}
+    assert all(line.split()[1] == "write" and line.endswith("never") for line in lines)

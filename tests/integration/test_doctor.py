@@ -495,9 +495,16 @@ LETS_IN = {
         (200, LETS_IN | {"Access-Control-Allow-Headers": "x-other"}, "and not put originals"),
         (200, LETS_IN | {"Access-Control-Allow-Origin": "https://b.example"}, "may neither put"),
         (403, LETS_IN, "and not put originals"),
+        (307, LETS_IN | {"Location": "/elsewhere"}, "and not put originals"),
         (200, LETS_IN, "may put originals and read results"),
     ],
-    ids=["takes no content type", "lets another in", "refuses the question", "lets it in"],
+    ids=[
+        "takes no content type",
+        "lets another in",
+        "refuses the question",
+        "sends the question on",
+        "lets it in",
+    ],
 )
 async def test_what_a_browser_would_not_believe_lets_no_page_in(
     seeds: Seeds, status: int, headers: dict[str, str], said: str

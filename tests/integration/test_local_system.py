@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import chosen
 from deploy.local.system import System, load
 
 
@@ -86,3 +87,20 @@ def test_of_two_that_set_something_at_once_neither_undoes_the_other(
     kept = load(twins[0].root)
     assert kept is not None
     assert kept.options == {"TIMEZONE": "Asia/Seoul", "EMULATOR_RUN_S": "60"}
+
+
+def test_what_does_not_go_with_what_was_set_meanwhile_changes_and_stops_nothing(
+    twins: tuple[System, System],
+) -> None:
+    one, late = twins
+    setting = chosen.agreed(["CREATE_WITHIN_SECONDS=39", "EMULATOR_RUN_S=60"], kept={})
+    one.up(setting=chosen.agreed(["CREATE_LEASE_SECONDS=50"], kept={}))
+    before = one.child("emulator").mark
+
+    with pytest.raises(chosen.Refused, match=r"CREATE_LEASE_SECONDS must be at least 1\.5"):
+        late.up(setting=setting, check=chosen.check)
+
+    assert late.child("emulator").mark == before
+    kept = load(one.root)
+    assert kept is not None
+    assert kept.options == {"CREATE_LEASE_SECONDS": "50"}

@@ -30,6 +30,7 @@ from tests.support.purchases import (
     news,
     the_slot,
 )
+from tests.support.rows_read import asked_about, rows_read
 from tests.support.serving_api import Api, an_api
 from tests.support.waiting import eventually
 
@@ -275,12 +276,16 @@ class TestShowing:
         await api.front.get(f"/jobs/{job_id}")  # the templates are read once
 
         began = time.process_time()
-        heard = await api.front.get(f"/jobs/{job_id}")
+        with asked_about(job_id) as asked:
+            heard = await api.front.get(f"/jobs/{job_id}")
         took = time.process_time() - began  # of the API, which is in this process
 
         assert heard.status == 200
         assert len(heard.body) < 1_000_000
         assert took < 5
+        read = await rows_read(database_url, asked)
+        assert 5 < len(asked) < 50
+        assert 1000 < max(read.values()) < 50 * 1000, read
         page = Html(heard.body)
         assert len(page.all("svg", class_="bar")) <= 202
         assert "180 more slots" in page.one("details", id="more-slots").text

@@ -2,13 +2,18 @@
 
 import json
 import os
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from deploy.local import chosen, readers
+from deploy.local.stack import Stack
 from deploy.local.system import EMULATOR, EMULATORS, SERVICES, System, changed, load
+from services.cli import demo, local
 from services.cli.app import app
 from services.cli.exit_codes import ExitCode
 
@@ -160,6 +165,22 @@ def test_the_callers_variables_are_back_after_a_refusal() -> None:
     assert dict(os.environ) == ours  # noqa: TID251
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
+def test_a_value_with_a_quote_goes_through_make_as_it_is() -> None:
+    words = ["CALLBACK_URLS=shop=https://x.example/it's;a", "TIMEZONE=Asia/Seoul"]
+
+    done = subprocess.run(
+        ["make", "-n", "up", f"SET={' '.join(words)}"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    [line] = [line for line in done.stdout.splitlines() if "darkroom up" in line]
+    assert shlex.split(line)[1:] == ["up", "--set", words[0], "--set", words[1]]
+
+
 # ---- what is kept, and what each process is given
 
 
@@ -295,6 +316,34 @@ def test_what_cannot_be_set_is_told_before_anything_is_touched(
     assert said.exit_code == ExitCode.USAGE, said.output
     assert "Nothing was started or stopped." in said.output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("up",), ("demo", "--external")], ids=" ".join)
+def test_what_somebody_set_meanwhile_and_does_not_go_with_ours_is_told(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AMQP_URL", "DATABASE_URL", "S3_BUCKET"):
+        monkeypatch.setenv(name, "theirs")
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
+
+    def meanwhile(*_parts: object, **_more: object) -> None:
+        of_nothing(tmp_path).up(setting={"CREATE_LEASE_SECONDS": "50"})
+
+    # The parts are nobody's here; while they come up, another command sets something.
+    monkeypatch.setattr(Stack, "up", lambda *_: None)
+    monkeypatch.setattr(Stack, "environment", lambda _: {})
+    for command in (local, demo):
+        monkeypatch.setattr(command, "prepare", meanwhile)
+        monkeypatch.setattr(command, "system_of", lambda root, *_, **__: of_nothing(root))
+
+    said = CliRunner().invoke(app, [*words, "--set", "CREATE_WITHIN_SECONDS=39"])
+
+    assert said.exit_code == ExitCode.USAGE, said.output
+    assert "CREATE_LEASE_SECONDS must be at least 1.5 " in said.output
+    assert "Somebody else set something meanwhile" in said.output
+    kept = load(tmp_path)
+    assert kept is not None
+    assert kept.options == {"CREATE_LEASE_SECONDS": "50"}
 
 
 def test_what_is_kept_and_refused_by_now_is_told_with_how_to_take_it_back(

@@ -7,9 +7,9 @@ from pydantic import AfterValidator, SecretStr
 from shared.settings import (
     BrokerSettings,
     BucketSettings,
+    CrossOriginSettings,
     DatabaseSettings,
     DownloadSettings,
-    OriginSettings,
     ReplicateSettings,
     SourceSettings,
     WebhookUrlSettings,
@@ -25,7 +25,7 @@ class DoctorSettings(
     WebhookUrlSettings,
     DownloadSettings,
     SourceSettings,
-    OriginSettings,
+    CrossOriginSettings,
 ):
     """Every part. Without the ingress' own secret the doctor signs with the account's."""
 

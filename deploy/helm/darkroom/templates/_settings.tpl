@@ -1,6 +1,12 @@
 {{/* What a service reads: plain settings in a ConfigMap, secrets by reference. */}}
 
+{{/* What was chosen for one service, its own over everybody's, as JSON: (dict "root" "service") */}}
+{{- define "darkroom.chosen" -}}
+{{- mergeOverwrite (deepCopy .root.Values.config) (index .root.Values.services .service).config | toJson -}}
+{{- end -}}
+
 {{- define "darkroom.config" -}}
+{{- $chosen := include "darkroom.chosen" . | fromJson -}}
 {{- $parts := index (include "darkroom.parts" .root | fromYaml) .service -}}
 {{- $own := dict "LOG_FORMAT" "json" "HEALTH_HOST" "0.0.0.0" "HEALTH_PORT" "8081" "DRAIN_SECONDS" (include "darkroom.drain" .) -}}
 {{- if eq .service "ingress" -}}
@@ -11,7 +17,6 @@
 {{- if eq .service "api" -}}
 {{- $_ := set $own "API_HOST" "0.0.0.0" -}}
 {{- $_ := set $own "API_PORT" "8090" -}}
-{{- $chosen := merge (dict) .root.Values.services.api.config .root.Values.config -}}
 {{- with .root.Values.monitoring.runbookUrl }}{{ if not (hasKey $chosen "API_RUNBOOK_URL") }}{{ $_ := set $own "API_RUNBOOK_URL" . }}{{ end }}{{ end -}}
 {{- end -}}
 {{- if eq .service "generator" -}}
@@ -31,7 +36,6 @@
 {{- if and $parts.bucket (has "bucket" $vouched) }}{{ $_ := set $own "AWS_CA_BUNDLE" "/etc/darkroom/tls/ca.crt" }}{{ end -}}
 {{- end -}}
 {{- $bounds := include "darkroom.bounds" . | fromYaml -}}
-{{- $chosen := mergeOverwrite (deepCopy .root.Values.config) (index .root.Values.services .service).config -}}
 {{- range $name, $value := mergeOverwrite $chosen $own $bounds }}
 {{ $name }}: {{ include "darkroom.text" $value | quote }}
 {{- end }}
