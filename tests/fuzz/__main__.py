@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,14 +30,18 @@ def main() -> int:
         found = asyncio.run(laid_out(wanted))
         with an_api_process(root, wanted) as system:
             began = time.monotonic()
-            verdict = fuzzed(
-                system.layout.api_url,
-                found,
-                root,
-                seed=asked.seed,
-                examples=asked.examples,
-                within_s=asked.minutes * 60,
-            )
+            try:
+                verdict = fuzzed(
+                    system.layout.api_url,
+                    found,
+                    root,
+                    seed=asked.seed,
+                    examples=asked.examples,
+                    within_s=asked.minutes * 60,
+                )
+            except subprocess.TimeoutExpired:
+                say(f"not done within {asked.minutes:g} minutes: nothing is known of any case")
+                return 1
             took = time.monotonic() - began
             wrong = [*verdict.failures, *faults_in(system.child("api").log, found)]
     if wrong:
