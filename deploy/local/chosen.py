@@ -13,7 +13,7 @@ from pydantic_settings import SettingsError
 
 from deploy.local import readers
 from deploy.local.emulator.faults import Faults, UnknownFault
-from deploy.local.system import API_PORT, EMULATOR, EMULATORS, SERVICES, Layout, changed
+from deploy.local.system import API_PORT, EMULATOR, EMULATORS, PARTS, SERVICES, Layout, changed
 from shared.errors import Misconfigured
 from shared.observability import redacted
 from shared.settings import read_settings
@@ -31,20 +31,7 @@ _ADDRESSES = "addresses and ports on this machine are drawn once and kept"
 
 # What the local system decides itself, and why.
 DECIDED: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            "AMQP_URL",
-            "DATABASE_URL",
-            "S3_BUCKET",
-            "S3_ENDPOINT_URL",
-            "S3_PUBLIC_ENDPOINT_URL",
-            "AWS_ACCESS_KEY_ID",
-            "AWS_SECRET_ACCESS_KEY",
-            "AWS_SESSION_TOKEN",
-            "AWS_DEFAULT_REGION",
-        ),
-        _PARTS,
-    ),
+    **dict.fromkeys(PARTS, _PARTS),
     **dict.fromkeys(("TLS_REQUIRED", "AMQP_CA_FILE", "DATABASE_CA_FILE", "AWS_CA_BUNDLE"), _PLAIN),
     **dict.fromkeys(
         (

@@ -31,6 +31,18 @@ DRAIN_S = 25.0
 BEYOND_DRAIN_S = 7.0
 STOP_WITHIN_S = DRAIN_S + BEYOND_DRAIN_S
 
+# The variables that name broker, database and bucket: without the first three there are none.
+PARTS_NEEDED = ("AMQP_URL", "DATABASE_URL", "S3_BUCKET")
+PARTS = (
+    *PARTS_NEEDED,
+    "S3_ENDPOINT_URL",
+    "S3_PUBLIC_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_REGION",
+)
+
 Report = Callable[[str], None]
 Check = Callable[[Mapping[str, str]], None]
 

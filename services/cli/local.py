@@ -199,23 +199,14 @@ def system_of(root: Path, parts: Mapping[str, str], *, ours: bool = True) -> "Sy
 
 def external_parts() -> dict[str, str]:
     """The parts that the caller names, told before anything is done with them."""
+    from deploy.local.system import PARTS, PARTS_NEEDED
     from shared.observability import redacted
 
     given = caller()
-    needed = ("AMQP_URL", "DATABASE_URL", "S3_BUCKET")
-    wanted = (
-        *needed,
-        "S3_ENDPOINT_URL",
-        "S3_PUBLIC_ENDPOINT_URL",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_DEFAULT_REGION",
-    )
-    missing = [name for name in needed if not given.get(name)]
+    missing = [name for name in PARTS_NEEDED if not given.get(name)]
     if missing:
         fail(f"EXTERNAL=1 needs {', '.join(missing)} in the environment", ExitCode.USAGE)
-    parts = {name: given[name] for name in wanted if given.get(name)}
+    parts = {name: given[name] for name in PARTS if given.get(name)}
     say("using the parts that the environment names (the provider is still the emulator):")
     for name, value in parts.items():
         secret = name.startswith("AWS_") and name != "AWS_DEFAULT_REGION"

@@ -148,10 +148,11 @@ def show(
         state = "dead: it waits for an operator" if message.is_dead else f"due {_when(message)}"
         typer.echo(f"id         {message.id}")
         typer.echo(f"state      {state}")
-        typer.echo(f"queue      {message.queue}")
-        typer.echo(f"event      {message.type} {message.event_id} from {message.source}")
+        typer.echo(f"queue      {one_line(message.queue)}")
+        event = f"{message.type} {message.event_id} from {message.source}"
+        typer.echo(f"event      {one_line(event)}")
         if message.subject:
-            typer.echo(f"job        {message.subject}")
+            typer.echo(f"job        {one_line(message.subject)}")
         typer.echo(f"tries      {message.attempts}")
         typer.echo(f"first      {message.first_at:%Y-%m-%d %H:%M:%S}Z")
         typer.echo(f"parked     {message.parked_at:%Y-%m-%d %H:%M:%S}Z")
@@ -161,9 +162,9 @@ def show(
             typer.echo(f"before     parked {often}, last brought back {last}")
         if message.expires_at:
             typer.echo(f"expires    {message.expires_at:%Y-%m-%d %H:%M:%S}Z")
-        typer.echo(f"reason     {redacted(message.reason)}")
+        typer.echo(f"reason     {_line(message.reason)}")
         for name, value in message.headers.items():
-            typer.echo(f"header     {name}: {redacted_header(name, value)}")
+            typer.echo(f"header     {one_line(f'{name}: {redacted_header(name, value)}')}")
         if message.trace:
             typer.echo(f"\n{redacted(message.trace)}")
         if body:

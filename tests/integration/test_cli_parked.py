@@ -66,7 +66,15 @@ async def test_for_programs_what_other_teams_call_theirs_is_a_line_for_each_mess
 
     _, listed, err = await darkroom(env, "parked", "list")
     _, dry, _ = await darkroom(env, "parked", "discard", "--all", "--dry-run")
+    _, shown, _ = await darkroom(env, "parked", "show", str(message))
 
+    lines = shown.splitlines()
+    assert [line for line in lines if line.startswith(("queue", "job", "reason"))] == [
+        f"queue      {told}",
+        f"job        {told}",
+        f"reason     {told}",
+    ]
+    assert "\x1b" not in shown
     head, line = listed.rstrip("\n").split("\n")
     assert head.split() == ["id", "queue", "type", "job", "state", "tries", "parked", "reason"], err
     assert line.startswith(str(message))
